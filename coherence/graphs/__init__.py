@@ -1,0 +1,1 @@
+"""Floor 1b: Laplacians and partitions of plain arrays; knows no dynamics."""

@@ -1,0 +1,140 @@
+r"""Symmetric positive semidefinite Laplacians: checked, from networkx graphs, reduced by Kron.
+
+L is symmetric with zero row sums and x^T L x >= 0. Off-diagonal entries need not be negative (a refined reduced
+network may have positive ones); then definiteness is checked by eigenvalues.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from coherence.errors import DisconnectedError, InputError, UnknownNameError
+from coherence.types import Int, Real
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+ROUNDING = 1e-9  # relative to the largest entry: what symmetric assembly may leave behind
+
+
+def checked_laplacian(matrix: Any, labels: Sequence[str] | None = None) -> Real:
+    """Return the matrix as a dense, exactly symmetric (n, n) array with zero row sums, or say where it is not one.
+
+    Raises
+    ------
+    InputError
+        Not square, not finite, asymmetric, non-zero row sum or indefinite; the message names the entry.
+    """
+    a = np.asarray(matrix.toarray() if sp.issparse(matrix) else matrix, dtype=float)
+    if a.ndim != 2 or a.shape[0] != a.shape[1]:
+        raise InputError(f"the Laplacian has shape {a.shape}; it must be square")
+    name = _namer(labels, len(a))
+    if not np.isfinite(a).all():
+        i, j = np.argwhere(~np.isfinite(a))[0]
+        raise InputError(f"the Laplacian entry ({name(i)}, {name(j)}) = {a[i, j]} is not finite")
+    tol = ROUNDING * max(float(np.abs(a).max(initial=0.0)), np.finfo(float).tiny)
+    skew = np.abs(a - a.T)
+    if skew.max(initial=0.0) > tol:
+        i, j = np.unravel_index(int(skew.argmax()), a.shape)
+        raise InputError(f"the Laplacian is not symmetric: entry ({name(i)}, {name(j)}) = {a[i, j]:.6g} but "
+                         f"({name(j)}, {name(i)}) = {a[j, i]:.6g}; the theory needs L = L^T")
+    sums = a.sum(axis=1)
+    if np.abs(sums).max(initial=0.0) > tol * max(1, len(a)):
+        i = int(np.abs(sums).argmax())
+        raise InputError(f"row {name(i)} of the Laplacian sums to {sums[i]:.6g}; every row must sum to 0 "
+                         "(put shunts and loads into the nodes)")
+    a = 0.5 * (a + a.T)
+    np.fill_diagonal(a, 0.0)
+    if a.max(initial=0.0) > tol:
+        full = a - np.diag(a.sum(axis=1))
+        values, vectors = np.linalg.eigh(full)
+        if values[0] < -tol * len(a):
+            i, j = np.unravel_index(int(a.argmax()), a.shape)
+            raise InputError(f"the Laplacian is indefinite: least eigenvalue {values[0]:.6g}, at node "
+                             f"{name(int(np.abs(vectors[:, 0]).argmax()))}; the largest negative weight joins "
+                             f"{name(i)} and {name(j)} ({-a[i, j]:.6g}); eliminate it or correct its sign")
+    return a - np.diag(a.sum(axis=1))
+
+
+def laplacian_of_graph(graph: nx.Graph, *, weight: str = "weight") -> tuple[Real, tuple[str, ...]]:
+    """Laplacian and labels (graph order) of an undirected networkx graph; a missing weight counts as 1.
+
+    Examples
+    --------
+    >>> import networkx as nx
+    >>> laplacian_of_graph(nx.path_graph(2))[0]
+    array([[ 1., -1.],
+           [-1.,  1.]])
+    """
+    import networkx as nx
+
+    if graph.is_directed():
+        raise InputError("the graph is directed; the theory needs an undirected one (graph.to_undirected())")
+    if graph.number_of_nodes() == 0:
+        raise InputError("the graph has no nodes")
+    for u, v, value in graph.edges(data=weight, default=1.0):
+        if not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
+            raise InputError(f"edge ({u!r}, {v!r}) has {weight} = {value!r}; give a finite number")
+    matrix = nx.laplacian_matrix(graph, weight=weight).toarray().astype(float)
+    labels = tuple(str(node) for node in graph)
+    return checked_laplacian(matrix, labels), labels
+
+
+def components(laplacian: Any) -> Int:
+    """Component index of each node."""
+    adjacency = sp.csr_array(laplacian)
+    return np.asarray(connected_components(adjacency, directed=False)[1], dtype=int)
+
+
+def require_connected(laplacian: Any, labels: Sequence[str], what: str) -> None:
+    """Raise DisconnectedError naming the smallest component unless the graph is connected."""
+    index = components(laplacian)
+    count = int(index.max(initial=0)) + 1
+    if count > 1:
+        sizes = np.bincount(index)
+        small = np.flatnonzero(index == int(sizes.argmin()))
+        shown = ", ".join(str(labels[i]) for i in small[:5]) + (", ..." if small.size > 5 else "")
+        raise DisconnectedError(f"the network falls apart into {count} components; the smallest holds {small.size} of "
+                                f"{len(index)} nodes ({shown}); {what} is per component: connect it or select one")
+
+
+def kron_reduce(laplacian: Real, keep: Sequence[int], labels: Sequence[str] | None = None) -> Real:
+    """Eliminate all nodes but `keep`: L_kk - L_ke L_ee^{-1} L_ek, the Laplacian that the kept nodes see.
+
+    The eliminated block may be indefinite (a star branch with negative reactance); the result is checked.
+    """
+    kept = np.asarray(keep, dtype=int)
+    gone = np.setdiff1d(np.arange(len(laplacian)), kept)
+    name = _namer(labels, len(laplacian))
+    if gone.size == 0:
+        return checked_laplacian(laplacian[np.ix_(kept, kept)], labels)
+    index = components(laplacian)
+    lonely = sorted(set(index) - set(index[kept]))
+    if lonely:
+        i = int(np.flatnonzero(index == lonely[0])[0])
+        raise DisconnectedError(f"the component of {name(i)} holds none of the nodes to keep; "
+                                "remove it or keep one of its nodes")
+    block = laplacian[np.ix_(kept, gone)]
+    reduced = laplacian[np.ix_(kept, kept)] - block @ np.linalg.solve(laplacian[np.ix_(gone, gone)], block.T)
+    names = None if labels is None else [labels[i] for i in kept]
+    return checked_laplacian(0.5 * (reduced + reduced.T), names)
+
+
+def positions(labels: Sequence[str], wanted: Sequence[str], kind: str) -> list[int]:
+    """Index of each wanted label."""
+    table = {label: i for i, label in enumerate(labels)}
+    for label in wanted:
+        if label not in table:
+            raise UnknownNameError(f"there is no {kind} {label!r}")
+    return [table[label] for label in wanted]
+
+
+def _namer(labels: Sequence[str] | None, n: int) -> Any:
+    if labels is not None and len(labels) != n:
+        raise InputError(f"there are {len(labels)} labels for a Laplacian of size {n}; give one each")
+    return (lambda i: str(int(i))) if labels is None else (lambda i: repr(labels[int(i)]))

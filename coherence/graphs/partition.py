@@ -1,0 +1,104 @@
+"""The value `Partition`: a label -> group assignment, with its indicator matrix P (3.29)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pandas as pd
+
+from coherence.errors import InputError, UnknownNameError
+from coherence.types import Int, Real
+
+
+@dataclass(frozen=True, eq=False)
+class Partition:
+    """Groups of labelled nodes.
+
+    Parameters
+    ----------
+    labels : tuple of str
+        Node names, in network order.
+    assignment : (n,) int
+        Group index of each node; every group 0..k-1 has at least one node.
+    groups : tuple of str
+        Names of the groups.
+
+    Examples
+    --------
+    >>> p = Partition.of({"a": "west", "b": "west", "c": "east"}, labels=["a", "b", "c"])
+    >>> p.groups, p.sizes
+    (('west', 'east'), array([2, 1]))
+    """
+
+    labels: tuple[str, ...]
+    assignment: Int
+    groups: tuple[str, ...]
+    note: str = field(default="")
+
+    def __post_init__(self) -> None:
+        used = np.bincount(self.assignment, minlength=len(self.groups))
+        if len(self.assignment) != len(self.labels):
+            raise InputError(f"the partition assigns {len(self.assignment)} nodes; the network has {len(self.labels)}")
+        if len(used) != len(self.groups) or (used == 0).any():
+            raise InputError(f"the partition names {len(self.groups)} groups but uses {int((used > 0).sum())}; "
+                             "every group needs a node")
+
+    @classmethod
+    def of(cls, groups: Mapping[str, object] | pd.Series | Sequence[object], *, labels: Sequence[str]) -> Partition:
+        """Build from a mapping or Series label -> group, or one group per node in order; every label must occur."""
+        names = tuple(map(str, labels))
+        if isinstance(groups, pd.Series):
+            groups = groups.to_dict()
+        if isinstance(groups, Mapping):
+            given = {str(k): v for k, v in groups.items()}
+            missing = [label for label in names if label not in given]
+            if missing:
+                raise InputError(f"the partition has no group for node {missing[0]!r}; every node needs one")
+            extra = [label for label in given if label not in names]
+            if extra:
+                raise UnknownNameError(f"the partition names {extra[0]!r}, which is no node of the network")
+            values = [str(given[label]) for label in names]
+        else:
+            values = [str(v) for v in groups]
+        order = tuple(dict.fromkeys(values))
+        index = {group: i for i, group in enumerate(order)}
+        return cls(names, np.array([index[v] for v in values], dtype=int), order)
+
+    @property
+    def k(self) -> int:
+        """Number of groups."""
+        return len(self.groups)
+
+    @property
+    def sizes(self) -> Int:
+        """Nodes per group, N = diag|I_i|."""
+        return np.bincount(self.assignment, minlength=self.k)
+
+    @property
+    def indicator(self) -> Real:
+        """P, shape (n, k): P[i, g] = 1 when node i is in group g."""
+        return (self.assignment[:, None] == np.arange(self.k)).astype(float)
+
+    @property
+    def series(self) -> pd.Series:
+        """Labelled Series node -> group."""
+        return pd.Series([self.groups[i] for i in self.assignment], index=list(self.labels), name="group")
+
+    def members(self, group: str) -> tuple[str, ...]:
+        """Labels of the nodes in a group."""
+        if group not in self.groups:
+            raise UnknownNameError(f"there is no group {group!r}; known: {', '.join(self.groups)}")
+        i = self.groups.index(group)
+        return tuple(label for label, g in zip(self.labels, self.assignment, strict=True) if g == i)
+
+    def group_of(self, label: str) -> str:
+        """Group of a node."""
+        if label not in self.labels:
+            raise UnknownNameError(f"there is no node {label!r} in the partition")
+        return self.groups[int(self.assignment[self.labels.index(label)])]
+
+    def __repr__(self) -> str:
+        inside = ", ".join(f"{g}: {s}" for g, s in zip(self.groups, self.sizes, strict=True))
+        return f"Partition({len(self.labels)} nodes in {self.k} groups; {inside})"

@@ -1,0 +1,1 @@
+"""Floor 4: grid cases, their operating point and their linearisation to a Network."""

@@ -1,0 +1,181 @@
+r"""The operating point of a case: stored voltages if they satisfy the power balance, otherwise an AC power flow.
+
+    S_i = V_i conj(sum_j Y_ij V_j),   MATPOWER branch model (tap and shift at the from end).
+
+The mismatch is judged at every bus except for what generators supply freely (Q at pv, P and Q at the slack bus).
+Solving is pandapower's job (extra `grids`).
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from coherence.errors import CaseError, InputError, MissingExtraError, ToleranceError
+from coherence.types import Complex, Int
+
+if TYPE_CHECKING:
+    from coherence.grids.case import Case
+
+TOLERANCE_MVA = 1e-6  # of stored voltages: six digits below any figure a planner reads
+
+
+@dataclass(frozen=True, eq=False)
+class OperatingPoint:
+    """Bus voltages with what they imply.
+
+    Attributes
+    ----------
+    voltage : (buses,) complex
+        pu, in the order of `case.buses`.
+    slack_mw, losses_mw : float
+        Generation at the slack bus; total branch losses.
+    mismatch_mva : float
+        Largest unsatisfied power balance.
+    source : str
+        "stored" or "pandapower".
+    """
+
+    voltage: Complex
+    slack_mw: float
+    losses_mw: float
+    mismatch_mva: float
+    source: str
+
+    def __repr__(self) -> str:
+        return (f"OperatingPoint({self.source}: slack {self.slack_mw:.3f} MW, losses {self.losses_mw:.3f} MW, "
+                f"mismatch {self.mismatch_mva:.1e} MVA)")
+
+
+def power_flow(case: Case, *, method: str = "auto") -> OperatingPoint:
+    """The operating point of a case with buses.
+
+    Parameters
+    ----------
+    case : Case
+    method : "auto", "stored" or "ac"
+        "stored": the voltages of the file, refused when the balance is off by more than 1e-6 MVA. "ac": Newton's method of
+        pandapower, reactive limits not enforced. "auto": stored voltages where the file has them, else "ac".
+
+    Raises
+    ------
+    ToleranceError
+        Stored voltages that do not solve the case, or a power flow that does not converge.
+    MissingExtraError
+        "ac" without pandapower.
+
+    Examples
+    --------
+    >>> from coherence import load_case, power_flow
+    >>> power_flow(load_case("iceland")).losses_mw.round(3)
+    np.float64(44.927)
+    """
+    if case.buses is None:
+        raise InputError(f"case {case.name!r} has no grid, so it has no power flow")
+    if method not in ("auto", "stored", "ac"):
+        raise InputError(f"method = {method!r}; give 'auto', 'stored' or 'ac'")
+    stored = {"vm_pu", "va_deg"} <= set(case.buses.columns) and not case.buses[["vm_pu", "va_deg"]].isna().any().any()
+    if method == "stored" and not stored:
+        raise CaseError(f"case {case.name!r} stores no voltages (buses.csv: vm_pu, va_deg); use method='ac'")
+    if stored and method != "ac":
+        angle = np.deg2rad(case.buses["va_deg"].to_numpy())
+        point = _judge(case, case.buses["vm_pu"].to_numpy() * np.exp(1j * angle), "stored")
+    else:
+        point = _judge(case, _pandapower(case), "pandapower")
+    if point.mismatch_mva > TOLERANCE_MVA:
+        raise ToleranceError(f"case {case.name!r}: the {point.source} voltages leave {point.mismatch_mva:.3g} MVA unbalanced "
+                             f"(tolerance {TOLERANCE_MVA:g}); use method='ac' or correct the file")
+    return point
+
+
+def bus_index(case: Case) -> dict[float, int]:
+    """Row of each bus number."""
+    assert case.buses is not None
+    return {bus: row for row, bus in enumerate(case.buses["bus"])}
+
+
+def branch_ends(case: Case) -> tuple[Int, Int]:
+    """Rows of the from and to buses of each branch."""
+    assert case.branches is not None
+    row = bus_index(case)
+    return (np.array([row[b] for b in case.branches["from_bus"]]), np.array([row[b] for b in case.branches["to_bus"]]))
+
+
+def admittance(case: Case) -> tuple[sp.csr_array, Complex]:
+    """Y_bus [pu] without shunts, and the shunt admittances [pu]."""
+    assert case.buses is not None and case.branches is not None
+    n, br = len(case.buses), case.branches
+    f, t = branch_ends(case)
+    series = 1.0 / (br["r_pu"].to_numpy() + 1j * br["x_pu"].to_numpy())
+    ratio = br["tap"].to_numpy() * np.exp(1j * np.deg2rad(br["shift_deg"].to_numpy()))
+    y_tt = series + 0.5j * br["b_pu"].to_numpy()
+    values = np.concatenate([y_tt / np.abs(ratio) ** 2, y_tt, -series / ratio.conj(), -series / ratio])
+    y = sp.csr_array((values, (np.concatenate([f, t, f, t]), np.concatenate([f, t, t, f]))), shape=(n, n))
+    shunt = (case.buses["g_shunt_mw"].to_numpy() + 1j * case.buses["b_shunt_mvar"].to_numpy()) / case.base_mva
+    return y, shunt
+
+
+def _judge(case: Case, v: Complex, source: str) -> OperatingPoint:
+    assert case.buses is not None and case.generators is not None
+    y, shunt = admittance(case)
+    row = bus_index(case)
+    into_grid = v * (y @ v).conj() * case.base_mva
+    load = case.buses["p_load_mw"].to_numpy() + 1j * case.buses["q_load_mvar"].to_numpy()
+    needed = into_grid + load + np.abs(v) ** 2 * shunt.conj() * case.base_mva  # what generators must supply
+    gens = np.array([row[b] for b in case.generators["bus"]])
+    slack = int(gens[(case.generators["kind"] == "slack").to_numpy()][0])
+    supplied = np.zeros(len(v))
+    np.add.at(supplied, gens, case.generators["p_mw"].to_numpy())
+    gap = needed - supplied
+    gap[gens] = gap[gens].real
+    others = sum(p for p, g, kind in zip(case.generators["p_mw"], gens, case.generators["kind"], strict=True)
+                 if g == slack and kind != "slack")
+    gap[slack] = 0.0
+    return OperatingPoint(v, float(needed[slack].real - others), float(into_grid.real.sum()),
+                          float(np.abs(gap).max()), source)
+
+
+def _pandapower(case: Case) -> Complex:
+    try:
+        import pandapower
+        from pandapower.converter.pypower.from_ppc import from_ppc
+    except ImportError:
+        raise MissingExtraError("an AC power flow needs pandapower; install it with pip install 'coherence[grids]', or "
+                                "give solved voltages in buses.csv (vm_pu, va_deg)") from None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # pandapower warns of its own deprecations
+        net = from_ppc(_ppc(case), f_hz=case.f_hz)
+        try:
+            pandapower.runpp(net, numba=False, calculate_voltage_angles=True, tolerance_mva=1e-8, init="dc")
+        except pandapower.LoadflowNotConverged:
+            raise ToleranceError(f"case {case.name!r}: the AC power flow did not converge; check loads, limits "
+                                 "and voltages") from None
+    solved = net.res_bus.sort_index()
+    return np.asarray(solved.vm_pu * np.exp(1j * np.deg2rad(solved.va_degree)), dtype=complex)
+
+
+def _ppc(case: Case) -> dict[str, Any]:
+    """The case in MATPOWER columns, buses numbered from 0."""
+    assert case.buses is not None and case.branches is not None and case.generators is not None
+    row = bus_index(case)
+    gens, n = case.generators, len(case.buses)
+    bus = np.zeros((n, 13))
+    bus[:, 0], bus[:, 1], bus[:, 6], bus[:, 10] = np.arange(n), 1, 1, 1
+    bus[:, 2:6] = case.buses[["p_load_mw", "q_load_mvar", "g_shunt_mw", "b_shunt_mvar"]]
+    bus[:, 7], bus[:, 9], bus[:, 11], bus[:, 12] = 1.0, case.buses["kv"], 2.0, 0.0
+    at = np.array([row[b] for b in gens["bus"]])
+    bus[at, 1] = np.where(gens["kind"] == "slack", 3, 2)
+    gen = np.zeros((len(gens), 21))
+    gen[:, 0], gen[:, 1], gen[:, 5], gen[:, 7] = at, gens["p_mw"], gens["v_pu"], 1
+    gen[:, 3], gen[:, 4], gen[:, 8], gen[:, 6] = 9999, -9999, 9999, gens["mbase_mva"]
+    f, t = branch_ends(case)
+    branch = np.zeros((len(case.branches), 13))
+    branch[:, 0], branch[:, 1], branch[:, 10], branch[:, 11], branch[:, 12] = f, t, 1, -360, 360
+    branch[:, 2:5] = case.branches[["r_pu", "x_pu", "b_pu"]]
+    branch[:, 5:8] = 1e4
+    branch[:, 8], branch[:, 9] = case.branches["tap"], case.branches["shift_deg"]
+    return {"version": "2", "baseMVA": case.base_mva, "bus": bus, "gen": gen, "branch": branch}

@@ -1,0 +1,1 @@
+"""Floor 3: finding the coherent groups of a network."""

@@ -1,0 +1,1 @@
+"""Floor 2: the noun `Network`: T(s), projection, state space."""

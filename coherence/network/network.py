@@ -1,0 +1,249 @@
+r"""The noun of the library: n dynamic nodes on a weighted graph, with a scalar coupling.
+
+    T(s) = (I + G f L)^{-1} G = Y(s)^{-1},   Y(s) = G^{-1}(s) + f(s) L          (3.1)-(3.2)
+
+A projection V^T Y V is again a `Network`: on a partition the node inverses add up and stay diagonal; on a general basis
+the nodes are kept and the basis rides along, V^T G^{-1} V. The state space is built in `statespace`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from coherence.errors import InputError, PoleError
+from coherence.graphs.laplacian import checked_laplacian, components, laplacian_of_graph
+from coherence.graphs.partition import Partition
+from coherence.network.statespace import network_realization
+from coherence.nodes.nodes import Nodes
+from coherence.nodes.systems import to_control
+from coherence.numerics.deflation import uniform_deviation
+from coherence.numerics.rational import Rational
+from coherence.numerics.realization import Realization
+from coherence.types import ArrayLike, Complex, Real, laplace_points
+
+if TYPE_CHECKING:
+    import control
+    import networkx as nx
+
+
+CANCELLING = 1e-2  # |sum of node inverses| / sum of their moduli below which T is inverted directly
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """n nodes, a symmetric positive semidefinite Laplacian and a coupling f.
+
+    Parameters
+    ----------
+    nodes : Nodes
+        The node dynamics g_i.
+    laplacian : (n, n) array or sparse matrix
+        L. In grids: synchronising coefficients [pu/rad].
+    coupling : Rational, "1", "1/s", number, (num, den) or transfer function
+        f(s); any proper real-rational function. In grids 1/s.
+    basis : (n, k) array, optional
+        V of a projected network, set by `project`; then L is (k, k).
+    labels : tuple of str, optional
+        Names of the inputs and outputs; the nodes' own by default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from coherence import Network, swing
+    >>> network = Network(swing(inertia=[1, 2], damping=[1, 1]), [[3, -3], [-3, 3]], "1/s")
+    >>> network.transfer_matrix(1j).shape
+    (1, 2, 2)
+    """
+
+    nodes: Nodes
+    laplacian: Real
+    coupling: Rational
+    basis: Real | None = None
+    labels: tuple[str, ...] = field(default=())
+
+    def __init__(self, nodes: Nodes, laplacian: Any, coupling: Any, *, basis: Real | None = None,
+                 labels: Sequence[str] | None = None) -> None:
+        names = tuple(nodes.labels if labels is None else map(str, labels))
+        if basis is None:
+            matrix = checked_laplacian(laplacian, names if np.shape(laplacian) == (len(names),) * 2 else None)
+            if len(matrix) != len(nodes):
+                raise InputError(f"the Laplacian is {len(matrix)} x {len(matrix)} but there are {len(nodes)} nodes")
+        else:
+            matrix = np.asarray(laplacian, dtype=float)
+            basis = np.asarray(basis, dtype=float)
+            if basis.shape != (len(nodes), len(matrix)):
+                raise InputError(f"the basis has shape {basis.shape}; it must be ({len(nodes)}, {len(matrix)})")
+        object.__setattr__(self, "nodes", nodes)
+        object.__setattr__(self, "laplacian", matrix)
+        object.__setattr__(self, "coupling", Rational.of(coupling, "the coupling f"))
+        object.__setattr__(self, "basis", basis)
+        object.__setattr__(self, "labels", names)
+
+    @classmethod
+    def from_graph(cls, graph: nx.Graph, nodes: Nodes, coupling: Any, *, weight: str = "weight") -> Network:
+        """A network on a networkx graph; the nodes' labels must be the graph's nodes (as strings), in any order."""
+        laplacian, labels = laplacian_of_graph(graph, weight=weight)
+        for label in labels:
+            if label not in nodes.labels:
+                raise InputError(f"graph node {label!r} has no dynamics; known: {', '.join(nodes.labels[:6])}")
+        if len(labels) != len(nodes):
+            raise InputError(f"there are {len(nodes)} node dynamics for a graph of {len(labels)} nodes")
+        return cls(nodes.select([nodes.index(label) for label in labels]), laplacian, coupling)
+
+    def __repr__(self) -> str:
+        what = "" if self.basis is None else f", projected on {self.size} vectors"
+        return f"Network({len(self.nodes)} nodes{what}, {self.order} states, lambda_2 = {self.algebraic_connectivity:.6g})"
+
+    @property
+    def size(self) -> int:
+        """Number of inputs = outputs."""
+        return len(self.laplacian)
+
+    @property
+    def order(self) -> int:
+        """Number of states of the state space (without the angle of the uniform motion, which nothing observes)."""
+        if self.basis is not None:
+            return self.realization.order
+        angles = self.size - 1 - int(components(self.laplacian).max(initial=0))
+        return self.nodes.order + self.coupling.order * angles
+
+    @cached_property
+    def eigenvalues(self) -> Real:
+        """Eigenvalues of L, ascending, (n,); the first is exactly 0."""
+        return self._eigen[0]
+
+    @cached_property
+    def eigenvectors(self) -> Real:
+        """Orthonormal eigenvectors of L, (n, n) by columns; the first is exactly 1/sqrt(n)."""
+        return self._eigen[1]
+
+    @cached_property
+    def _eigen(self) -> tuple[Real, Real]:
+        n = self.size
+        if self.basis is not None:
+            values, vectors = np.linalg.eigh(self.laplacian)
+            return values, vectors
+        # reflect 1/sqrt(n) onto e_1, so that the null vector is exact whatever the rest of the null space
+        u = np.full(n, 1.0 / np.sqrt(n))
+        w = u.copy()
+        w[0] += 1.0
+        mirror = np.eye(n) - 2.0 * np.outer(w, w) / (w @ w)
+        values, vectors = np.linalg.eigh((mirror @ self.laplacian @ mirror)[1:, 1:])
+        full = np.column_stack([u, mirror[:, 1:] @ vectors])
+        return np.concatenate([[0.0], values]), full
+
+    @property
+    def algebraic_connectivity(self) -> float:
+        """lambda_2 of L; infinite for a single node."""
+        return float(self.eigenvalues[1]) if self.size > 1 else np.inf
+
+    def effective_connectivity(self, s: ArrayLike, k: int = 1) -> Real:
+        """|f(s)| lambda_{k+1}, shape (F,)."""
+        if not 1 <= k < self.size:
+            raise InputError(f"k = {k} is out of range; give 1 <= k <= {self.size - 1}")
+        return np.abs(self.coupling(s)) * self.eigenvalues[k]
+
+    def inverse_transfer_matrix(self, s: ArrayLike) -> Complex:
+        """Y(s) = G^{-1}(s) + f(s) L, shape (F, n, n)."""
+        points = laplace_points(s)
+        f = self.coupling(points)
+        if not np.isfinite(f).all():
+            raise PoleError(f"s = {points[int(np.argmin(np.isfinite(f)))]:.6g} is a pole of the coupling f; move s")
+        return self._diagonal(points, np.ones(points.size)) + f[:, None, None] * self.laplacian
+
+    def transfer_matrix(self, s: ArrayLike) -> Complex:
+        """T(s), shape (F, n, n); at a pole of f the limit g_hat 11^T.
+
+        Computed as g_hat 11^T + E with the eliminated deviation E, which keeps its digits where f L is huge; from
+        q (q G^{-1} + p L)^{-1}, f = p/q, where the node inverses nearly cancel in their sum.
+
+        Raises
+        ------
+        PoleError
+            s is a pole of T.
+        """
+        points = laplace_points(s)
+        if self.basis is not None:
+            return self._direct(points, self.coupling.numerator(points), self.coupling.denominator(points))
+        z, p, q = self.nodes.inverse(points), self.coupling.numerator(points), self.coupling.denominator(points)
+        total = z.sum(axis=1)
+        summed = np.abs(total) >= CANCELLING * np.abs(z).sum(axis=1)
+        summed &= total != 0
+        out = np.empty((points.size, self.size, self.size), dtype=complex)
+        out[~summed] = self._direct(points[~summed], p[~summed], q[~summed])
+        try:
+            deviation = uniform_deviation(z[summed], p[summed], q[summed], self.laplacian)
+        except np.linalg.LinAlgError:
+            raise PoleError(f"one of the {points.size} points s is a pole of T; move it") from None
+        out[summed] = deviation + 1.0 / total[summed, None, None]
+        return out
+
+    def _direct(self, points: Complex, p: Complex, q: Complex) -> Complex:
+        try:
+            return q[:, None, None] * np.linalg.inv(self._diagonal(points, q) + p[:, None, None] * self.laplacian)
+        except np.linalg.LinAlgError:
+            raise PoleError(f"one of the {points.size} points s is a pole of T or of the coupling; move it") from None
+
+    def deviation(self, s: ArrayLike) -> Complex:
+        """E(s) = T(s) - g_hat(s) 11^T, shape (F, n, n), by elimination (nothing cancels)."""
+        points = laplace_points(s)
+        self._need_nodes("the deviation from coherence")
+        return uniform_deviation(self.nodes.inverse(points), self.coupling.numerator(points),
+                                 self.coupling.denominator(points), self.laplacian)
+
+    def project(self, onto: Partition | Real, *, labels: Sequence[str] | None = None) -> Network:
+        """The smaller network V^T Y V.
+
+        Parameters
+        ----------
+        onto : Partition or (n, k) array
+            A partition adds up the node inverses of each group (quotient Laplacian P^T L P). A basis V keeps the nodes and
+            gives V^T G^{-1} V + f V^T L V; its columns must be linearly independent.
+        labels : sequence of str, optional
+            Names of the k inputs and outputs.
+        """
+        if isinstance(onto, Partition):
+            if onto.labels != self.labels:
+                raise InputError("the partition is of other nodes than this network's; build it from network.labels")
+            self._need_nodes("projection on a partition")
+            p = onto.indicator
+            return Network(self.nodes.aggregate(onto.assignment, onto.groups), p.T @ self.laplacian @ p, self.coupling)
+        v = np.asarray(onto, dtype=float)
+        if v.ndim != 2 or v.shape[0] != self.size:
+            raise InputError(f"the basis has shape {v.shape}; it must have {self.size} rows")
+        if np.linalg.matrix_rank(v) < v.shape[1]:
+            raise InputError(f"the {v.shape[1]} basis vectors are linearly dependent (rank {np.linalg.matrix_rank(v)})")
+        names = [f"v{i + 1}" for i in range(v.shape[1])] if labels is None else labels
+        basis = v if self.basis is None else self.basis @ v
+        return Network(self.nodes, v.T @ self.laplacian @ v, self.coupling, basis=basis, labels=names)
+
+    @cached_property
+    def realization(self) -> Realization:
+        """T as dense arrays A, B, C, D; minimal in the coupling states (no mode at the origin that nothing sees)."""
+        return network_realization(self.nodes, self.laplacian, self.coupling, self.basis)[0]
+
+    def poles(self) -> Complex:
+        """Eigenvalues of the state matrix, by descending real part."""
+        return self.realization.poles()
+
+    def to_statespace(self, *, name: str = "network") -> control.StateSpace:
+        """A python-control StateSpace; inputs u[label], outputs y[label], states named by node."""
+        system, states = network_realization(self.nodes, self.laplacian, self.coupling, self.basis, self.labels)
+        return to_control(system, inputs=[f"u[{label}]" for label in self.labels],
+                          outputs=[f"y[{label}]" for label in self.labels], states=states, name=name)
+
+    def _diagonal(self, points: Complex, scale: Complex | Real) -> Complex:
+        """scale(s) G^{-1}(s), or V^T of it V, as (F, k, k)."""
+        z = scale[:, None] * self.nodes.inverse(points)
+        if self.basis is not None:
+            return self.basis.T @ (z[:, :, None] * self.basis)
+        return z[:, :, None] * np.eye(self.size)
+
+    def _need_nodes(self, what: str) -> None:
+        if self.basis is not None:
+            raise InputError(f"{what} needs a network of nodes; this one is projected on a basis")

@@ -1,0 +1,54 @@
+r"""The distance of 0 from conv{z_i} + f [lo, hi]: the ingredient of the hull bound.
+
+A convex compact set C misses 0 by d = max_theta min_{c in C} Re(e^{-j theta} c) (separating half plane), negative
+inside. For C = conv{z_i} + f [lo, hi] the minimum is min_i Re(e^{-j theta} z_i) + min(c lo, c hi), c = Re(e^{-j theta} f).
+Every theta gives a lower bound on d, so a grid of angles errs on the safe side; the best one is then refined.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from coherence.types import Complex, Real
+
+ANGLES = 180  # of the first grid; each refinement divides the spacing by ANGLES / 4
+REFINEMENTS = 3
+
+
+def hull_distance(points: Complex, f: Complex, lo: float, hi: float) -> Real:
+    """A lower bound on dist(0, conv{z_i} + f [lo, hi]), tight to about 1e-6 relative; not positive if 0 is inside.
+
+    Parameters
+    ----------
+    points : (F, n) complex
+    f : (F,) complex
+    lo, hi : float
+        Ends of the segment, 0 <= lo <= hi (hi may be infinite).
+
+    Returns
+    -------
+    (F,) float
+    """
+    centre, half_width = np.zeros(len(f)), np.pi
+    best = np.full(len(f), -np.inf)
+    for _ in range(1 + REFINEMENTS):
+        angles = centre[:, None] + np.linspace(-half_width, half_width, ANGLES)
+        value = _support(points, f, lo, hi, angles)
+        winner = value.argmax(axis=1)
+        best = np.maximum(best, value.max(axis=1))
+        centre = angles[np.arange(len(f)), winner]
+        half_width *= 4.0 / ANGLES
+    return best
+
+
+def _support(points: Complex, f: Complex, lo: float, hi: float, angles: Real) -> Real:
+    """min over the set of Re(e^{-j theta} c), shape (F, angles)."""
+    turn = np.exp(-1j * angles)
+    out = np.empty(angles.shape)
+    for i in range(len(f)):  # over frequencies: (angles, n) at a time keeps memory flat
+        nearest = (np.outer(turn[i].real, points[i].real) - np.outer(turn[i].imag, points[i].imag)).min(axis=1)
+        slope = (turn[i] * f[i]).real
+        with np.errstate(invalid="ignore"):
+            far = np.where(slope >= 0, 0.0, slope * hi if np.isinf(hi) else slope * (hi - lo))
+        out[i] = nearest + slope * lo + far
+    return out

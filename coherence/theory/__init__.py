@@ -1,0 +1,1 @@
+"""Floor 3: coherent dynamics, incoherence and its bounds."""

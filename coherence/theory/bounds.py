@@ -1,0 +1,110 @@
+r"""Bounds on ||T(s) - T_k(s)||: the source's (Lemma 3.1, Theorem 3.8) and the sharper hull bound.
+
+T_k = V_k (V_k^T G^{-1} V_k + f Lambda_k)^{-1} V_k^T; for k = 1 it is g_hat 11^T.
+
+Source. With M1 = ||T_k||, M2 = max_i |g_i^{-1}| and |f| lambda_{k+1} > M2 + M1 M2^2,
+    ||T - T_k|| <= (M1 M2 + 1)^2 / (|f| lambda_{k+1} - M2 - M1 M2^2).
+
+Hull. In the basis [V_k V_perp], Y = [[A, B], [B^T, D]] with A = V_k^T G^{-1} V_k + f Lambda_k, B = V_k^T G^{-1} V_perp and
+D = V_perp^T G^{-1} V_perp + f Lambda_perp. Block elimination gives T - T_k = V X S^{-1} X^T V^T with S = D - B^T A^{-1} B and
+X = [-A^{-1}B; I], so ||T - T_k|| <= (1 + ||A^{-1}B||^2) ||S^{-1}||. The numerical range of D lies in
+conv{g_i^{-1}} + f [lambda_{k+1}, lambda_n], hence sigma_min(D) >= d, the distance of that convex set from 0, and
+sigma_min(S) >= d - q with q = ||B^T A^{-1} B||:
+    ||T - T_k|| <= (1 + alpha^2) / (d - q),   alpha = ||A^{-1} B||.
+alpha and q need V_k only: B V_perp^T = W := V_k^T G^{-1} - (V_k^T G^{-1} V_k) V_k^T, and V_perp^T does not change norms.
+It is never above the source's bound: d >= |f| lambda_{k+1} - M2, alpha <= M1 M2 and q <= M1 M2^2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from coherence.errors import InputError
+from coherence.network.network import Network
+from coherence.numerics.hull import hull_distance
+from coherence.types import ArrayLike, Complex, Real, laplace_points
+
+
+@dataclass(frozen=True, eq=False)
+class Bound:
+    """An upper bound at F points, with its theorem, where its hypothesis holds, and its ingredients.
+
+    Attributes
+    ----------
+    theorem : str
+    value : (F,) float
+        Infinite where the hypothesis fails.
+    holds : (F,) bool
+    ingredients : dict of name -> (F,) array
+    """
+
+    theorem: str
+    value: Real
+    holds: np.ndarray
+    ingredients: dict[str, Real]
+
+    def __repr__(self) -> str:
+        return f"Bound({self.theorem}; holds at {int(self.holds.sum())} of {len(self.value)} points)"
+
+
+def source_bound(network: Network, s: ArrayLike, *, k: int = 1) -> Bound:
+    """Lemma 3.1 (k = 1) and Theorem 3.8: (M1 M2 + 1)^2 / (|f| lambda_{k+1} - M2 - M1 M2^2).
+
+    Parameters
+    ----------
+    network : Network
+    s : (F,) complex
+        Laplace points that are not poles of f.
+    k : int
+        Rank of the coherent part, 1 <= k < n.
+    """
+    points, z, f, a, _ = _parts(network, s, k)
+    m1 = np.linalg.norm(np.linalg.inv(a), 2, axis=(1, 2))
+    m2 = np.abs(z).max(axis=1)
+    reach = np.abs(f) * network.eigenvalues[k] - m2 - m1 * m2**2
+    return _bound("Lemma 3.1" if k == 1 else "Theorem 3.8", (m1 * m2 + 1) ** 2, reach,
+                  {"M1": m1, "M2": m2, "effective_connectivity": np.abs(f) * network.eigenvalues[k]})
+
+
+def hull_bound(network: Network, s: ArrayLike, *, k: int = 1) -> Bound:
+    """The hull bound (1 + alpha^2)/(d - q); never above `source_bound`. Parameters as there; derivation in the module.
+
+    Examples
+    --------
+    >>> from coherence import Network, hull_bound, swing
+    >>> network = Network(swing(inertia=[1, 3], damping=[1, 1]), [[9, -9], [-9, 9]], "1/s")
+    >>> bool(hull_bound(network, 0.1j).value[0] >= abs(network.deviation(0.1j)).max())
+    True
+    """
+    _, z, f, a, v = _parts(network, s, k)
+    head = v.T @ (z[:, :, None] * v)
+    w = z[:, None, :] * v.T - head @ v.T
+    alpha = np.linalg.norm(np.linalg.solve(a, w), 2, axis=(1, 2))
+    r = np.linalg.qr(w.conj().swapaxes(1, 2), mode="r")
+    root = r.conj().swapaxes(1, 2)  # W = root @ isometry
+    q = np.linalg.norm(root.swapaxes(1, 2) @ np.linalg.solve(a, root), 2, axis=(1, 2))
+    d = hull_distance(z, f, float(network.eigenvalues[k]), float(network.eigenvalues[-1]))
+    return _bound("hull bound", 1 + alpha**2, d - q, {"alpha": alpha, "q": q, "d": d})
+
+
+def _parts(network: Network, s: ArrayLike, k: int) -> tuple[Complex, Complex, Complex, Complex, Real]:
+    network._need_nodes("a coherence bound")
+    if not 1 <= k < network.size:
+        raise InputError(f"k = {k} is out of range; give 1 <= k <= {network.size - 1}")
+    points = laplace_points(s)
+    z, f = network.nodes.inverse(points), network.coupling(points)
+    if not np.isfinite(f).all():
+        raise InputError(f"s = {points[int(np.argmin(np.isfinite(f)))]:.6g} is a pole of the coupling f, where the "
+                         "deviation is 0 and no bound is needed; move s")
+    v = network.eigenvectors[:, :k]
+    a = v.T @ (z[:, :, None] * v) + f[:, None, None] * np.diag(network.eigenvalues[:k])
+    return points, z, f, a, v
+
+
+def _bound(theorem: str, top: Real, bottom: Real, ingredients: dict[str, Real]) -> Bound:
+    holds = np.isfinite(top) & (bottom > 0)
+    value = np.full(len(top), np.inf)
+    value[holds] = top[holds] / bottom[holds]
+    return Bound(theorem, value, holds, ingredients)

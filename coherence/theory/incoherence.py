@@ -1,0 +1,131 @@
+r"""How far the network is from moving as one (or as k groups), frequency by frequency.
+
+    ||T - g_hat 11^T||_2,   ||T - T_k||_2,   ||T - P (P^T Y P)^{-1} P^T||_2,   ||T - T_hat_k||_2
+
+all by elimination (`numerics.deflation`), so that the values keep their digits where both terms are huge. For the refined
+model T_hat_k = P (P^T G^{-1} P + f L_k)^{-1} P^T the exact k x k difference to the quotient is added:
+with E_q, E_k the deviations of the two k-node networks from uniform motion, T_q - T_hat_k = E_q f (L_k - P^T L P) E_k,
+because (L_k - P^T L P) 1 = 0.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from coherence.errors import InputError
+from coherence.graphs.laplacian import require_connected
+from coherence.graphs.partition import Partition
+from coherence.network.network import Network
+from coherence.numerics.deflation import group_deviation, modal_deviation, uniform_deviation
+from coherence.theory.bounds import Bound, hull_bound, source_bound
+from coherence.types import ArrayLike, Complex, Real, frequencies, laplace_points
+
+
+@dataclass(frozen=True, eq=False)
+class Incoherence:
+    """The curve of ||T - T_k||_2 over frequency with both bounds.
+
+    Attributes
+    ----------
+    omega : (F,) float
+        rad/s.
+    exact : (F,) float
+        In units of T (grids: rad/s per pu).
+    source, hull : Bound
+    k : int
+        Rank of the coherent part.
+    effective_connectivity : (F,) float
+        |f| lambda_{k+1}.
+    """
+
+    omega: Real
+    exact: Real
+    source: Bound
+    hull: Bound
+    k: int
+    effective_connectivity: Real
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """Table: omega [rad/s] -> exact, hull, source, effective connectivity."""
+        return pd.DataFrame({"exact": self.exact, "hull bound": self.hull.value, "source bound": self.source.value,
+                             "|f| lambda": self.effective_connectivity},
+                            index=pd.Index(self.omega, name="omega [rad/s]"))
+
+
+def incoherence(network: Network, omega: ArrayLike, *, k: int = 1) -> Incoherence:
+    """||T(jw) - T_k(jw)||_2 with Lemma 3.1 / Theorem 3.8 and the hull bound.
+
+    Parameters
+    ----------
+    network : Network
+        Connected.
+    omega : (F,) float
+        Frequencies [rad/s], ascending, > 0 where f has a pole at 0.
+    k : int
+        1: deviation from the coherent dynamics; k: from the modal model of rank k.
+
+    Raises
+    ------
+    DisconnectedError
+        The network falls apart (coherence is per component).
+
+    Examples
+    --------
+    >>> from coherence import Network, incoherence, swing
+    >>> network = Network(swing(inertia=[1, 3], damping=[1, 1]), [[9, -9], [-9, 9]], "1/s")
+    >>> curve = incoherence(network, [0.01, 0.1])
+    >>> bool((curve.exact <= curve.hull.value).all())
+    True
+    """
+    w = frequencies(omega)
+    s = 1j * w
+    require_connected(network.laplacian, network.labels, "incoherence")
+    exact = np.linalg.norm(modal_error(network, s, k), 2, axis=(1, 2))
+    return Incoherence(w, exact, source_bound(network, s, k=k), hull_bound(network, s, k=k), k,
+                       network.effective_connectivity(s, k))
+
+
+def modal_error(network: Network, s: ArrayLike, k: int) -> Complex:
+    """T - T_k, shape (F, n, n)."""
+    if k == 1:
+        return network.deviation(s)
+    z, p, q = _evaluate(network, s, "the modal error")
+    return modal_deviation(z, p, q, network.eigenvalues, network.eigenvectors, k)
+
+
+def group_error(network: Network, s: ArrayLike, partition: Partition, reduced: Network | None = None) -> Complex:
+    """T - P T_red P^T, shape (F, n, n), for a network on the same groups.
+
+    Parameters
+    ----------
+    network : Network
+    partition : Partition
+        Of network.labels.
+    reduced : Network, optional
+        One node per group with the aggregated node inverses and another Laplacian (the refined L_k). None: the quotient
+        P^T L P. Reduced networks whose nodes were truncated differ from `network` as systems; compare those instead.
+    """
+    if partition.labels != network.labels:
+        raise InputError("the partition is of other nodes than this network's; build it from network.labels")
+    z, p, q = _evaluate(network, s, "the group error")
+    error = group_deviation(z, p, q, network.laplacian, partition.assignment)
+    if reduced is None or partition.k == 1:
+        return error
+    indicator = partition.indicator
+    quotient = indicator.T @ network.laplacian @ indicator
+    inverse = z @ indicator
+    ours = uniform_deviation(inverse, p, q, quotient)
+    theirs = uniform_deviation(inverse, p, q, reduced.laplacian)
+    safe = np.where(q == 0, 1.0, q)
+    middle = ours @ ((reduced.laplacian - quotient) * (p / safe)[:, None, None]) @ theirs
+    return error + indicator @ middle @ indicator.T
+
+
+def _evaluate(network: Network, s: ArrayLike, what: str) -> tuple[Complex, Complex, Complex]:
+    network._need_nodes(what)
+    points = laplace_points(s)
+    return network.nodes.inverse(points), network.coupling.numerator(points), network.coupling.denominator(points)
