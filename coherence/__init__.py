@@ -21,6 +21,7 @@ _PUBLIC = {
     "coherence.graphs.partition": ["Partition"],
     "coherence.graphs.laplacian": ["kron_reduce"],
     "coherence.network.network": ["Network"],
+    "coherence.network.files": ["load_network", "save_network"],
     "coherence.theory.coherent": ["coherent_dynamics"],
     "coherence.theory.bounds": ["Bound", "hull_bound", "source_bound"],
     "coherence.theory.incoherence": ["Incoherence", "group_error", "incoherence", "modal_error"],
@@ -28,6 +29,12 @@ _PUBLIC = {
     "coherence.grids.case": ["Case", "load_case", "read_case", "shipped_cases"],
     "coherence.grids.powerflow": ["OperatingPoint", "power_flow"],
     "coherence.grids.linearize": ["linearize", "machine_nodes"],
+    "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
+    "coherence.reduction.truncate": ["Truncation", "truncate"],
+    "coherence.reduction.reading": ["read_generators"],
+    "coherence.simulation.simulate": ["Response", "Step", "simulate"],
+    "coherence.compare": ["StepError", "coi_error", "step_error", "step_size"],
+    "coherence.study": ["Study", "study"],
 }
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 __all__ = ["__version__", *sorted(_HOME)]

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from coherence.errors import InputError, PoleError
+from coherence.errors import InputError, PoleError, UnknownNameError
 from coherence.graphs.laplacian import checked_laplacian, components, laplacian_of_graph
 from coherence.graphs.partition import Partition
 from coherence.network.statespace import network_realization
-from coherence.nodes.nodes import Nodes
+from coherence.nodes.nodes import Nodes, unknown_name
 from coherence.nodes.systems import to_control
 from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.rational import Rational
@@ -103,6 +103,12 @@ class Network:
     def size(self) -> int:
         """Number of inputs = outputs."""
         return len(self.laplacian)
+
+    def index(self, label: str) -> int:
+        """Position of an input or output by its label."""
+        if label not in self.labels:
+            raise UnknownNameError(unknown_name("node", label, self.labels))
+        return self.labels.index(label)
 
     @property
     def order(self) -> int:

@@ -1,7 +1,11 @@
 r"""Low-order nodes by frequency-weighted balanced truncation (Section 3.3.2).
 
-    closed loop   g_hat itself is truncated to the order asked and inverted again: m s + d + one or more turbines
-    turbines      only the strictly proper part of g_hat^{-1} is truncated; inertia and damping stay
+    turbines      the strictly proper part h of g_hat^{-1} = m s + d + h is truncated; inertia and damping stay
+    closed loop   g_hat itself is truncated to the order asked and inverted again
+
+Turbines is the default: it asks only that h be stable (a group of hydro machines alone may not be), its result reads as a
+generator, and damping at high frequency survives. For one stable generator the closed loop is the more accurate
+(Table 3-II); inside a network it can lose the damping of the modes between groups, so look at the stability it leaves.
 
 Either way the reduced node is rescaled to the DC gain of the original. The weight W multiplies the error; with its high
 gain at low frequency W(s) = (s + b)/(s + 1e-4) makes the DC mismatch before rescaling small. No sum of Hankel values bounds the
@@ -38,7 +42,8 @@ class Truncation:
     ----------
     network : Network
     table : DataFrame
-        Per node: order before and after, weighted error ||W (g - g_reduced)||_inf, its relative value, DC rescaling.
+        Per node: order before and after, weighted error ||W (h - h_reduced)||_inf of the part that was truncated (before
+        rescaling), the same relative to ||W h||_inf, and the factor that restores the DC gain.
     hankel : dict of label -> array
         Weighted Hankel values, descending.
     part : str
@@ -56,7 +61,7 @@ class Truncation:
         return f"Truncation({self.part}: {len(self.table)} nodes, {before} -> {after} states)"
 
 
-def truncate(network: Network, order: int, *, part: str = "closed_loop", weight: Any = None) -> Truncation:
+def truncate(network: Network, order: int, *, part: str = "turbines", weight: Any = None) -> Truncation:
     """Reduce every node of a network to at most `order` states.
 
     Parameters
@@ -66,7 +71,7 @@ def truncate(network: Network, order: int, *, part: str = "closed_loop", weight:
     order : int
         1: swing only; 2: one turbine; 3: two turbines. Nodes of no higher order are left alone.
     part : "closed_loop" or "turbines"
-        What is truncated. Closed loop is the more accurate; turbines keeps inertia and damping.
+        What is truncated; see the module.
     weight : Rational or (num, den), optional
         Output weight; default (s + .08)/(s + 1e-4) for the closed loop, (s + .03)/(s + 1e-4) for turbines.
 
@@ -75,13 +80,13 @@ def truncate(network: Network, order: int, *, part: str = "closed_loop", weight:
     InputError
         Order out of range, unknown part.
     InstabilityError
-        A node is not stable (its label and pole are named).
+        The part to truncate is not stable (node and pole are named).
 
     Examples
     --------
     >>> from coherence import linearize, load_case, truncate
     >>> truncate(linearize(load_case("five_generators")), 3)
-    Truncation(closed_loop: 1 nodes, 6 -> 3 states)
+    Truncation(turbines: 1 nodes, 6 -> 3 states)
     """
     if part not in PARTS:
         raise InputError(f"part = {part!r}; give 'closed_loop' or 'turbines'")
@@ -108,38 +113,34 @@ def node_realization(node: Nodes) -> Realization:
 
 
 def _reduce(node: Nodes, order: int, part: str, weight: Rational) -> tuple[Nodes, np.ndarray, dict[str, float]]:
-    label, full = node.labels[0], node_realization(node)
-    poles = full.poles()
+    label, before = node.labels[0], int(node.orders[0])
+    if before <= order:
+        return node, np.empty(0), _row(before, before, 0.0, 0.0, 1.0)
+    swing_order = max(int(node.degree[0]), 0)
+    kept = order if part == "closed_loop" else order - swing_order
+    if kept < 0:
+        raise InputError(f"order = {order} is below the {swing_order} states of the polynomial part of node {label!r}; give at "
+                         f"least {swing_order} or part='closed_loop'")
+    whole = node_realization(node) if part == "closed_loop" else node.proper_part()[0]
+    poles = whole.poles()
     if poles.size and poles[0].real >= 0:
-        raise InstabilityError(f"node {label!r} is not stable: it has a pole at {poles[0]:.4g}; truncation needs every "
-                               "node stable (declare more damping or split an integrator off first)")
-    if full.order <= order:
-        row = {"order before": full.order, "order after": full.order, "weighted error": 0.0, "relative": 0.0, "rescaled by": 1.0}
-        return node, np.empty(0), row
+        what, remedy = (("", "declare more damping, or use part='turbines', which needs only stable turbines")
+                        if part == "closed_loop" else ("the turbine part of ", "correct its governor data"))
+        raise InstabilityError(f"{what}node {label!r} is not stable: it has a pole at {poles[0]:.4g}; truncation needs it "
+                               f"stable: {remedy}")
     w = weight.realization()
-    if part == "closed_loop":
-        balanced = balance(full, w)
-        new = from_realization(label, balanced.truncate(order))
-    else:
-        turbines = node.proper_part()[0]
-        balanced = balance(turbines, w)
-        polynomial_only = Nodes(node.labels, node.polynomial)
-        kept = order - int(polynomial_only.orders[0])
-        if kept < 1:
-            new = polynomial_only
-        else:
-            new = Nodes(node.labels, node.polynomial, make_banks([(0, balanced.truncate(kept))]))
-    before, after = node.inverse(0.0)[0].real, new.inverse(0.0)[0].real
-    if after[0] == 0:
-        raise InstabilityError(f"node {label!r}: the model of order {order} has an infinite DC gain; take a higher order")
-    factor = before / after
-    new = new.scaled(factor)
-    error = hinf_norm(cascade(difference(full, node_realization(new)), w)).upper if _stable(new) else np.inf
-    size = hinf_norm(cascade(full, w)).lower
-    return new, balanced.hankel, {"order before": full.order, "order after": int(new.order), "weighted error": error,
-                                  "relative": error / size, "rescaled by": float(1.0 / factor[0])}
+    balanced = balance(whole, w)
+    smaller = balanced.truncate(kept) if kept else Realization(np.zeros((0, 0)), np.zeros((0, 1)), np.zeros((1, 0)), whole.d)
+    new = (from_realization(label, smaller) if part == "closed_loop"
+           else Nodes(node.labels, node.polynomial, make_banks([(0, smaller)])))
+    dc, target = new.inverse(0.0)[0, 0].real, node.inverse(0.0)[0, 0].real
+    if dc == 0 or target == 0:
+        raise InstabilityError(f"node {label!r}: the DC gain is infinite {'after' if target else 'before'} truncation, so it cannot "
+                               "be matched; declare damping or take a higher order")
+    error = hinf_norm(cascade(difference(whole, smaller), w)).upper
+    return new.scaled(np.array([target / dc])), balanced.hankel, _row(
+        before, int(new.order), error, error / hinf_norm(cascade(whole, w)).lower, dc / target)
 
 
-def _stable(node: Nodes) -> bool:
-    poles = node_realization(node).poles()
-    return bool(poles.size == 0 or poles[0].real < 0)
+def _row(before: int, after: int, error: float, relative: float, factor: float) -> dict[str, float]:
+    return {"order before": before, "order after": after, "weighted error": error, "relative": relative, "DC rescaled by": factor}

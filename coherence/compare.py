@@ -1,0 +1,103 @@
+r"""Errors between a network and smaller models of it: L2 and L-infinity of the step error, H-infinity of the transfer error.
+
+For a step u and a model with lift P (outputs of the model to nodes), e = T u - P T_model P^T u. Reported are
+||e||_L2 = (integral of sum_i e_i^2)^(1/2) from a gramian, max_i sup_t |e_i(t)|, and sup_w ||(T - P T_model P^T)(jw) u||_2 as a
+certified interval (u as given, not normalised). All are over the whole half line, not a simulated window.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from coherence.errors import InputError
+from coherence.graphs.partition import Partition
+from coherence.network.network import Network
+from coherence.numerics.norms import Supremum, hinf_norm, step_l2, step_peak
+from coherence.numerics.realization import Realization, difference
+from coherence.simulation.simulate import Step
+
+
+@dataclass(frozen=True)
+class StepError:
+    """Norms of a step error. Units for grids: rad/s^(1/2), rad/s, s, rad/s.
+
+    Attributes
+    ----------
+    l2, linf : float
+        Infinite when the steady states differ (l2) or a model is unstable (both).
+    node : str
+        Where `linf` is attained.
+    time : float
+        When it is attained [s].
+    hinf : Supremum
+    """
+
+    l2: float
+    linf: float
+    node: str
+    time: float
+    hinf: Supremum
+
+
+def step_error(full: Network, model: Network, step: Step, partition: Partition | None = None) -> StepError:
+    """How far a smaller model's step response is from the full network's.
+
+    Parameters
+    ----------
+    full : Network
+    model : Network
+        One node per group of `partition`.
+    step : Step
+        At nodes of the full network.
+    partition : Partition, optional
+        None: `model` has the same nodes as `full`, or is a single node along which all move.
+
+    Examples
+    --------
+    >>> from coherence import Step, coherent_dynamics, linearize, load_case, step_error
+    >>> network = linearize(load_case("iceland"))
+    >>> bool(step_error(network, coherent_dynamics(network), Step({"Blanda 1": -0.1})).linf > 0)
+    True
+    """
+    u = step.vector(full)[:, None]
+    lift = _lift(full, model, partition)
+    ours = full.realization.transformed(right=u)
+    theirs = model.realization.transformed(left=lift, right=lift.T @ u)
+    return _norms(difference(ours, theirs), full.labels)
+
+
+def coi_error(full: Network, coherent: Network, step: Step) -> StepError:
+    """How far the center of inertia of the full network is from the coherent dynamics; parameters as in `step_error`."""
+    weights = (full.nodes.inertia / full.nodes.inertia.sum())[None, :]
+    u = step.vector(full)[:, None]
+    ours = full.realization.transformed(left=weights, right=u)
+    theirs = coherent.realization.transformed(right=np.array([[u.sum()]]))
+    return _norms(difference(ours, theirs), ["CoI"])
+
+
+def step_size(full: Network, step: Step) -> StepError:
+    """The same norms of the response itself, to set errors against (the L2 norm is infinite unless it dies out)."""
+    return _norms(full.realization.transformed(right=step.vector(full)[:, None]), full.labels)
+
+
+def _norms(error: Realization, labels: list[str] | tuple[str, ...]) -> StepError:
+    poles = error.poles()
+    if poles.size and poles[0].real >= 0:
+        return StepError(np.inf, np.inf, "", np.inf, Supremum(np.inf, np.inf, float(abs(poles[0].imag))))
+    peak = step_peak(error)
+    return StepError(step_l2(error), peak.value, labels[peak.output], float(peak.time), hinf_norm(error))
+
+
+def _lift(full: Network, model: Network, partition: Partition | None) -> np.ndarray:
+    if partition is not None:
+        if partition.labels != full.labels or partition.k != model.size:
+            raise InputError(f"the partition has {len(partition.labels)} nodes in {partition.k} groups; the networks have "
+                             f"{full.size} and {model.size} nodes")
+        return partition.indicator
+    if model.size == 1:
+        return np.ones((full.size, 1))
+    if model.size != full.size:
+        raise InputError(f"the model has {model.size} nodes and the network {full.size}; give the partition that relates them")
+    return np.eye(full.size)
