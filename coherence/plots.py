@@ -52,25 +52,27 @@ def incoherence(curve: Incoherence, *, title: str = "") -> Figure:
 
 
 def responses(study: Study) -> Figure:
-    """Step responses by group: every node, the CoI, the aggregated and the reduced node; one panel per group."""
+    """Step responses by group: every node, the aggregated and reduced nodes, and the CoI; one panel per group."""
     k = study.partition.k
     columns = min(k, 3)
     rows = -(-k // columns)
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(4.6 * columns + 0.6, 3.9 * rows + 0.4), layout="constrained")
+        figure = Figure(figsize=(4.6 * columns + 0.6, 4.2 * rows + 0.8), layout="constrained")
         axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)).ravel()
-        full, coherent = study.responses["full"], study.responses["coherent"]
+        full = study.responses["full"]
+        lines = {"aggregated": ("black", 1.6, "-"), "reduced, turbines": ("black", 1.6, (0, (5, 2))),
+                 "reduced, closed_loop": ("black", 1.6, (0, (1, 1.2)))}
         for i, group in enumerate(study.partition.groups):
             ax, colour = axes[i], COLOURS[i % len(COLOURS)]
-            members = list(study.partition.members(group))
-            for j, label in enumerate(members):
-                ax.plot(full.time, full.frame[label], color=colour, lw=0.7, alpha=0.6, label=f"{len(members)} nodes" if j == 0 else None)
-            column = study.responses["aggregated"].frame.columns[i]
-            ax.plot(full.time, study.responses["aggregated"].frame[column], color="black", lw=1.8, label="aggregated")
-            ax.plot(full.time, study.responses["reduced"].frame[column], color="black", lw=1.8, ls=(0, (4, 2)), label="reduced")
-            ax.plot(full.time, coherent.frame.iloc[:, 0], color="#777777", lw=1.2, ls=":", label=r"$\hat g$ (whole network)")
-            _title(ax, f"group {group}")
-            ax.legend(loc="lower right", fontsize=9)
+            for label in study.partition.members(group):
+                ax.plot(full.time, full.frame[label], color=colour, lw=0.6, alpha=0.5)
+            ax.plot([], [], color=colour, lw=1.2, label="single nodes")
+            ax.plot(full.time, full.coi, color="#999999", lw=3.0, alpha=0.8, label="CoI of the whole network")
+            for name, (shade, width, style) in lines.items():
+                if name in study.responses:
+                    model = study.responses[name]
+                    ax.plot(model.time, model.frame.iloc[:, i], color=shade, lw=width, ls=style, label=name.replace("_", " "))
+            _title(ax, f"group {group}: {len(study.partition.members(group))} nodes")
             ax.set_xlim(0, full.time[-1])
         for ax in axes[k:]:
             ax.set_visible(False)
@@ -78,6 +80,8 @@ def responses(study: Study) -> Figure:
             ax.set_xlabel("time [s]")
         for ax in axes[::columns]:
             ax.set_ylabel("frequency deviation [rad/s]")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(5, 2 * columns), fontsize=10)
         step = ", ".join(f"{size:g} pu at {label}" for label, size in study.disturbance.sizes.items())
         figure.suptitle(f"{study.case.title}: power step of {step}", fontsize=12)
     return figure
@@ -95,7 +99,7 @@ def grid(case: Case, partition: Partition) -> Figure:
     row = bus_index(case)
     at = np.array([row[b] for b in case.generators["bus"]])
     with matplotlib.rc_context(_STYLE):
-        figure = Figure(figsize=(10, 7), layout="constrained")
+        figure = Figure(figsize=(9.5, 8), layout="constrained")
         ax = figure.subplots()
         ax.add_collection(LineCollection(np.stack([xy[f], xy[t]], axis=1), colors="#BBBBBB", linewidths=0.9, zorder=1))
         ax.plot(xy[:, 0], xy[:, 1], ".", color="#999999", ms=3, zorder=2)
@@ -110,21 +114,23 @@ def grid(case: Case, partition: Partition) -> Figure:
         ax.set_xticks([])
         ax.set_yticks([])
         ax.spines[:].set_visible(False)
-        ax.legend(loc="upper right", title="area: machine base")
+        ax.legend(loc="lower right", fontsize=10, title="dot area: machine base")
         _title(ax, f"{case.title}: coherent groups (schematic coordinates)")
     return figure
 
 
 def _name_plants(ax: Axes, case: Case, xy: np.ndarray) -> None:
-    """One name per plant (the label without its unit number), beside the plant's mean position."""
+    """One name per plant, right of its units; units of one name far apart are named singly."""
     plants: dict[str, list[int]] = {}
     for i, label in enumerate(case.labels):
         name = label.rsplit(" ", 1)[0] if label.rsplit(" ", 1)[-1][:1].isdigit() else label
         plants.setdefault(name, []).append(i)
-    span = float(np.ptp(xy[:, 0])) or 1.0
+    span = float(np.ptp(xy, axis=0).max()) or 1.0
     for name, members in plants.items():
-        place = xy[members].mean(axis=0)
-        ax.annotate(name, place, xytext=(place[0] + 0.018 * span, place[1]), fontsize=8, color="#333333", va="center", zorder=4)
+        together = np.ptp(xy[members], axis=0).max() < 0.15 * span
+        for text, units in [(name, members)] if together else [(case.labels[i], [i]) for i in members]:
+            x, y = xy[units].max(axis=0)[0], xy[units].mean(axis=0)[1]
+            ax.annotate(text, (x, y), xytext=(9, 0), textcoords="offset points", fontsize=8, color="#222222", va="center", zorder=4)
 
 
 def _title(ax: Axes, text: str) -> None:

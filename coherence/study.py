@@ -22,7 +22,7 @@ from coherence.groups.spectral import spectral_groups
 from coherence.network.network import Network
 from coherence.reduction.aggregate import Aggregation, aggregate
 from coherence.reduction.reading import read_generators
-from coherence.reduction.truncate import Truncation, truncate
+from coherence.reduction.truncate import PARTS, Truncation, truncate
 from coherence.simulation.simulate import Response, Step, simulate
 from coherence.theory.coherent import coherent_dynamics
 from coherence.theory.incoherence import Incoherence, incoherence
@@ -42,9 +42,11 @@ class Study:
     incoherence : curve with bounds (None for a single node)
     partition : Partition
     quotient, refined : Aggregation
-    truncation : Truncation of the refined aggregation; `.network` is the reduced model
+    truncations : dict part -> Truncation of the refined aggregation ("turbines", "closed_loop")
+    part : which of them is the reduced model
+    notes : tuple of str, what could not be computed and why
     disturbance : Step
-    responses : dict model -> Response ("full", "aggregated", "reduced", "coherent")
+    responses : dict model -> Response ("full", "coherent", "aggregated", and "reduced, <part>")
     errors : DataFrame, one row per model
     stability : DataFrame, largest real part of the poles per model
     generators : DataFrame, the reduced nodes read as generators
@@ -58,12 +60,19 @@ class Study:
     partition: Partition
     quotient: Aggregation
     refined: Aggregation
-    truncation: Truncation
+    truncations: dict[str, Truncation]
+    part: str
+    notes: tuple[str, ...]
     disturbance: Step
     responses: dict[str, Response]
     errors: pd.DataFrame
     stability: pd.DataFrame
     generators: pd.DataFrame
+
+    @property
+    def truncation(self) -> Truncation:
+        """The truncation that was asked for."""
+        return self.truncations[self.part]
 
     @property
     def reduced(self) -> Network:
@@ -94,7 +103,7 @@ class Study:
             lines.append(f"refined Laplacian [pu/rad], embedding error {self.refined.embedding_error:.3g}, pairs with negative "
                          f"weight: {self.refined.positive_off_diagonals}")
             lines.append(self.refined.laplacian.to_string(float_format=lambda x: f"{x:.4g}"))
-        lines.append("reduced generators (pu on the system base, rad/s; inverse droop: DC value)")
+        lines.append(f"reduced generators, {self.part} truncated (pu on the system base, rad/s; inverse droop: DC value)")
         lines.append(self.generators.to_string(float_format=lambda x: f"{x:.4g}"))
         lines.append("truncation of each group")
         lines.append(self.truncation.table.to_string(float_format=lambda x: f"{x:.4g}"))
@@ -103,6 +112,7 @@ class Study:
         lines.append(self.errors.to_string(float_format=lambda x: f"{x:.4g}"))
         lines.append("stability (largest real part of the poles [1/s])")
         lines.append(self.stability.to_string(float_format=lambda x: f"{x:.4g}"))
+        lines += [f"note: {note}" for note in self.notes]
         return "\n".join(lines)
 
 
@@ -149,18 +159,22 @@ def study(case: Case | str | Path, *, groups: int | str = "auto", order: int = 3
         if groups not in ("auto", 1):
             raise InputError(f"case {case.name!r} is one coherent group; {groups} groups were asked")
     else:
-        curve = incoherence(network, OMEGA if omega is None else omega)
+        curve = incoherence(network, _frequencies(network) if omega is None else omega)
         partition = spectral_groups(network, groups, random_state=random_state)
     quotient = aggregate(network, partition, interconnection="quotient")
     refined = aggregate(network, partition, interconnection="refined")
-    truncation = truncate(refined.network, order, part=part)
-    reduced, grouped = truncation.network, step.grouped(partition)
-    responses = {"full": simulate(network, step, time), "aggregated": simulate(refined.network, grouped, time),
-                 "reduced": simulate(reduced, grouped, time),
-                 "coherent": simulate(coherent, Step({coherent.labels[0]: step.total}), time)}
-    errors = _errors(network, coherent, quotient, refined, reduced, step, partition)
-    return Study(case, point, network, coherent, curve, partition, quotient, refined, truncation, step, responses, errors,
-                 _stability(case, governors, network, coherent, refined.network, reduced), read_generators(reduced.nodes))
+    truncations, notes = _truncations(refined.network, order, part)
+    reduced = {f"reduced, {name}": result.network for name, result in truncations.items()}
+    grouped = step.grouped(partition)
+    responses = {"full": simulate(network, step, time), "coherent": simulate(coherent, Step({coherent.labels[0]: step.total}), time)}
+    responses |= {name: simulate(model, grouped, time) for name, model in {"aggregated": refined.network, **reduced}.items()}
+    errors = _errors(network, coherent, {"aggregated, quotient": quotient.network, "aggregated, refined": refined.network, **reduced},
+                     step, partition)
+    models = {"full": network, "coherent": coherent, "aggregated": refined.network, **reduced}
+    if case.nodes is None:
+        models["full, declared damping 0"] = linearize(replace(case, damping=0.0), point, governors=governors)
+    return Study(case, point, network, coherent, curve, partition, quotient, refined, truncations, part, notes, step, responses,
+                 errors, _stability(models), read_generators(truncations[part].network.nodes))
 
 
 def open_case(case: Case | str | Path) -> Case:
@@ -172,16 +186,30 @@ def open_case(case: Case | str | Path) -> Case:
     return load_case(str(case)) if str(case) in shipped_cases() or not Path(case).is_dir() else read_case(case)
 
 
-def _errors(network: Network, coherent: Network, quotient: Aggregation, refined: Aggregation, reduced: Network, step: Step,
-            partition: Partition) -> pd.DataFrame:
-    rows = {
-        "full (the response itself)": (network, step_size(network, step)),
-        "coherent dynamics, one node": (coherent, step_error(network, coherent, step)),
-        "CoI against coherent dynamics": (coherent, coi_error(network, coherent, step)),
-        "aggregated, quotient": (quotient.network, step_error(network, quotient.network, step, partition)),
-        "aggregated, refined": (refined.network, step_error(network, refined.network, step, partition)),
-        "reduced (refined, truncated)": (reduced, step_error(network, reduced, step, partition)),
-    }
+def _frequencies(network: Network) -> Real:
+    """The default grid with the network's own mode frequencies put in, so that no resonance peak is stepped over."""
+    modes = np.abs(network.poles().imag)
+    inside = modes[(modes > OMEGA[0]) & (modes < OMEGA[-1])]
+    return np.unique(np.concatenate([OMEGA, inside]))
+
+
+def _truncations(network: Network, order: int, part: str) -> tuple[dict[str, Truncation], tuple[str, ...]]:
+    """The truncation asked for, and the other kind beside it where it exists."""
+    results, notes = {part: truncate(network, order, part=part)}, []
+    for other in PARTS:
+        if other != part:
+            try:
+                results[other] = truncate(network, order, part=other)
+            except InputError as error:
+                notes.append(f"no {other} truncation to compare with: {error}")
+    return results, tuple(notes)
+
+
+def _errors(network: Network, coherent: Network, models: dict[str, Network], step: Step, partition: Partition) -> pd.DataFrame:
+    rows = {"full (the response itself)": (network, step_size(network, step)),
+            "coherent dynamics, one node": (coherent, step_error(network, coherent, step)),
+            "CoI against coherent dynamics": (coherent, coi_error(network, coherent, step))}
+    rows |= {name: (model, step_error(network, model, step, partition)) for name, model in models.items()}
     return pd.DataFrame([_row(name, model, error) for name, (model, error) in rows.items()]).set_index("model")
 
 
@@ -190,11 +218,7 @@ def _row(name: str, model: Network, error: StepError) -> dict[str, object]:
             "t [s]": error.time, "Hinf": error.hinf.upper, "at [rad/s]": error.hinf.omega}
 
 
-def _stability(case: Case, governors: str, network: Network, coherent: Network, aggregated: Network,
-               reduced: Network) -> pd.DataFrame:
-    models = {"full": network, "coherent": coherent, "aggregated": aggregated, "reduced": reduced}
-    if case.nodes is None:
-        models["full, declared damping 0"] = linearize(replace(case, damping=0.0), governors=governors)
+def _stability(models: dict[str, Network]) -> pd.DataFrame:
     rows = []
     for name, model in models.items():
         pole = model.poles()[0]

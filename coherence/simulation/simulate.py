@@ -93,7 +93,7 @@ def simulate(network: Network, disturbance: Step, time: object = None) -> Respon
     network : Network
     disturbance : Step
     time : (N,) array, optional
-        Equally spaced, from 0 [s]; default 0..60 s in 0.05 s.
+        Equally spaced, from 0 [s]; default 0..30 s in 0.02 s.
 
     Raises
     ------
@@ -106,9 +106,9 @@ def simulate(network: Network, disturbance: Step, time: object = None) -> Respon
     --------
     >>> from coherence import Step, linearize, load_case, simulate
     >>> simulate(linearize(load_case("five_generators")), Step({"five_generators": -0.1}))
-    Response(1 nodes, 1201 samples over [0, 60] s)
+    Response(1 nodes, 1501 samples over [0, 30] s)
     """
-    t = np.linspace(0.0, 60.0, 1201) if time is None else real_vector(time, "time")
+    t = np.linspace(0.0, 30.0, 1501) if time is None else real_vector(time, "time")
     if len(t) < 2 or t[0] != 0 or not np.allclose(np.diff(t), t[1], rtol=1e-6, atol=0) or t[1] <= 0:
         raise InputError("time must start at 0 and be equally spaced, with at least two samples")
     system, u = network.realization, disturbance.vector(network)
