@@ -31,7 +31,7 @@ def study(
     part: Annotated[str, typer.Option(help="What is truncated: turbines or closed_loop.")] = "turbines",
     governors: Annotated[str, typer.Option(help="Governor records: rational, one_lag or none.")] = "rational",
     damping: Annotated[Optional[float], typer.Option(help="Declared damping [pu/pu, machine base] instead of the case's.")] = None,
-    out: Annotated[Optional[Path], typer.Option(help="Folder for summary.txt, errors.csv, reduced.json and the pictures.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Folder for summary, tables, reduced models and pictures.")] = None,
 ) -> None:
     """Reduce a case to one low-order generator per group, with the error of every step."""
     from coherence.study import study as run
@@ -60,7 +60,8 @@ def write_study(result: object, out: Path) -> list[Path]:
         result.errors.to_csv(folder / "errors.csv")
         result.generators.to_csv(folder / "generators.csv")
         result.partition.series.to_csv(folder / "groups.csv", index_label="node")
-        save_network(result.reduced, folder / "reduced.json")
+        for part, truncation in result.truncations.items():
+            save_network(truncation.network, folder / f"reduced_{part}.json")
         figures = {"responses.png": plots.responses(result)}
         if result.incoherence is not None:
             figures["incoherence.png"] = plots.incoherence(result.incoherence, title=result.case.title)

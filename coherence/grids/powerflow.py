@@ -140,14 +140,14 @@ def _judge(case: Case, v: Complex, source: str) -> OperatingPoint:
 
 
 def _pandapower(case: Case) -> Complex:
-    try:
-        import pandapower
-        from pandapower.converter.pypower.from_ppc import from_ppc
-    except ImportError:
-        raise MissingExtraError("an AC power flow needs pandapower; install it with pip install 'coherence[grids]', or "
-                                "give solved voltages in buses.csv (vm_pu, va_deg)") from None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # pandapower warns of its own deprecations
+        try:
+            import pandapower
+            from pandapower.converter.pypower.from_ppc import from_ppc
+        except ImportError:
+            raise MissingExtraError("an AC power flow needs pandapower; install it with pip install 'coherence[grids]', or "
+                                    "give solved voltages in buses.csv (vm_pu, va_deg)") from None
         net = from_ppc(_ppc(case), f_hz=case.f_hz)
         try:
             pandapower.runpp(net, numba=False, calculate_voltage_angles=True, tolerance_mva=1e-8, init="dc")

@@ -217,8 +217,9 @@ class Network:
             if onto.labels != self.labels:
                 raise InputError("the partition is of other nodes than this network's; build it from network.labels")
             self._need_nodes("projection on a partition")
-            p = onto.indicator
-            return Network(self.nodes.aggregate(onto.assignment, onto.groups), p.T @ self.laplacian @ p, self.coupling)
+            quotient = onto.indicator.T @ self.laplacian @ onto.indicator
+            quotient -= np.diag(quotient.sum(axis=1))  # row sums are zero in exact arithmetic
+            return Network(self.nodes.aggregate(onto.assignment, onto.groups), quotient, self.coupling)
         v = np.asarray(onto, dtype=float)
         if v.ndim != 2 or v.shape[0] != self.size:
             raise InputError(f"the basis has shape {v.shape}; it must have {self.size} rows")

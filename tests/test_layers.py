@@ -1,0 +1,95 @@
+"""The architecture as a test: imports run downstairs only, and slow third parties stay in their one module."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import coherence
+
+PACKAGE = Path(coherence.__file__).parent
+FLOOR = {"errors": 0, "types": 0, "progress": 0, "numerics": 1.0, "nodes": 1.5, "graphs": 1.5, "network": 2, "theory": 3, "groups": 3,
+         "reduction": 4, "simulation": 4, "grids": 4, "compare": 5, "design": 5, "identification": 5, "study": 6, "cli": 7,
+         "report": 7, "plots": 7, "__main__": 8}
+#: rooms on one floor that know each other, with the reason
+ALLOWED = {("types", "errors"), ("cli", "plots")}
+ONE_MODULE = {"control": {"nodes/systems.py"}, "sklearn": {"graphs/clustering.py"}, "pandapower": {"grids/powerflow.py"},
+              "matplotlib": {"plots.py"}, "typer": {"cli.py"}}
+
+
+def modules():
+    return sorted(path for path in PACKAGE.rglob("*.py") if "cases" not in path.parts)
+
+
+def imports(path):
+    """(module, at top level?) of every import in the file, function bodies included; TYPE_CHECKING blocks do not run."""
+    tree = ast.parse(path.read_text())
+    skipped = {id(child) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+               for child in ast.walk(node)}
+    top = {id(node) for node in tree.body}
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield alias.name, id(node) in top
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            if node.module == "coherence":
+                for alias in node.names:
+                    yield f"coherence.{alias.name}", id(node) in top
+            else:
+                yield node.module, id(node) in top
+
+
+def room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_run_downstairs_only(path):
+    here = room(path)
+    if here == "__init__":
+        return
+    assert here in FLOOR, f"{here} has no floor; give it one"
+    for module, _ in imports(path):
+        if not module.startswith("coherence."):
+            continue
+        there = module.split(".")[1]
+        if there == here:
+            continue
+        down = FLOOR[there] < FLOOR[here] or (here, there) in ALLOWED
+        assert down, f"{path.relative_to(PACKAGE)} (floor {FLOOR[here]}) imports {module} (floor {FLOOR[there]})"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_slow_third_parties_stay_in_their_one_module(path):
+    name = str(path.relative_to(PACKAGE))
+    for module, at_top in imports(path):
+        root = module.split(".")[0]
+        if root in ONE_MODULE:
+            assert name in ONE_MODULE[root], f"{name} imports {module}"
+        if root in ("control", "sklearn", "pandapower"):
+            assert not at_top, f"{name} imports {module} at the top; it is slow"
+
+
+def test_no_room_is_a_drawer():
+    names = {path.stem for path in modules()} | {path.parent.name for path in modules()}
+    assert not names & {"utils", "helpers", "common", "misc", "core"}
+
+
+def test_importing_coherence_loads_no_slow_third_party():
+    code = ("import sys, coherence; bad = {'control', 'sklearn', 'matplotlib', 'pandapower'} & set(sys.modules); "
+            "sys.exit(', '.join(bad) or 0)")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_public_name_resolves():
+    for name in coherence.__all__:
+        assert getattr(coherence, name) is not None
+    assert set(coherence.__all__) <= set(dir(coherence))
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        _ = coherence.nonsense
