@@ -34,8 +34,9 @@ _PUBLIC = {
     "coherence.reduction.reading": ["read_generators"],
     "coherence.simulation.simulate": ["Response", "Step", "simulate"],
     "coherence.compare": ["StepError", "coi_error", "step_error", "step_size"],
-    "coherence.study": ["Study", "study"],
+    "coherence.studies": ["Study", "study"],
 }
+# a public name must not be a module's: importing the module would put the module in its place
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}
 __all__ = ["__version__", *sorted(_HOME)]
 

@@ -34,7 +34,7 @@ def study(
     out: Annotated[Optional[Path], typer.Option(help="Folder for summary, tables, reduced models and pictures.")] = None,
 ) -> None:
     """Reduce a case to one low-order generator per group, with the error of every step."""
-    from coherence.study import study as run
+    from coherence.studies import study as run
 
     result = run(case, groups=int(groups) if groups.isdigit() else groups, order=order, disturb=disturb, size=size, part=part,
                  governors=governors, damping=damping)
@@ -48,7 +48,7 @@ def write_study(result: object, out: Path) -> list[Path]:
     """Write a Study into a folder: everything is made in a temporary folder first and moved when complete."""
     from coherence import plots
     from coherence.network.files import save_network
-    from coherence.study import Study
+    from coherence.studies import Study
 
     assert isinstance(result, Study)
     if out.exists() and not out.is_dir():

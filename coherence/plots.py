@@ -17,7 +17,7 @@ from coherence.errors import InputError
 from coherence.graphs.partition import Partition
 from coherence.grids.case import Case
 from coherence.grids.powerflow import branch_ends, bus_index
-from coherence.study import Study
+from coherence.studies import Study
 from coherence.theory.incoherence import Incoherence
 
 if TYPE_CHECKING:

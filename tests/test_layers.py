@@ -11,7 +11,7 @@ import coherence
 
 PACKAGE = Path(coherence.__file__).parent
 FLOOR = {"errors": 0, "types": 0, "progress": 0, "numerics": 1.0, "nodes": 1.5, "graphs": 1.5, "network": 2, "theory": 3, "groups": 3,
-         "reduction": 4, "simulation": 4, "grids": 4, "compare": 5, "design": 5, "identification": 5, "study": 6, "cli": 7,
+         "reduction": 4, "simulation": 4, "grids": 4, "compare": 5, "design": 5, "identification": 5, "studies": 6, "cli": 7,
          "report": 7, "plots": 7, "__main__": 8}
 #: rooms on one floor that know each other, with the reason
 ALLOWED = {("types", "errors"), ("cli", "plots")}
@@ -90,6 +90,8 @@ def test_importing_coherence_loads_no_slow_third_party():
 def test_every_public_name_resolves():
     for name in coherence.__all__:
         assert getattr(coherence, name) is not None
+        assert not (PACKAGE / name).exists(), f"{name} is also a room; importing the room would hide the name"
+        assert not (PACKAGE / f"{name}.py").exists(), f"{name} is also a module; importing the module would hide the name"
     assert set(coherence.__all__) <= set(dir(coherence))
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         _ = coherence.nonsense

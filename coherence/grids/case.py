@@ -184,7 +184,7 @@ def _unique(table: pd.DataFrame, column: str, path: Path) -> None:
     twice = table[column].duplicated()
     if twice.any():
         row = int(np.argmax(twice))
-        raise CaseError(f"{path}, line {row + 2}: {column} {table[column].iloc[row]!r} occurs twice; make it unique")
+        raise CaseError(f"{path}, line {row + 2}: {column} {str(table[column].iloc[row])!r} occurs twice; make it unique")
 
 
 def _check(case: Case, folder: Path) -> None:
