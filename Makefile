@@ -12,6 +12,7 @@ demo: $(STAMP)
 
 test: $(STAMP)
 	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest $(if $(CI),,-m "not slow")
 	$(BIN)/pytest --nbmake notebooks

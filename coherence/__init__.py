@@ -11,8 +11,17 @@ from typing import Any
 __version__ = "0.1.0"
 
 _PUBLIC = {
-    "coherence.errors": ["CaseError", "CoherenceError", "DisconnectedError", "InputError", "InstabilityError",
-                         "MissingExtraError", "PoleError", "ToleranceError", "UnknownNameError"],
+    "coherence.errors": [
+        "CaseError",
+        "CoherenceError",
+        "DisconnectedError",
+        "InputError",
+        "InstabilityError",
+        "MissingExtraError",
+        "PoleError",
+        "ToleranceError",
+        "UnknownNameError",
+    ],
     "coherence.numerics.rational": ["Rational"],
     "coherence.nodes.nodes": ["Nodes", "concatenate"],
     "coherence.nodes.families": ["droop_inverter", "integrator", "swing", "swing_turbine"],

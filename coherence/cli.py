@@ -12,8 +12,9 @@ import typer
 
 from coherence.errors import CoherenceError
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False,
-                  help="Coherent dynamics of large networks.")
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help="Coherent dynamics of large networks."
+)
 
 
 @app.callback()
@@ -36,8 +37,16 @@ def study(
     """Reduce a case to one low-order generator per group, with the error of every step."""
     from coherence.studies import study as run
 
-    result = run(case, groups=int(groups) if groups.isdigit() else groups, order=order, disturb=disturb, size=size, part=part,
-                 governors=governors, damping=damping)
+    result = run(
+        case,
+        groups=int(groups) if groups.isdigit() else groups,
+        order=order,
+        disturb=disturb,
+        size=size,
+        part=part,
+        governors=governors,
+        damping=damping,
+    )
     typer.echo(result.summary())
     if out is not None:
         for path in write_study(result, out):

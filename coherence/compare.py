@@ -93,8 +93,10 @@ def _norms(error: Realization, labels: list[str] | tuple[str, ...]) -> StepError
 def _lift(full: Network, model: Network, partition: Partition | None) -> np.ndarray:
     if partition is not None:
         if partition.labels != full.labels or partition.k != model.size:
-            raise InputError(f"the partition has {len(partition.labels)} nodes in {partition.k} groups; the networks have "
-                             f"{full.size} and {model.size} nodes")
+            raise InputError(
+                f"the partition has {len(partition.labels)} nodes in {partition.k} groups; the networks have "
+                f"{full.size} and {model.size} nodes"
+            )
         return partition.indicator
     if model.size == 1:
         return np.ones((full.size, 1))

@@ -6,7 +6,7 @@ are dashed; colours are the colour-blind-safe set of Okabe and Ito; every axis h
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 import numpy as np
@@ -24,8 +24,15 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C6D31", "#F0E442", "#5D3A9B", "#777777"]
-_STYLE = {"font.size": 11, "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.alpha": 0.25,
-          "legend.frameon": False, "lines.linewidth": 1.6}
+_STYLE: dict[Any, Any] = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "legend.frameon": False,
+    "lines.linewidth": 1.6,
+}
 
 
 def incoherence(curve: Incoherence, *, title: str = "") -> Figure:
@@ -33,8 +40,13 @@ def incoherence(curve: Incoherence, *, title: str = "") -> Figure:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(8, 5), layout="constrained")
         ax = figure.subplots()
-        ax.loglog(curve.omega, curve.exact, color="black", lw=2.2, label=r"exact $\|T-\hat g\,11^{\top}\|_2$" if curve.k == 1
-                  else rf"exact $\|T-T_{curve.k}\|_2$")
+        ax.loglog(
+            curve.omega,
+            curve.exact,
+            color="black",
+            lw=2.2,
+            label=r"exact $\|T-\hat g\,11^{\top}\|_2$" if curve.k == 1 else rf"exact $\|T-T_{curve.k}\|_2$",
+        )
         for bound, colour, style in ((curve.hull, COLOURS[0], "-"), (curve.source, COLOURS[1], "--")):
             value = np.where(bound.holds, bound.value, np.nan)
             ax.loglog(curve.omega, value, color=colour, ls=style, label=bound.theorem)
@@ -60,8 +72,11 @@ def responses(study: Study) -> Figure:
         figure = Figure(figsize=(4.6 * columns + 0.6, 4.2 * rows + 0.8), layout="constrained")
         axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)).ravel()
         full = study.responses["full"]
-        lines = {"aggregated": ("black", 1.6, "-"), "reduced, turbines": ("black", 1.6, (0, (5, 2))),
-                 "reduced, closed_loop": ("black", 1.6, (0, (1, 1.2)))}
+        lines = {
+            "aggregated": ("black", 1.6, "-"),
+            "reduced, turbines": ("black", 1.6, (0, (5, 2))),
+            "reduced, closed_loop": ("black", 1.6, (0, (1, 1.2))),
+        }
         for i, group in enumerate(study.partition.groups):
             ax, colour = axes[i], COLOURS[i % len(COLOURS)]
             for label in study.partition.members(group):
@@ -76,7 +91,7 @@ def responses(study: Study) -> Figure:
             ax.set_xlim(0, full.time[-1])
         for ax in axes[k:]:
             ax.set_visible(False)
-        for ax in axes[max(0, k - columns):k]:
+        for ax in axes[max(0, k - columns) : k]:
             ax.set_xlabel("time [s]")
         for ax in axes[::columns]:
             ax.set_ylabel("frequency deviation [rad/s]")
@@ -101,13 +116,21 @@ def grid(case: Case, partition: Partition) -> Figure:
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=(9.5, 8), layout="constrained")
         ax = figure.subplots()
-        ax.add_collection(LineCollection(np.stack([xy[f], xy[t]], axis=1), colors="#BBBBBB", linewidths=0.9, zorder=1))
+        ax.add_collection(LineCollection(list(np.stack([xy[f], xy[t]], axis=1)), colors="#BBBBBB", linewidths=0.9, zorder=1))
         ax.plot(xy[:, 0], xy[:, 1], ".", color="#999999", ms=3, zorder=2)
         size = 25 + 2.2 * case.generators["mbase_mva"].to_numpy()
         for i, group in enumerate(partition.groups):
             mine = partition.assignment == i
-            ax.scatter(xy[at[mine], 0], xy[at[mine], 1], s=size[mine], color=COLOURS[i % len(COLOURS)], edgecolor="white", lw=0.8,
-                       zorder=3, label=f"group {group}: {int(mine.sum())} generators")
+            ax.scatter(
+                xy[at[mine], 0],
+                xy[at[mine], 1],
+                s=size[mine],
+                color=COLOURS[i % len(COLOURS)],
+                edgecolor="white",
+                lw=0.8,
+                zorder=3,
+                label=f"group {group}: {int(mine.sum())} generators",
+            )
         _name_plants(ax, case, xy[at])
         ax.set_aspect("equal")
         ax.grid(False)

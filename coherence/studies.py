@@ -80,8 +80,10 @@ class Study:
         return self.truncation.network
 
     def __repr__(self) -> str:
-        return (f"Study({self.case.name!r}: {self.network.size} nodes, {self.network.order} states -> "
-                f"{self.reduced.size} nodes, {self.reduced.order} states)")
+        return (
+            f"Study({self.case.name!r}: {self.network.size} nodes, {self.network.order} states -> "
+            f"{self.reduced.size} nodes, {self.reduced.order} states)"
+        )
 
     def summary(self) -> str:
         """A page of text: the path, step by step, with the error of every step."""
@@ -100,8 +102,10 @@ class Study:
         for group in self.partition.groups:
             lines.append(f"  {group}: {', '.join(self.partition.members(group))}")
         if self.partition.k > 1:
-            lines.append(f"refined Laplacian [pu/rad], embedding error {self.refined.embedding_error:.3g}, pairs with negative "
-                         f"weight: {self.refined.positive_off_diagonals}")
+            lines.append(
+                f"refined Laplacian [pu/rad], embedding error {self.refined.embedding_error:.3g}, pairs with negative "
+                f"weight: {self.refined.positive_off_diagonals}"
+            )
             lines.append(self.refined.laplacian.to_string(float_format=lambda x: f"{x:.4g}"))
         lines.append(f"reduced generators, {self.part} truncated (pu on the system base, rad/s; inverse droop: DC value)")
         lines.append(self.generators.to_string(float_format=lambda x: f"{x:.4g}"))
@@ -116,9 +120,20 @@ class Study:
         return "\n".join(lines)
 
 
-def study(case: Case | str | Path, *, groups: int | str = "auto", order: int = 3, disturb: str | None = None,
-          size: float = -0.1, part: str = "turbines", governors: str = "rational", damping: float | None = None,
-          omega: Real | None = None, time: Real | None = None, random_state: int = 0) -> Study:
+def study(
+    case: Case | str | Path,
+    *,
+    groups: int | str = "auto",
+    order: int = 3,
+    disturb: str | None = None,
+    size: float = -0.1,
+    part: str = "turbines",
+    governors: str = "rational",
+    damping: float | None = None,
+    omega: Real | None = None,
+    time: Real | None = None,
+    random_state: int = 0,
+) -> Study:
     """Reduce a case to one low-order generator per group, with the error of every step.
 
     Parameters
@@ -166,15 +181,39 @@ def study(case: Case | str | Path, *, groups: int | str = "auto", order: int = 3
     truncations, notes = _truncations(refined.network, order, part)
     reduced = {f"reduced, {name}": result.network for name, result in truncations.items()}
     grouped = step.grouped(partition)
-    responses = {"full": simulate(network, step, time), "coherent": simulate(coherent, Step({coherent.labels[0]: step.total}), time)}
+    responses = {
+        "full": simulate(network, step, time),
+        "coherent": simulate(coherent, Step({coherent.labels[0]: step.total}), time),
+    }
     responses |= {name: simulate(model, grouped, time) for name, model in {"aggregated": refined.network, **reduced}.items()}
-    errors = _errors(network, coherent, {"aggregated, quotient": quotient.network, "aggregated, refined": refined.network, **reduced},
-                     step, partition)
+    errors = _errors(
+        network,
+        coherent,
+        {"aggregated, quotient": quotient.network, "aggregated, refined": refined.network, **reduced},
+        step,
+        partition,
+    )
     models = {"full": network, "coherent": coherent, "aggregated": refined.network, **reduced}
     if case.nodes is None:
         models["full, declared damping 0"] = linearize(replace(case, damping=0.0), point, governors=governors)
-    return Study(case, point, network, coherent, curve, partition, quotient, refined, truncations, part, notes, step, responses,
-                 errors, _stability(models), read_generators(truncations[part].network.nodes))
+    return Study(
+        case,
+        point,
+        network,
+        coherent,
+        curve,
+        partition,
+        quotient,
+        refined,
+        truncations,
+        part,
+        notes,
+        step,
+        responses,
+        errors,
+        _stability(models),
+        read_generators(truncations[part].network.nodes),
+    )
 
 
 def open_case(case: Case | str | Path) -> Case:
@@ -206,21 +245,34 @@ def _truncations(network: Network, order: int, part: str) -> tuple[dict[str, Tru
 
 
 def _errors(network: Network, coherent: Network, models: dict[str, Network], step: Step, partition: Partition) -> pd.DataFrame:
-    rows = {"full (the response itself)": (network, step_size(network, step)),
-            "coherent dynamics, one node": (coherent, step_error(network, coherent, step)),
-            "CoI against coherent dynamics": (coherent, coi_error(network, coherent, step))}
+    rows = {
+        "full (the response itself)": (network, step_size(network, step)),
+        "coherent dynamics, one node": (coherent, step_error(network, coherent, step)),
+        "CoI against coherent dynamics": (coherent, coi_error(network, coherent, step)),
+    }
     rows |= {name: (model, step_error(network, model, step, partition)) for name, model in models.items()}
     return pd.DataFrame([_row(name, model, error) for name, (model, error) in rows.items()]).set_index("model")
 
 
 def _row(name: str, model: Network, error: StepError) -> dict[str, object]:
-    return {"model": name, "nodes": model.size, "states": model.order, "L2": error.l2, "Linf": error.linf, "at": error.node,
-            "t [s]": error.time, "Hinf": error.hinf.upper, "at [rad/s]": error.hinf.omega}
+    return {
+        "model": name,
+        "nodes": model.size,
+        "states": model.order,
+        "L2": error.l2,
+        "Linf": error.linf,
+        "at": error.node,
+        "t [s]": error.time,
+        "Hinf": error.hinf.upper,
+        "at [rad/s]": error.hinf.omega,
+    }
 
 
 def _stability(models: dict[str, Network]) -> pd.DataFrame:
     rows = []
     for name, model in models.items():
         pole = model.poles()[0]
-        rows.append({"model": name, "largest real part": pole.real, "imaginary part": abs(pole.imag), "stable": bool(pole.real < 0)})
+        rows.append(
+            {"model": name, "largest real part": pole.real, "imaginary part": abs(pole.imag), "stable": bool(pole.real < 0)}
+        )
     return pd.DataFrame(rows).set_index("model")

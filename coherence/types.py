@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from coherence.errors import InputError
 
-Real = NDArray[np.float64]
-Complex = NDArray[np.complex128]
-Int = NDArray[np.int64]
+Real = NDArray[np.floating[Any]]
+Complex = NDArray[np.complexfloating[Any, Any]]
+Int = NDArray[np.signedinteger[Any]]
 
 __all__ = ["ArrayLike", "Complex", "Int", "Real", "frequencies", "laplace_points", "real_vector"]
 

@@ -1,5 +1,7 @@
 """Random networks for property tests, and the slow, obvious twins of the fast paths."""
 
+import itertools
+
 import mpmath as mp
 import numpy as np
 from hypothesis import strategies as st
@@ -24,7 +26,9 @@ def random_nodes(rng, n, *, passive=False, degrees=(0, 1, 2)):
         for _ in range(rng.integers(0, 3)):
             if passive or rng.random() < 0.6:
                 tau, gain = rng.uniform(0.2, 10), rng.uniform(0.05, 2) * (1 if passive else rng.choice([-0.2, 1, 1]))
-                sections.append((i, Realization(np.array([[-1 / tau]]), np.array([[1 / tau]]), np.array([[gain]]), np.zeros((1, 1)))))
+                sections.append(
+                    (i, Realization(np.array([[-1 / tau]]), np.array([[1 / tau]]), np.array([[gain]]), np.zeros((1, 1))))
+                )
             else:
                 w, zeta = rng.uniform(0.3, 3), rng.uniform(0.2, 1.2)
                 a = np.array([[0.0, 1.0], [-w * w, -2 * zeta * w]])
@@ -36,7 +40,7 @@ def random_laplacian(rng, n, density=0.4):
     """A connected weighted graph: a random spanning path plus random edges."""
     a = np.triu(rng.uniform(0.1, 3, (n, n)) * (rng.random((n, n)) < density), 1)
     order = rng.permutation(n)
-    for i, j in zip(order[:-1], order[1:], strict=True):
+    for i, j in itertools.pairwise(order):
         a[min(i, j), max(i, j)] = rng.uniform(0.1, 3)
     a = a + a.T
     return np.diag(a.sum(axis=1)) - a
@@ -48,8 +52,11 @@ def networks(draw, *, least=2, most=12, passive=False, couplings=COUPLINGS, degr
     n = draw(st.integers(least, most))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     strength = draw(st.sampled_from([0.1, 1.0, 10.0, 100.0]))
-    return co.Network(random_nodes(rng, n, passive=passive, degrees=degrees), strength * random_laplacian(rng, n),
-                      draw(st.sampled_from(couplings)))
+    return co.Network(
+        random_nodes(rng, n, passive=passive, degrees=degrees),
+        strength * random_laplacian(rng, n),
+        draw(st.sampled_from(couplings)),
+    )
 
 
 def exact_inverse_nodes(nodes, s):
@@ -99,6 +106,10 @@ def block_example(seed=7):
     upper = np.triu(rng.random((80, 80)) < q[np.ix_(block, block)], 1)
     a = upper * w[np.ix_(block, block)]
     a = a + a.T
-    nodes = co.swing_turbine(inertia=rng.uniform(0.05, 0.15, 80), damping=rng.uniform(0.1, 0.3, 80), droop=rng.uniform(0.5, 1.5, 80),
-                             time_constant=rng.uniform(1, 5, 80))
+    nodes = co.swing_turbine(
+        inertia=rng.uniform(0.05, 0.15, 80),
+        damping=rng.uniform(0.1, 0.3, 80),
+        droop=rng.uniform(0.5, 1.5, 80),
+        time_constant=rng.uniform(1, 5, 80),
+    )
     return co.Network(nodes, np.diag(a.sum(axis=1)) - a, "1/s"), co.Partition.of(block, labels=nodes.labels)

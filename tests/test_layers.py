@@ -10,13 +10,37 @@ import pytest
 import coherence
 
 PACKAGE = Path(coherence.__file__).parent
-FLOOR = {"errors": 0, "types": 0, "progress": 0, "numerics": 1.0, "nodes": 1.5, "graphs": 1.5, "network": 2, "theory": 3, "groups": 3,
-         "reduction": 4, "simulation": 4, "grids": 4, "compare": 5, "design": 5, "identification": 5, "studies": 6, "cli": 7,
-         "report": 7, "plots": 7, "__main__": 8}
+FLOOR = {
+    "errors": 0,
+    "types": 0,
+    "progress": 0,
+    "numerics": 1.0,
+    "nodes": 1.5,
+    "graphs": 1.5,
+    "network": 2,
+    "theory": 3,
+    "groups": 3,
+    "reduction": 4,
+    "simulation": 4,
+    "grids": 4,
+    "compare": 5,
+    "design": 5,
+    "identification": 5,
+    "studies": 6,
+    "cli": 7,
+    "report": 7,
+    "plots": 7,
+    "__main__": 8,
+}
 #: rooms on one floor that know each other, with the reason
 ALLOWED = {("types", "errors"), ("cli", "plots")}
-ONE_MODULE = {"control": {"nodes/systems.py"}, "sklearn": {"graphs/clustering.py"}, "pandapower": {"grids/powerflow.py"},
-              "matplotlib": {"plots.py"}, "typer": {"cli.py"}}
+ONE_MODULE = {
+    "control": {"nodes/systems.py"},
+    "sklearn": {"graphs/clustering.py"},
+    "pandapower": {"grids/powerflow.py"},
+    "matplotlib": {"plots.py"},
+    "typer": {"cli.py"},
+}
 
 
 def modules():
@@ -26,8 +50,12 @@ def modules():
 def imports(path):
     """(module, at top level?) of every import in the file, function bodies included; TYPE_CHECKING blocks do not run."""
     tree = ast.parse(path.read_text())
-    skipped = {id(child) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
-               for child in ast.walk(node)}
+    skipped = {
+        id(child)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
+        for child in ast.walk(node)
+    }
     top = {id(node) for node in tree.body}
     for node in ast.walk(tree):
         if id(node) in skipped:
@@ -81,8 +109,10 @@ def test_no_room_is_a_drawer():
 
 
 def test_importing_coherence_loads_no_slow_third_party():
-    code = ("import sys, coherence; bad = {'control', 'sklearn', 'matplotlib', 'pandapower'} & set(sys.modules); "
-            "sys.exit(', '.join(bad) or 0)")
+    code = (
+        "import sys, coherence; bad = {'control', 'sklearn', 'matplotlib', 'pandapower'} & set(sys.modules); "
+        "sys.exit(', '.join(bad) or 0)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 

@@ -73,8 +73,12 @@ def test_incoherence_matches_50_digit_arithmetic():
     with mp.workdps(50):
         for seed, n in enumerate([2, 5, 9, 12]):
             rng = np.random.default_rng(seed)
-            nodes = co.swing_turbine(inertia=rng.uniform(0.1, 1, n), damping=rng.uniform(0.05, 0.5, n),
-                                     droop=rng.uniform(0.1, 1, n), time_constant=rng.uniform(0.5, 10, n))
+            nodes = co.swing_turbine(
+                inertia=rng.uniform(0.1, 1, n),
+                damping=rng.uniform(0.05, 0.5, n),
+                droop=rng.uniform(0.1, 1, n),
+                time_constant=rng.uniform(0.5, 10, n),
+            )
             for f in ("1/s", "1", ([1.0, 1.0], [1.0, 3.0, 0.0])):
                 network = co.Network(nodes, random_laplacian(rng, n), f)
                 for omega in (1e-9, 1e-6, 1e-3, 1e-1, 1.0, 30.0, 1e3):
@@ -91,8 +95,12 @@ def test_group_and_modal_errors_match_50_digit_arithmetic():
     with mp.workdps(50):
         for seed, n, k in [(0, 6, 2), (1, 10, 3), (2, 12, 4)]:
             rng = np.random.default_rng(seed)
-            nodes = co.swing_turbine(inertia=rng.uniform(0.1, 1, n), damping=rng.uniform(0.05, 0.5, n),
-                                     droop=rng.uniform(0.1, 1, n), time_constant=rng.uniform(0.5, 10, n))
+            nodes = co.swing_turbine(
+                inertia=rng.uniform(0.1, 1, n),
+                damping=rng.uniform(0.05, 0.5, n),
+                droop=rng.uniform(0.1, 1, n),
+                time_constant=rng.uniform(0.5, 10, n),
+            )
             network = co.Network(nodes, random_laplacian(rng, n), "1/s")
             partition = co.Partition.of(rng.permutation(np.arange(n) % k), labels=nodes.labels)
             refined = co.aggregate(network, partition).network
@@ -151,8 +159,12 @@ def test_projection_on_a_basis_is_a_network_with_a_state_space(network):
 
 def test_coherent_dynamics_of_300_nodes_keeps_12_digits_as_state_space(rng):
     n = 300
-    nodes = co.swing_turbine(inertia=rng.uniform(0.01, 0.1, n), damping=rng.uniform(0.005, 0.05, n), droop=rng.uniform(0.01, 0.1, n),
-                             time_constant=rng.uniform(1, 10, n))
+    nodes = co.swing_turbine(
+        inertia=rng.uniform(0.01, 0.1, n),
+        damping=rng.uniform(0.005, 0.05, n),
+        droop=rng.uniform(0.01, 0.1, n),
+        time_constant=rng.uniform(1, 10, n),
+    )
     ring = nx.cycle_graph(n)
     network = co.Network(nodes, nx.laplacian_matrix(ring).toarray(), "1/s")
     s = 1j * np.logspace(-2, 2, 400)
@@ -202,11 +214,21 @@ def test_statespace_names_every_signal(iceland):
 def test_python_control_feedback_gives_the_same_network(rng):
     """The slow twin: T by closing the loop L/s around diag(g) in python-control."""
     n = 4
-    nodes = co.swing_turbine(inertia=rng.uniform(0.5, 2, n), damping=rng.uniform(0.1, 1, n), droop=rng.uniform(0.1, 1, n),
-                             time_constant=rng.uniform(1, 5, n))
+    nodes = co.swing_turbine(
+        inertia=rng.uniform(0.5, 2, n),
+        damping=rng.uniform(0.1, 1, n),
+        droop=rng.uniform(0.1, 1, n),
+        time_constant=rng.uniform(1, 5, n),
+    )
     laplacian = random_laplacian(rng, n)
-    g = control.append(*[control.tf2ss(control.tf([tau, 1], [m * tau, m + d * tau, d + r])) for m, d, r, tau in zip(
-        nodes.inertia, nodes.damping, nodes.banks[0].c[:, 0], -1 / nodes.banks[0].a[:, 0, 0], strict=True)])
+    g = control.append(
+        *[
+            control.tf2ss(control.tf([tau, 1], [m * tau, m + d * tau, d + r]))
+            for m, d, r, tau in zip(
+                nodes.inertia, nodes.damping, nodes.banks[0].c[:, 0], -1 / nodes.banks[0].a[:, 0, 0], strict=True
+            )
+        ]
+    )
     angle = control.StateSpace(np.zeros((n, n)), np.eye(n), laplacian, np.zeros((n, n)))
     closed = control.feedback(g, angle)
     network = co.Network(nodes, laplacian, "1/s")
@@ -214,8 +236,16 @@ def test_python_control_feedback_gives_the_same_network(rng):
         assert np.allclose(closed(1j * omega), network.transfer_matrix(1j * omega)[0], rtol=1e-9)
 
 
-@pytest.mark.parametrize("num,den", [([1.0], [2.0, 1.0]), ([1.0, 3.0], [1.0, 2.0, 1.0]), ([2.0, 1.0, 4.0], [1.0, 3.0, 5.0]),
-                                     ([1.0], [1.0, 0.5, 2.0]), ([1.0, 1.0], [1.0, 2.0, 3.0, 4.0, 1.0])])
+@pytest.mark.parametrize(
+    ("num", "den"),
+    [
+        ([1.0], [2.0, 1.0]),
+        ([1.0, 3.0], [1.0, 2.0, 1.0]),
+        ([2.0, 1.0, 4.0], [1.0, 3.0, 5.0]),
+        ([1.0], [1.0, 0.5, 2.0]),
+        ([1.0, 1.0], [1.0, 2.0, 3.0, 4.0, 1.0]),
+    ],
+)
 def test_transfer_functions_and_state_spaces_become_the_same_node(num, den):
     transfer = control.tf(num, den)
     s = np.array([0.1j, 1j, 2 + 3j])

@@ -15,8 +15,12 @@ from coherence.numerics.norms import hinf_norm, step_l2, step_peak
 from coherence.numerics.realization import Realization, cascade, difference
 
 #: Table 3-II (unit step; the text's -0.1 pu is an erratum): order, part -> L2, Linf, Hinf as printed
-TABLE_3_2 = {(2, "turbines"): (4.3737, 2.1454, 7.5879), (2, "closed_loop"): (2.0376, 0.9934, 2.0381),
-             (3, "turbines"): (0.0967, 0.0361, 0.1315), (3, "closed_loop"): (0.0704, 0.0249, 0.0317)}
+TABLE_3_2 = {
+    (2, "turbines"): (4.3737, 2.1454, 7.5879),
+    (2, "closed_loop"): (2.0376, 0.9934, 2.0381),
+    (3, "turbines"): (0.0967, 0.0361, 0.1315),
+    (3, "closed_loop"): (0.0704, 0.0249, 0.0317),
+}
 
 
 def stable_system(seed, order=4, inputs=1, outputs=1):
@@ -97,7 +101,9 @@ def test_hinf_norm_agrees_with_slycot(seed):
 
 def test_hinf_norm_of_a_sharp_resonance_is_found_between_samples():
     w, zeta = 3.217, 1e-5
-    system = Realization(np.array([[0.0, 1.0], [-w * w, -2 * zeta * w]]), np.array([[0.0], [1.0]]), np.array([[1.0, 0.0]]), np.zeros((1, 1)))
+    system = Realization(
+        np.array([[0.0, 1.0], [-w * w, -2 * zeta * w]]), np.array([[0.0], [1.0]]), np.array([[1.0, 0.0]]), np.zeros((1, 1))
+    )
     assert hinf_norm(system).upper == pytest.approx(1 / (2 * zeta * w * w * np.sqrt(1 - zeta**2)), rel=2e-6)
 
 
@@ -161,9 +167,16 @@ def test_full_order_truncation_is_exact(five):
 
 
 def test_a_node_of_low_order_is_left_alone():
-    network = co.Network(co.concatenate([co.swing(inertia=[1], damping=[1], labels=["a"]), co.swing_turbine(
-        inertia=[1, 1], damping=[1, 1], droop=[1, 1], time_constant=[1, 2], labels=["b", "c"])]).aggregate(
-            np.array([0, 1, 1]), ["a", "bc"]), [[1, -1], [-1, 1]], "1/s")
+    network = co.Network(
+        co.concatenate(
+            [
+                co.swing(inertia=[1], damping=[1], labels=["a"]),
+                co.swing_turbine(inertia=[1, 1], damping=[1, 1], droop=[1, 1], time_constant=[1, 2], labels=["b", "c"]),
+            ]
+        ).aggregate(np.array([0, 1, 1]), ["a", "bc"]),
+        [[1, -1], [-1, 1]],
+        "1/s",
+    )
     table = co.truncate(network, 2).table
     assert table["order after"].tolist() == [1, 2]
     assert table.loc["a", "weighted error"] == 0

@@ -72,8 +72,17 @@ def test_command_line_writes_summary_tables_models_and_pictures(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "lambda_2   0.420047" in done.stdout
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {"summary.txt", "errors.csv", "generators.csv", "groups.csv", "reduced_turbines.json", "reduced_closed_loop.json",
-                     "incoherence.png", "responses.png", "grid.png"}
+    assert names == {
+        "summary.txt",
+        "errors.csv",
+        "generators.csv",
+        "groups.csv",
+        "reduced_turbines.json",
+        "reduced_closed_loop.json",
+        "incoherence.png",
+        "responses.png",
+        "grid.png",
+    }
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     for picture in (tmp_path / "out").glob("*.png"):
         assert picture.read_bytes()[:4] == b"\x89PNG"
@@ -90,18 +99,21 @@ def test_command_line_studies_a_case_without_a_grid(tmp_path):
     assert errors.loc["reduced, closed_loop", ["L2", "Linf", "Hinf"]].tolist() == pytest.approx([0.0704, 0.0249, 0.0317], rel=0.01)
 
 
-@pytest.mark.parametrize(("arguments", "message"), [
-    (["study", "island"], "did you mean 'iceland'"),
-    (["study", "./nowhere"], "has no case.toml"),
-    (["study", "iceland", "--disturb", "Blnda 1"], "did you mean 'Blanda 1'"),
-    (["study", "iceland", "--groups", "40"], "40 groups were asked of 35 nodes"),
-    (["study", "iceland", "--groups", "few"], "is not a number of groups"),
-    (["study", "iceland", "--order", "0"], "out of range"),
-    (["study", "iceland", "--part", "half"], "give 'closed_loop' or 'turbines'"),
-    (["study", "iceland", "--governors", "all"], "give 'rational', 'one_lag' or 'none'"),
-    (["study", "five_generators", "--groups", "2"], "one coherent group; 2 groups were asked"),
-    (["study", "iceland", "--size", "nan"], "has size nan"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["study", "island"], "did you mean 'iceland'"),
+        (["study", "./nowhere"], "has no case.toml"),
+        (["study", "iceland", "--disturb", "Blnda 1"], "did you mean 'Blanda 1'"),
+        (["study", "iceland", "--groups", "40"], "40 groups were asked of 35 nodes"),
+        (["study", "iceland", "--groups", "few"], "is not a number of groups"),
+        (["study", "iceland", "--order", "0"], "out of range"),
+        (["study", "iceland", "--part", "half"], "give 'closed_loop' or 'turbines'"),
+        (["study", "iceland", "--governors", "all"], "give 'rational', 'one_lag' or 'none'"),
+        (["study", "five_generators", "--groups", "2"], "one coherent group; 2 groups were asked"),
+        (["study", "iceland", "--size", "nan"], "has size nan"),
+    ],
+)
 def test_command_line_errors_are_one_sentence_without_traceback(tmp_path, arguments, message):
     done = run(*arguments, "--out", "out", cwd=tmp_path)
     assert done.returncode == 2

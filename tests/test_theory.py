@@ -51,8 +51,12 @@ def test_hull_bound_is_within_a_factor_two_in_the_median(rng):
     ratios = []
     for _ in range(40):
         n = int(rng.integers(3, 12))
-        nodes = co.swing_turbine(inertia=rng.uniform(0.1, 1, n), damping=rng.uniform(0.1, 1, n), droop=rng.uniform(0.1, 1, n),
-                                 time_constant=rng.uniform(1, 5, n))
+        nodes = co.swing_turbine(
+            inertia=rng.uniform(0.1, 1, n),
+            damping=rng.uniform(0.1, 1, n),
+            droop=rng.uniform(0.1, 1, n),
+            time_constant=rng.uniform(1, 5, n),
+        )
         a = np.triu(rng.uniform(0.5, 2, (n, n)), 1)
         a = 20 * (a + a.T)
         network = co.Network(nodes, np.diag(a.sum(axis=1)) - a, "1/s")
@@ -181,9 +185,20 @@ def test_group_error_with_one_group_is_the_deviation(iceland):
     assert np.allclose(co.group_error(iceland, s, one), iceland.deviation(s), rtol=1e-10, atol=1e-12)
 
 
-@pytest.mark.parametrize(("source", "expected"), [("1", True), ("1/s", True), (([1, 1], [1, 2]), True), (([1], [1, 1, 1]), False),
-                                                  (([-1.0], [1, 1]), False), (([1], [1, -1]), False), (([1, 0], [1, 0, 1]), True),
-                                                  (([1], [1, 0, 0]), False), (([1, 1], [1, 1, 0, 0]), False),
-                                                  (([1, -1], [1, 1]), False)])
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("1", True),
+        ("1/s", True),
+        (([1, 1], [1, 2]), True),
+        (([1], [1, 1, 1]), False),
+        (([-1.0], [1, 1]), False),
+        (([1], [1, -1]), False),
+        (([1, 0], [1, 0, 1]), True),
+        (([1], [1, 0, 0]), False),
+        (([1, 1], [1, 1, 0, 0]), False),
+        (([1, -1], [1, 1]), False),
+    ],
+)
 def test_positive_realness_is_decided(source, expected):
     assert co.Rational.of(source).is_positive_real() is expected

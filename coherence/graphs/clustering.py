@@ -48,12 +48,12 @@ def bach_jordan(laplacian: Real, k: int, *, random_state: int = 0) -> Int:
 
 
 def largest_eigengap(eigenvalues: Real, *, most: int = 10) -> int:
-    """k with the largest ratio lambda_{k+1}/lambda_k for 2 <= k <= most: the number of groups the spectrum suggests."""
+    """K with the largest ratio lambda_{k+1}/lambda_k for 2 <= k <= most: the number of groups the spectrum suggests."""
     values = np.asarray(eigenvalues)
     top = min(most, len(values) - 1)
     if top < 2:
         return len(values)
-    ratio = values[2: top + 1] / values[1:top]
+    ratio = values[2 : top + 1] / values[1:top]
     return int(ratio.argmax()) + 2
 
 

@@ -41,13 +41,16 @@ def checked_laplacian(matrix: Any, labels: Sequence[str] | None = None) -> Real:
     skew = np.abs(a - a.T)
     if skew.max(initial=0.0) > tol:
         i, j = np.unravel_index(int(skew.argmax()), a.shape)
-        raise InputError(f"the Laplacian is not symmetric: entry ({name(i)}, {name(j)}) = {a[i, j]:.6g} but "
-                         f"({name(j)}, {name(i)}) = {a[j, i]:.6g}; the theory needs L = L^T")
+        raise InputError(
+            f"the Laplacian is not symmetric: entry ({name(i)}, {name(j)}) = {a[i, j]:.6g} but "
+            f"({name(j)}, {name(i)}) = {a[j, i]:.6g}; the theory needs L = L^T"
+        )
     sums = a.sum(axis=1)
     if np.abs(sums).max(initial=0.0) > tol * max(1, len(a)):
         i = int(np.abs(sums).argmax())
-        raise InputError(f"row {name(i)} of the Laplacian sums to {sums[i]:.6g}; every row must sum to 0 "
-                         "(put shunts and loads into the nodes)")
+        raise InputError(
+            f"row {name(i)} of the Laplacian sums to {sums[i]:.6g}; every row must sum to 0 (put shunts and loads into the nodes)"
+        )
     a = 0.5 * (a + a.T)
     np.fill_diagonal(a, 0.0)
     if a.max(initial=0.0) > tol:
@@ -55,9 +58,11 @@ def checked_laplacian(matrix: Any, labels: Sequence[str] | None = None) -> Real:
         values, vectors = np.linalg.eigh(full)
         if values[0] < -tol * len(a):
             i, j = np.unravel_index(int(a.argmax()), a.shape)
-            raise InputError(f"the Laplacian is indefinite: least eigenvalue {values[0]:.6g}, at node "
-                             f"{name(int(np.abs(vectors[:, 0]).argmax()))}; the largest negative weight joins "
-                             f"{name(i)} and {name(j)} ({-a[i, j]:.6g}); eliminate it or correct its sign")
+            raise InputError(
+                f"the Laplacian is indefinite: least eigenvalue {values[0]:.6g}, at node "
+                f"{name(int(np.abs(vectors[:, 0]).argmax()))}; the largest negative weight joins "
+                f"{name(i)} and {name(j)} ({-a[i, j]:.6g}); eliminate it or correct its sign"
+            )
     return a - np.diag(a.sum(axis=1))
 
 
@@ -99,8 +104,10 @@ def require_connected(laplacian: Any, labels: Sequence[str], what: str) -> None:
         sizes = np.bincount(index)
         small = np.flatnonzero(index == int(sizes.argmin()))
         shown = ", ".join(str(labels[i]) for i in small[:5]) + (", ..." if small.size > 5 else "")
-        raise DisconnectedError(f"the network falls apart into {count} components; the smallest holds {small.size} of "
-                                f"{len(index)} nodes ({shown}); {what} is per component: connect it or select one")
+        raise DisconnectedError(
+            f"the network falls apart into {count} components; the smallest holds {small.size} of "
+            f"{len(index)} nodes ({shown}); {what} is per component: connect it or select one"
+        )
 
 
 def kron_reduce(laplacian: Real, keep: Sequence[int], labels: Sequence[str] | None = None) -> Real:
@@ -117,8 +124,7 @@ def kron_reduce(laplacian: Real, keep: Sequence[int], labels: Sequence[str] | No
     lonely = sorted(set(index) - set(index[kept]))
     if lonely:
         i = int(np.flatnonzero(index == lonely[0])[0])
-        raise DisconnectedError(f"the component of {name(i)} holds none of the nodes to keep; "
-                                "remove it or keep one of its nodes")
+        raise DisconnectedError(f"the component of {name(i)} holds none of the nodes to keep; remove it or keep one of its nodes")
     block = laplacian[np.ix_(kept, gone)]
     reduced = laplacian[np.ix_(kept, kept)] - block @ np.linalg.solve(laplacian[np.ix_(gone, gone)], block.T)
     names = None if labels is None else [labels[i] for i in kept]

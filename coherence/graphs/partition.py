@@ -42,16 +42,15 @@ class Partition:
         if len(self.assignment) != len(self.labels):
             raise InputError(f"the partition assigns {len(self.assignment)} nodes; the network has {len(self.labels)}")
         if len(used) != len(self.groups) or (used == 0).any():
-            raise InputError(f"the partition names {len(self.groups)} groups but uses {int((used > 0).sum())}; "
-                             "every group needs a node")
+            raise InputError(
+                f"the partition names {len(self.groups)} groups but uses {int((used > 0).sum())}; every group needs a node"
+            )
 
     @classmethod
     def of(cls, groups: Mapping[str, object] | pd.Series | Sequence[object], *, labels: Sequence[str]) -> Partition:
         """Build from a mapping or Series label -> group, or one group per node in order; every label must occur."""
         names = tuple(map(str, labels))
-        if isinstance(groups, pd.Series):
-            groups = groups.to_dict()
-        if isinstance(groups, Mapping):
+        if isinstance(groups, (pd.Series, Mapping)):
             given = {str(k): v for k, v in groups.items()}
             missing = [label for label in names if label not in given]
             if missing:

@@ -53,9 +53,13 @@ class Case:
     def __repr__(self) -> str:
         if self.nodes is not None:
             return f"Case({self.name!r}: {len(self.nodes)} nodes, no grid)"
-        assert self.buses is not None and self.branches is not None and self.generators is not None
-        return (f"Case({self.name!r}: {len(self.buses)} buses, {len(self.branches)} branches, "
-                f"{len(self.generators)} generators, {self.f_hz:g} Hz, {self.base_mva:g} MVA)")
+        assert self.buses is not None
+        assert self.branches is not None
+        assert self.generators is not None
+        return (
+            f"Case({self.name!r}: {len(self.buses)} buses, {len(self.branches)} branches, "
+            f"{len(self.generators)} generators, {self.f_hz:g} Hz, {self.base_mva:g} MVA)"
+        )
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -104,17 +108,29 @@ def read_case(path: str | Path) -> Case:
     if not (folder / "case.toml").is_file():
         raise CaseError(f"{folder} is not a case folder: it has no case.toml")
     meta = _meta(folder / "case.toml")
-    shared: dict[str, Any] = {"name": str(meta.get("name", folder.name)), "title": str(meta.get("title", folder.name)),
-                              "base_mva": _number(meta, "base_mva", folder)}
+    shared: dict[str, Any] = {
+        "name": str(meta.get("name", folder.name)),
+        "title": str(meta.get("title", folder.name)),
+        "base_mva": _number(meta, "base_mva", folder),
+    }
     if (folder / "nodes.csv").is_file():
         nodes = _table(folder, "nodes")
         _unique(nodes, "label", folder / "nodes.csv")
         return Case(**shared, nodes=nodes)
     buses, branches, generators = (_table(folder, name) for name in ("buses", "branches", "generators"))
-    governors = {f.stem: _csv(f, ["label", *(MODELS[f.stem][0] if f.stem in MODELS else ())])
-                 for f in sorted((folder / "governors").glob("*.csv"))}
-    case = Case(**shared, f_hz=_number(meta, "f_hz", folder), buses=buses, branches=branches, generators=generators,
-                governors=governors, damping=_damping(meta, folder))
+    governors = {
+        f.stem: _csv(f, ["label", *(MODELS[f.stem][0] if f.stem in MODELS else ())])
+        for f in sorted((folder / "governors").glob("*.csv"))
+    }
+    case = Case(
+        **shared,
+        f_hz=_number(meta, "f_hz", folder),
+        buses=buses,
+        branches=branches,
+        generators=generators,
+        governors=governors,
+        damping=_damping(meta, folder),
+    )
     _check(case, folder)
     return case
 
@@ -140,7 +156,7 @@ def _damping(meta: dict[str, Any], folder: Path) -> float:
     table = meta.get("damping", {"at": "machines", "pu_on_machine_base": 0.0})
     where = folder / "case.toml"
     if not isinstance(table, dict) or table.get("at") != "machines":
-        raise CaseError(f"{where}: [damping] needs at = \"machines\" (load buses are not modelled)")
+        raise CaseError(f'{where}: [damping] needs at = "machines" (load buses are not modelled)')
     value = table.get("pu_on_machine_base")
     if not isinstance(value, (int, float)) or not np.isfinite(value):
         raise CaseError(f"{where}: damping.pu_on_machine_base = {value!r}; give a number")
@@ -189,7 +205,9 @@ def _unique(table: pd.DataFrame, column: str, path: Path) -> None:
 
 def _check(case: Case, folder: Path) -> None:
     buses, branches, generators = case.buses, case.branches, case.generators
-    assert buses is not None and branches is not None and generators is not None
+    assert buses is not None
+    assert branches is not None
+    assert generators is not None
     _unique(buses, "bus", folder / "buses.csv")
     _unique(generators, "label", folder / "generators.csv")
     known = set(buses["bus"])
@@ -198,24 +216,27 @@ def _check(case: Case, folder: Path) -> None:
             outside = ~table[column].isin(known)
             if outside.any():
                 row = int(np.argmax(outside))
-                raise CaseError(f"{folder / name}.csv, line {row + 2}: {column} = {table[column].iloc[row]:g} "
-                                "is not in buses.csv")
+                raise CaseError(f"{folder / name}.csv, line {row + 2}: {column} = {table[column].iloc[row]:g} is not in buses.csv")
     for column, positive in (("x_pu", False), ("tap", True)):
         wrong = (branches[column] <= 0) if positive else (branches[column] == 0)
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise CaseError(f"{folder / 'branches.csv'}, line {row + 2}: {column} = {branches[column].iloc[row]:g}; "
-                            + ("give the ratio, 1 for none" if positive else "merge the two buses"))
+            raise CaseError(
+                f"{folder / 'branches.csv'}, line {row + 2}: {column} = {branches[column].iloc[row]:g}; "
+                + ("give the ratio, 1 for none" if positive else "merge the two buses")
+            )
     for column in ("mbase_mva", "H_s"):
         wrong = generators[column] <= 0
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise CaseError(f"{folder / 'generators.csv'}, line {row + 2}: {column} = {generators[column].iloc[row]:g}; "
-                            "it must be > 0")
+            raise CaseError(
+                f"{folder / 'generators.csv'}, line {row + 2}: {column} = {generators[column].iloc[row]:g}; it must be > 0"
+            )
     if (generators["kind"] == "slack").sum() != 1 or not generators["kind"].isin(["pv", "slack"]).all():
         raise CaseError(f"{folder / 'generators.csv'}: kind must be 'pv' for all generators but one, 'slack'")
-    for row, (label, model) in enumerate(zip(generators["label"], generators.get("governor", [""] * len(generators)),
-                                             strict=True)):
+    for row, (label, model) in enumerate(zip(generators["label"], generators.get("governor", [""] * len(generators)), strict=True)):
         if model and (model not in case.governors or label not in set(case.governors[model]["label"])):
-            raise CaseError(f"{folder / 'generators.csv'}, line {row + 2}: generator {label!r} has governor {model}, "
-                            f"but governors/{model}.csv has no such row")
+            raise CaseError(
+                f"{folder / 'generators.csv'}, line {row + 2}: generator {label!r} has governor {model}, "
+                f"but governors/{model}.csv has no such row"
+            )

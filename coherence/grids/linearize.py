@@ -10,12 +10,14 @@ the weight of a branch is |V_i||V_j|/(x tap) cos(theta_i - theta_j - shift), and
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from coherence.errors import CaseError, InputError
+from coherence.graphs.laplacian import kron_reduce, require_connected
 from coherence.grids.case import Case
 from coherence.grids.powerflow import OperatingPoint, branch_ends, bus_index, power_flow
-from coherence.graphs.laplacian import kron_reduce, require_connected
 from coherence.network.network import Network
 from coherence.nodes.families import swing, swing_turbine
 from coherence.nodes.governors import governor, one_lag
@@ -26,8 +28,9 @@ from coherence.types import Real
 CONVENTION = "|V_i||V_j|/x cos(theta_ij) at generator terminals, other buses Kron-eliminated, pu/rad on the system base"
 
 
-def linearize(case: Case, operating_point: OperatingPoint | None = None, *, governors: str = "rational",
-              damping: float | None = None) -> Network:
+def linearize(
+    case: Case, operating_point: OperatingPoint | None = None, *, governors: str = "rational", damping: float | None = None
+) -> Network:
     """The network of a case's generators at an operating point.
 
     Parameters
@@ -61,8 +64,10 @@ def linearize(case: Case, operating_point: OperatingPoint | None = None, *, gove
     at = [row[bus] for bus in case.generators["bus"]]
     for i, bus in enumerate(at):
         if bus in at[:i]:
-            raise CaseError(f"case {case.name!r}: generators {case.labels[at.index(bus)]!r} and {case.labels[i]!r} share a bus; "
-                            "give each its own bus (a transformer) or merge them")
+            raise CaseError(
+                f"case {case.name!r}: generators {case.labels[at.index(bus)]!r} and {case.labels[i]!r} share a bus; "
+                "give each its own bus (a transformer) or merge them"
+            )
     grid = synchronising_laplacian(case, point)
     assert case.buses is not None
     require_connected(grid, [f"bus {bus:g}" for bus in case.buses["bus"]], f"the linearisation of {case.name!r}")
@@ -76,8 +81,12 @@ def synchronising_laplacian(case: Case, point: OperatingPoint) -> Real:
     f, t = branch_ends(case)
     size, angle = np.abs(point.voltage), np.angle(point.voltage)
     shift = np.deg2rad(case.branches["shift_deg"].to_numpy())
-    weight = (size[f] * size[t] * np.cos(angle[f] - angle[t] - shift)
-              / (case.branches["x_pu"].to_numpy() * case.branches["tap"].to_numpy()))
+    weight = (
+        size[f]
+        * size[t]
+        * np.cos(angle[f] - angle[t] - shift)
+        / (case.branches["x_pu"].to_numpy() * case.branches["tap"].to_numpy())
+    )
     n = len(size)
     laplacian = np.zeros((n, n))
     for rows, columns, sign in ((f, f, 1), (t, t, 1), (f, t, -1), (t, f, -1)):
@@ -92,16 +101,24 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
     if governors not in ("rational", "one_lag", "none"):
         raise InputError(f"governors = {governors!r}; give 'rational', 'one_lag' or 'none'")
     g = case.generators
-    assert g is not None and case.f_hz is not None
+    assert g is not None
+    assert case.f_hz is not None
     declared = case.damping if damping is None else float(damping)
     base = (g["mbase_mva"] / (2 * np.pi * case.f_hz * case.base_mva)).to_numpy()
     models = list(g["governor"]) if "governor" in g and governors != "none" else [""] * len(g)
-    records = {(model, record["label"]): record for model, table in case.governors.items()
-               for record in table.to_dict("records")}
-    turbine_damping = np.array([float(records[model, label].get("Dt", 0.0)) if model else 0.0
-                                for model, label in zip(models, case.labels, strict=True)])
-    nodes = swing(inertia=2 * g["H_s"].to_numpy() * base, damping=(g["D_pu"].to_numpy() + turbine_damping + declared) * base,
-                  labels=case.labels)
+    records: dict[tuple[str, str], dict[str, Any]] = {
+        (model, record["label"]): {str(k): v for k, v in record.items()}
+        for model, table in case.governors.items()
+        for record in table.to_dict("records")
+    }
+    turbine_damping = np.array(
+        [float(records[model, label].get("Dt", 0.0)) if model else 0.0 for model, label in zip(models, case.labels, strict=True)]
+    )
+    nodes = swing(
+        inertia=2 * g["H_s"].to_numpy() * base,
+        damping=(g["D_pu"].to_numpy() + turbine_damping + declared) * base,
+        labels=case.labels,
+    )
     sections = []
     for i, (model, label) in enumerate(zip(models, case.labels, strict=True)):
         if not model:
@@ -113,8 +130,10 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
         if governors == "one_lag":
             gain, tau = one_lag(h)
             if tau <= 0:
-                raise CaseError(f"case {case.name!r}, generator {label!r}: the first moment of {model} is {tau:.3g} s, so it has "
-                                "no one-lag form; use governors='rational'")
+                raise CaseError(
+                    f"case {case.name!r}, generator {label!r}: the first moment of {model} is {tau:.3g} s, so it has "
+                    "no one-lag form; use governors='rational'"
+                )
             h = Realization(np.array([[-1 / tau]]), np.array([[1 / tau]]), np.array([[gain]]), np.zeros((1, 1)))
         sections.append((i, Realization(h.a, h.b, h.c * base[i], h.d)))
     return Nodes(nodes.labels, nodes.polynomial, make_banks(sections))
@@ -125,5 +144,10 @@ def _bare_nodes(case: Case, damping: float | None) -> Nodes:
     if damping is not None:
         raise InputError(f"case {case.name!r} has no machine base, so no damping can be declared on it; edit nodes.csv")
     t = case.nodes
-    return swing_turbine(inertia=t["inertia"], damping=t["damping"], droop=t["inverse_droop"],
-                         time_constant=t["time_constant"], labels=tuple(t["label"]))
+    return swing_turbine(
+        inertia=t["inertia"],
+        damping=t["damping"],
+        droop=t["inverse_droop"],
+        time_constant=t["time_constant"],
+        labels=tuple(t["label"]),
+    )

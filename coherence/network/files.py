@@ -21,13 +21,20 @@ def network_to_dict(network: Network) -> dict[str, Any]:
     network._need_nodes("saving")
     nodes = []
     for i, label in enumerate(network.labels):
-        sections = [{"a": bank.a[j].tolist(), "b": bank.b[j].tolist(), "c": bank.c[j].tolist()}
-                    for bank in network.nodes.banks for j in np.flatnonzero(bank.owner == i)]
+        sections = [
+            {"a": bank.a[j].tolist(), "b": bank.b[j].tolist(), "c": bank.c[j].tolist()}
+            for bank in network.nodes.banks
+            for j in np.flatnonzero(bank.owner == i)
+        ]
         nodes.append({"label": label, "polynomial": network.nodes.polynomial[:, i].tolist(), "sections": sections})
-    return {"format": FORMAT, "version": VERSION,
-            "meaning": "1/g(s) = sum_j polynomial[j] s^j + sum over sections of c (s - a)^-1 b; T = (1/G + f L)^-1",
-            "coupling": {"num": list(network.coupling.num), "den": list(network.coupling.den)},
-            "laplacian": network.laplacian.tolist(), "nodes": nodes}
+    return {
+        "format": FORMAT,
+        "version": VERSION,
+        "meaning": "1/g(s) = sum_j polynomial[j] s^j + sum over sections of c (s - a)^-1 b; T = (1/G + f L)^-1",
+        "coupling": {"num": list(network.coupling.num), "den": list(network.coupling.den)},
+        "laplacian": network.laplacian.tolist(),
+        "nodes": nodes,
+    }
 
 
 def save_network(network: Network, path: str | Path) -> None:
@@ -54,8 +61,11 @@ def load_network(path: str | Path) -> Network:
             for s in node["sections"]:
                 a, b, c = (np.array(s[key], dtype=float) for key in "abc")
                 sections.append((i, Realization(a, b[:, None], c[None, :], np.zeros((1, 1)))))
-        return Network(Nodes(labels, polynomial, make_banks(sections)), np.array(data["laplacian"], dtype=float),
-                       (data["coupling"]["num"], data["coupling"]["den"]))
+        return Network(
+            Nodes(labels, polynomial, make_banks(sections)),
+            np.array(data["laplacian"], dtype=float),
+            (data["coupling"]["num"], data["coupling"]["den"]),
+        )
     except InputError as error:
         raise InputError(f"{path}: {error}") from None
     except (KeyError, TypeError, ValueError, IndexError) as error:

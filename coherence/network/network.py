@@ -66,8 +66,9 @@ class Network:
     basis: Real | None = None
     labels: tuple[str, ...] = field(default=())
 
-    def __init__(self, nodes: Nodes, laplacian: Any, coupling: Any, *, basis: Real | None = None,
-                 labels: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, nodes: Nodes, laplacian: Any, coupling: Any, *, basis: Real | None = None, labels: Sequence[str] | None = None
+    ) -> None:
         names = tuple(nodes.labels if labels is None else map(str, labels))
         if basis is None:
             matrix = checked_laplacian(laplacian, names if np.shape(laplacian) == (len(names),) * 2 else None)
@@ -199,8 +200,9 @@ class Network:
         """E(s) = T(s) - g_hat(s) 11^T, shape (F, n, n), by elimination (nothing cancels)."""
         points = laplace_points(s)
         self._need_nodes("the deviation from coherence")
-        return uniform_deviation(self.nodes.inverse(points), self.coupling.numerator(points),
-                                 self.coupling.denominator(points), self.laplacian)
+        return uniform_deviation(
+            self.nodes.inverse(points), self.coupling.numerator(points), self.coupling.denominator(points), self.laplacian
+        )
 
     def project(self, onto: Partition | Real, *, labels: Sequence[str] | None = None) -> Network:
         """The smaller network V^T Y V.
@@ -241,8 +243,13 @@ class Network:
     def to_statespace(self, *, name: str = "network") -> control.StateSpace:
         """A python-control StateSpace; inputs u[label], outputs y[label], states named by node."""
         system, states = network_realization(self.nodes, self.laplacian, self.coupling, self.basis, self.labels)
-        return to_control(system, inputs=[f"u[{label}]" for label in self.labels],
-                          outputs=[f"y[{label}]" for label in self.labels], states=states, name=name)
+        return to_control(
+            system,
+            inputs=[f"u[{label}]" for label in self.labels],
+            outputs=[f"y[{label}]" for label in self.labels],
+            states=states,
+            name=name,
+        )
 
     def _diagonal(self, points: Complex, scale: Complex | Real) -> Complex:
         """scale(s) G^{-1}(s), or V^T of it V, as (F, k, k)."""

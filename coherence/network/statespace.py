@@ -23,8 +23,9 @@ from coherence.numerics.realization import Realization
 from coherence.types import Int, Real
 
 
-def network_realization(nodes: Nodes, laplacian: Real, coupling: Rational, basis: Real | None,
-                        labels: Sequence[str] | None = None) -> tuple[Realization, list[str]]:
+def network_realization(
+    nodes: Nodes, laplacian: Real, coupling: Rational, basis: Real | None, labels: Sequence[str] | None = None
+) -> tuple[Realization, list[str]]:
     """A, B, C, D of T and the names of the states."""
     k = len(laplacian)
     names = list(labels) if labels is not None else [str(i) for i in range(k)]
@@ -51,12 +52,13 @@ def network_realization(nodes: Nodes, laplacian: Real, coupling: Rational, basis
     rest = np.zeros((k, total))
     for row, (i, j) in enumerate(chain):
         rest[:, row] += coefficients[j][:, i]
-    rest[:, n_y:n_y + n_x] += c_h
+    rest[:, n_y : n_y + n_x] += c_h
     rest += f_inf * laplacian @ pick
-    rest[:, n_y + n_x:] += np.kron(back, f.c)
+    rest[:, n_y + n_x :] += np.kron(back, f.c)
     if np.linalg.matrix_rank(lead) < k:
-        raise InputError("the network has no proper state space: a node without dynamics (zero inverse) is left; "
-                         "give it damping or eliminate it")
+        raise InputError(
+            "the network has no proper state space: a node without dynamics (zero inverse) is left; give it damping or eliminate it"
+        )
     gain = np.linalg.inv(lead)
     v_state, v_input = -gain @ rest, gain
     y_state, y_input = pick + static @ v_state, static @ v_input
@@ -68,13 +70,13 @@ def network_realization(nodes: Nodes, laplacian: Real, coupling: Rational, basis
             a[row, position[(i, j + 1)]] = 1.0
         else:
             a[row], b[row] = v_state[i], v_input[i]
-    a[n_y:n_y + n_x] = b_h @ y_state
-    a[n_y:n_y + n_x, n_y:n_y + n_x] += bank.a
-    b[n_y:n_y + n_x] = b_h @ y_input
+    a[n_y : n_y + n_x] = b_h @ y_state
+    a[n_y : n_y + n_x, n_y : n_y + n_x] += bank.a
+    b[n_y : n_y + n_x] = b_h @ y_input
     drive = np.kron(differences, f.b)
-    a[n_y + n_x:] = drive @ y_state
-    a[n_y + n_x:, n_y + n_x:] += np.kron(np.eye(len(differences)), f.a)
-    b[n_y + n_x:] = drive @ y_input
+    a[n_y + n_x :] = drive @ y_state
+    a[n_y + n_x :, n_y + n_x :] += np.kron(np.eye(len(differences)), f.a)
+    b[n_y + n_x :] = drive @ y_input
     states = [f"y[{names[i]}]" if j == 0 else f"d{j}y[{names[i]}]" for i, j in chain]
     states += _section_names(owners, nodes.labels)
     states += [f"z{j + 1 if n_f > 1 else ''}[{pair}]" for pair in between for j in range(n_f)]
@@ -85,13 +87,17 @@ def _polynomials(nodes: Nodes, basis: Real | None) -> tuple[Int, Real]:
     """Degree of each channel and the coefficient matrices M_j, shape (r + 1, k, k)."""
     degree = nodes.degree
     if (degree < 0).any():
-        raise InputError(f"node {nodes.labels[int(np.argmax(degree < 0))]!r} has no polynomial part in its inverse, so its "
-                         "transfer function is improper; eliminate it or give it damping")
+        raise InputError(
+            f"node {nodes.labels[int(np.argmax(degree < 0))]!r} has no polynomial part in its inverse, so its "
+            "transfer function is improper; eliminate it or give it damping"
+        )
     if basis is None:
         return degree, nodes.polynomial[:, :, None] * np.eye(len(nodes))
     if len(set(degree.tolist())) > 1:
-        raise InputError("the state space of a network projected on a general basis needs nodes of equal relative "
-                         f"degree; these have {sorted(set(degree.tolist()))}")
+        raise InputError(
+            "the state space of a network projected on a general basis needs nodes of equal relative "
+            f"degree; these have {sorted(set(degree.tolist()))}"
+        )
     matrices = basis.T @ (nodes.polynomial[:, :, None] * basis)
     return np.full(basis.shape[1], int(degree[0])), matrices
 

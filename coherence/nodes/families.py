@@ -40,8 +40,9 @@ def swing(*, inertia: ArrayLike, damping: ArrayLike, labels: Sequence[str] | Non
     return Nodes(names, np.stack([d, m]))
 
 
-def swing_turbine(*, inertia: ArrayLike, damping: ArrayLike, droop: ArrayLike, time_constant: ArrayLike,
-                  labels: Sequence[str] | None = None) -> Nodes:
+def swing_turbine(
+    *, inertia: ArrayLike, damping: ArrayLike, droop: ArrayLike, time_constant: ArrayLike, labels: Sequence[str] | None = None
+) -> Nodes:
     """Swing equations with a one-lag turbine, g_i = 1/(m_i s + d_i + r_i^{-1}/(tau_i s + 1)).
 
     Parameters

@@ -49,8 +49,9 @@ def _ieesgo(r: Record) -> Realization:
     if r["T2"] > 0 and r["T1"] + r["T3"] == 0:
         raise InputError("IEESGO: T2 > 0 needs T1 > 0 or T3 > 0, otherwise the governor is improper")
     servo, lead = (("T1", "T3"), "T2") if r["T1"] > 0 else (("T3", "T1"), "T2")
-    governor = _chain(_factor([r[lead], 1.0], [r[servo[0]], 1.0]), _factor([1.0], [r[servo[1]], 1.0]),
-                      _factor([r["K1"]], [r["T4"], 1.0]))
+    governor = _chain(
+        _factor([r[lead], 1.0], [r[servo[0]], 1.0]), _factor([1.0], [r[servo[1]], 1.0]), _factor([r["K1"]], [r["T4"], 1.0])
+    )
     k2, k3 = r["K2"], r["K3"]
     if k2 == 0:
         return governor

@@ -26,9 +26,9 @@ class Bank:
     """S strictly proper sections c (sI - A)^{-1} b of one common order, each owned by one node."""
 
     owner: Int  # (S,) index of the node
-    a: Real     # (S, order, order)
-    b: Real     # (S, order)
-    c: Real     # (S, order)
+    a: Real  # (S, order, order)
+    b: Real  # (S, order)
+    c: Real  # (S, order)
 
     @property
     def order(self) -> int:
@@ -79,8 +79,10 @@ class Nodes:
                 raise InputError(f"the label {label!r} stands for two nodes; labels must be unique")
             seen.add(label)
         if self.polynomial.ndim != 2 or self.polynomial.shape[1] != len(self.labels):
-            raise InputError(f"polynomial has shape {self.polynomial.shape}; "
-                             f"it must be (degree + 1, {len(self.labels)}) for {len(self.labels)} labels")
+            raise InputError(
+                f"polynomial has shape {self.polynomial.shape}; "
+                f"it must be (degree + 1, {len(self.labels)}) for {len(self.labels)} labels"
+            )
         if not np.isfinite(self.polynomial).all():
             bad = int(np.argmin(np.isfinite(self.polynomial).all(axis=0)))
             raise InputError(f"node {self.labels[bad]!r} has a coefficient that is not finite")
@@ -141,9 +143,11 @@ class Nodes:
                 sections = np.full((points.size, len(bank.owner)), np.inf)
             if not np.isfinite(sections).all():
                 f, section = np.argwhere(~np.isfinite(sections))[0]
-                raise PoleError(f"s = {points[f]:.6g} is a pole of the inverse dynamics of node "
-                                f"{self.labels[bank.owner[section]]!r} (a zero of its transfer function); move s")
-            np.add.at(values, (slice(None), bank.owner), sections)
+                raise PoleError(
+                    f"s = {points[f]:.6g} is a pole of the inverse dynamics of node "
+                    f"{self.labels[bank.owner[section]]!r} (a zero of its transfer function); move s"
+                )
+            np.add.at(values.T, bank.owner, sections.T)
         return values
 
     def response(self, s: ArrayLike) -> Complex:
@@ -173,7 +177,7 @@ class Nodes:
             Group index of each node, 0..len(labels) - 1.
         """
         polynomial = np.zeros((len(self.polynomial), len(labels)))
-        np.add.at(polynomial, (slice(None), assignment), self.polynomial)
+        np.add.at(polynomial.T, assignment, self.polynomial.T)
         banks = tuple(Bank(assignment[bank.owner], bank.a, bank.b, bank.c) for bank in self.banks)
         return Nodes(tuple(labels), polynomial, banks)
 
@@ -190,8 +194,7 @@ class Nodes:
 
     def proper_part(self, node: int | None = None) -> tuple[Realization, Int]:
         """The sections as one block-diagonal realization (inputs and outputs: nodes) and the owner of each state."""
-        chosen = [(bank, i) for bank in self.banks for i in range(len(bank.owner))
-                  if node is None or bank.owner[i] == node]
+        chosen = [(bank, i) for bank in self.banks for i in range(len(bank.owner)) if node is None or bank.owner[i] == node]
         chosen.sort(key=lambda item: int(item[0].owner[item[1]]))
         owners = np.array([int(bank.owner[i]) for bank, i in chosen for _ in range(bank.order)], dtype=int)
         total, n = len(owners), len(self)
@@ -210,9 +213,14 @@ def make_banks(sections: Iterable[tuple[int, Realization]]) -> tuple[Bank, ...]:
         if section.order:
             by_order.setdefault(section.order, []).append((owner, section))
     return tuple(
-        Bank(np.array([owner for owner, _ in group]), np.stack([r.a for _, r in group]),
-             np.stack([r.b[:, 0] for _, r in group]), np.stack([r.c[0] for _, r in group]))
-        for _, group in sorted(by_order.items()))
+        Bank(
+            np.array([owner for owner, _ in group]),
+            np.stack([r.a for _, r in group]),
+            np.stack([r.b[:, 0] for _, r in group]),
+            np.stack([r.c[0] for _, r in group]),
+        )
+        for _, group in sorted(by_order.items())
+    )
 
 
 def concatenate(parts: Sequence[Nodes]) -> Nodes:
@@ -221,12 +229,16 @@ def concatenate(parts: Sequence[Nodes]) -> Nodes:
         raise InputError("there are no nodes; give at least one family of nodes")
     degree = max(len(part.polynomial) for part in parts)
     polynomial = np.hstack([np.pad(part.polynomial, ((0, degree - len(part.polynomial)), (0, 0))) for part in parts])
-    labels, sections, offset = [], [], 0
+    labels: list[str] = []
+    sections: list[tuple[int, Realization]] = []
+    offset = 0
     for part in parts:
         labels.extend(part.labels)
         for bank in part.banks:
-            sections += [(int(owner) + offset, Realization(a, b[:, None], c[None, :], np.zeros((1, 1))))
-                         for owner, a, b, c in zip(bank.owner, bank.a, bank.b, bank.c, strict=True)]
+            sections += [
+                (int(owner) + offset, Realization(a, b[:, None], c[None, :], np.zeros((1, 1))))
+                for owner, a, b, c in zip(bank.owner, bank.a, bank.b, bank.c, strict=True)
+            ]
         offset += len(part)
     return Nodes(tuple(labels), polynomial, make_banks(sections))
 
@@ -236,6 +248,9 @@ def unknown_name(kind: str, name: object, known: Sequence[str]) -> str:
     import difflib
 
     close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(map(repr, close))}?" if close else (
-        "known: " + ", ".join(map(repr, known[:6])) + (", ..." if len(known) > 6 else ""))
+    hint = (
+        f"did you mean {' or '.join(map(repr, close))}?"
+        if close
+        else ("known: " + ", ".join(map(repr, known[:6])) + (", ..." if len(known) > 6 else ""))
+    )
     return f"there is no {kind} {name!r}; {hint}"

@@ -94,13 +94,23 @@ def from_realization(label: str, system: Realization) -> Nodes:
     return Nodes((label,), (polynomial / gain)[:, None], make_banks([(0, section)]))
 
 
-def to_control(system: Realization, *, inputs: Sequence[str], outputs: Sequence[str], states: Sequence[str],
-               name: str) -> control.StateSpace:
+def to_control(
+    system: Realization, *, inputs: Sequence[str], outputs: Sequence[str], states: Sequence[str], name: str
+) -> control.StateSpace:
     """A python-control StateSpace with named signals."""
     import control
 
-    return control.StateSpace(system.a, system.b, system.c, system.d, inputs=list(inputs), outputs=list(outputs),
-                              states=list(states), name=name, remove_useless_states=False)
+    return control.StateSpace(
+        system.a,
+        system.b,
+        system.c,
+        system.d,
+        inputs=list(inputs),
+        outputs=list(outputs),
+        states=list(states),
+        name=name,
+        remove_useless_states=False,
+    )
 
 
 def from_control(system: Any) -> Realization:
@@ -128,8 +138,11 @@ def _one(label: str, system: Any) -> Nodes:
 
 
 def _proper(remainder: Real, num: Real) -> Realization:
-    return Rational._checked(remainder, num, "section").realization() if np.any(remainder) else Realization(
-        np.zeros((0, 0)), np.zeros((0, 1)), np.zeros((1, 0)), np.zeros((1, 1)))
+    return (
+        Rational._checked(remainder, num, "section").realization()
+        if np.any(remainder)
+        else Realization(np.zeros((0, 0)), np.zeros((0, 1)), np.zeros((1, 0)), np.zeros((1, 1)))
+    )
 
 
 def _complete(chain: Real, candidates: Real, n: int) -> Real:

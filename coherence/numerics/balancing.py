@@ -35,7 +35,7 @@ class Balancing(NamedTuple):
     """What every order of the truncation shares: compute once, then pick the order."""
 
     system: Realization
-    left: Real   # (r, N) rows W^T, r the numerical rank
+    left: Real  # (r, N) rows W^T, r the numerical rank
     right: Real  # (N, r) columns T
     hankel: Real  # (N,) weighted Hankel values, descending
 
@@ -76,5 +76,4 @@ def _factor(gramian: Real) -> Real:
 def _require_stable(system: Realization, what: str) -> None:
     poles = system.poles()
     if poles.size and poles[0].real >= 0:
-        raise InstabilityError(f"{what} has a pole at {poles[0]:.4g} (not in Re s < 0); "
-                               "balanced truncation needs stable dynamics")
+        raise InstabilityError(f"{what} has a pole at {poles[0]:.4g} (not in Re s < 0); balanced truncation needs stable dynamics")

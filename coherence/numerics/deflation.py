@@ -68,8 +68,7 @@ def group_deviation(inverse_nodes: Complex, p: Complex, q: Complex, laplacian: R
     return q[:, None, None] * (x @ np.linalg.solve(y, x.swapaxes(1, 2)))
 
 
-def modal_deviation(inverse_nodes: Complex, p: Complex, q: Complex, eigenvalues: Real, eigenvectors: Real,
-                    k: int) -> Complex:
+def modal_deviation(inverse_nodes: Complex, p: Complex, q: Complex, eigenvalues: Real, eigenvectors: Real, k: int) -> Complex:
     """T - T_k at F points, T_k = V_k (V_k^T G^{-1} V_k + f Lambda_k)^{-1} V_k^T.
 
     `eigenvalues` ascending with `eigenvalues[0] == 0`, `eigenvectors` the full orthogonal (n, n) matrix. The blocks

@@ -42,7 +42,7 @@ def hull_distance(points: Complex, f: Complex, lo: float, hi: float) -> Real:
 
 
 def _support(points: Complex, f: Complex, lo: float, hi: float, angles: Real) -> Real:
-    """min over the set of Re(e^{-j theta} c), shape (F, angles)."""
+    """Min over the set of Re(e^{-j theta} c), shape (F, angles)."""
     turn = np.exp(-1j * angles)
     out = np.empty(angles.shape)
     for i in range(len(f)):  # over frequencies: (angles, n) at a time keeps memory flat

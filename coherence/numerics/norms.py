@@ -18,8 +18,8 @@ from coherence.numerics.realization import Realization
 from coherence.types import Real
 
 _SAMPLES = 60  # per decade of pole magnitudes, for the first lower value
-_STEP = 0.1    # |pole| * step for every mode still alive in the peak search
-_BATCH = 32    # steps between two looks at which modes are alive
+_STEP = 0.1  # |pole| * step for every mode still alive in the peak search
+_BATCH = 32  # steps between two looks at which modes are alive
 
 
 class Supremum(NamedTuple):
@@ -39,8 +39,8 @@ def hinf_norm(system: Realization, *, rtol: float = 1e-6) -> Supremum:
     if system.order == 0:
         return Supremum(lower, lower, 0.0)
     size = np.abs(poles)
-    ends = np.log10([size.min() / 10, size.max() * 10])
-    grid = np.logspace(*ends, max(2, int(_SAMPLES * (ends[1] - ends[0]))))
+    least, most = float(size.min()) / 10, float(size.max()) * 10
+    grid = np.geomspace(least, most, max(2, int(_SAMPLES * np.log10(most / least))))
     grid = np.unique(np.concatenate([[0.0], grid, np.abs(poles.imag)]))
     values = np.linalg.norm(system(1j * grid), 2, axis=(1, 2))
     if values.max() > lower:

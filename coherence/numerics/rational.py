@@ -45,8 +45,9 @@ class Rational:
             return source
         if isinstance(source, str):
             if source not in _NAMED:
-                raise InputError(f"{name} = {source!r} is not understood; give one of {sorted(_NAMED)}, "
-                                 "a pair (num, den) or a transfer function")
+                raise InputError(
+                    f"{name} = {source!r} is not understood; give one of {sorted(_NAMED)}, a pair (num, den) or a transfer function"
+                )
             num, den = _NAMED[source]
         elif hasattr(source, "num") and hasattr(source, "den"):
             if getattr(source, "ninputs", 1) != 1 or getattr(source, "noutputs", 1) != 1:
@@ -76,18 +77,18 @@ class Rational:
         return cls(tuple(map(float, p / q[0])), tuple(map(float, q / q[0])))
 
     def __call__(self, s: ArrayLike) -> Complex:
-        """f at the points s, shape (F,); infinite at a pole."""
+        """F at the points s, shape (F,); infinite at a pole."""
         points = laplace_points(s)
         with np.errstate(divide="ignore", invalid="ignore"):
             values: Complex = self.numerator(points) / self.denominator(points)
         return np.where(self.denominator(points) == 0, np.inf, values)
 
     def numerator(self, s: ArrayLike) -> Complex:
-        """p at the points s, shape (F,)."""
+        """P at the points s, shape (F,)."""
         return np.polyval(np.asarray(self.num), laplace_points(s))
 
     def denominator(self, s: ArrayLike) -> Complex:
-        """q at the points s, shape (F,)."""
+        """Q at the points s, shape (F,)."""
         return np.polyval(np.asarray(self.den), laplace_points(s))
 
     @property
@@ -102,7 +103,7 @@ class Rational:
     def realization(self) -> Realization:
         """Companion-form state space of f."""
         q, p = np.array(self.den), np.zeros(len(self.den))
-        p[len(p) - len(self.num):] = self.num
+        p[len(p) - len(self.num) :] = self.num
         n, d = len(q) - 1, p[0]
         a = np.eye(n, k=1)
         if n:
@@ -145,7 +146,9 @@ class Rational:
 
     def _real_part_on_axis(self) -> Real:
         """Coefficients in w (descending) of Re(p(jw) conj(q(jw)))."""
+
         def at_jw(coefficients: tuple[float, ...]) -> Complex:
             powers = np.arange(len(coefficients))[::-1]
-            return np.asarray(coefficients) * 1j ** powers
+            return np.asarray(coefficients) * 1j**powers
+
         return np.real(np.polymul(at_jw(self.num), np.conj(at_jw(self.den))))

@@ -60,7 +60,7 @@ class Realization(NamedTuple):
         return Realization(self.a, self.b[:, i], self.c[o], self.d[o][:, i])
 
     def transformed(self, *, left: Real | None = None, right: Real | None = None) -> Realization:
-        """left @ (this) @ right."""
+        """Left @ (this) @ right."""
         c, d = (self.c, self.d) if left is None else (left @ self.c, left @ self.d)
         b, d = (self.b, d) if right is None else (self.b @ right, d @ right)
         return Realization(self.a, b, c, d)
@@ -69,8 +69,10 @@ class Realization(NamedTuple):
 def difference(first: Realization, second: Realization) -> Realization:
     """State space of first - second, by stacking the states."""
     return Realization(
-        sla.block_diag(first.a, second.a), np.vstack([first.b, second.b]),
-        np.hstack([first.c, -second.c]), first.d - second.d,
+        sla.block_diag(first.a, second.a),
+        np.vstack([first.b, second.b]),
+        np.hstack([first.c, -second.c]),
+        first.d - second.d,
     )
 
 
@@ -79,5 +81,4 @@ def cascade(first: Realization, second: Realization) -> Realization:
     n1, n2 = first.order, second.order
     a = np.zeros((n1 + n2, n1 + n2))
     a[:n1, :n1], a[n1:, n1:], a[n1:, :n1] = first.a, second.a, second.b @ first.c
-    return Realization(a, np.vstack([first.b, second.b @ first.d]),
-                       np.hstack([second.d @ first.c, second.c]), second.d @ first.d)
+    return Realization(a, np.vstack([first.b, second.b @ first.d]), np.hstack([second.d @ first.c, second.c]), second.d @ first.d)

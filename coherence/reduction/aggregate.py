@@ -59,8 +59,10 @@ class Aggregation:
         return int((upper > 1e-12 * np.abs(self.network.laplacian).max(initial=0.0)).sum())
 
     def __repr__(self) -> str:
-        return (f"Aggregation({self.interconnection}: {len(self.partition.labels)} -> {self.partition.k} nodes, "
-                f"{self.network.order} states)")
+        return (
+            f"Aggregation({self.interconnection}: {len(self.partition.labels)} -> {self.partition.k} nodes, "
+            f"{self.network.order} states)"
+        )
 
 
 def aggregate(network: Network, partition: Partition, *, interconnection: str = "refined") -> Aggregation:
@@ -84,7 +86,7 @@ def aggregate(network: Network, partition: Partition, *, interconnection: str = 
     >>> from coherence import aggregate, linearize, load_case, spectral_groups
     >>> network = linearize(load_case("iceland"))
     >>> aggregate(network, spectral_groups(network, 3))
-    Aggregation(refined: 35 -> 3 nodes, 147 states)
+    Aggregation(refined: 35 -> 3 nodes, 119 states)
     """
     if interconnection not in ("refined", "quotient"):
         raise InputError(f"interconnection = {interconnection!r}; give 'refined' or 'quotient'")
@@ -95,8 +97,10 @@ def aggregate(network: Network, partition: Partition, *, interconnection: str = 
     k = partition.k
     values = network.eigenvalues
     if k < network.size and k > 1 and values[k] - values[k - 1] <= 1e-9 * values[k]:
-        raise InputError(f"lambda_{k} = lambda_{k + 1} = {values[k]:.6g}: the {k} slowest directions are not defined, so "
-                         "there is no refinement; take another number of groups or interconnection='quotient'")
+        raise InputError(
+            f"lambda_{k} = lambda_{k + 1} = {values[k]:.6g}: the {k} slowest directions are not defined, so "
+            "there is no refinement; take another number of groups or interconnection='quotient'"
+        )
     s, error = refinement(network.eigenvectors[:, :k], partition)
     sizes = partition.sizes.astype(float)
     root = sizes[:, None] * s * np.sqrt(np.maximum(values[:k], 0.0))

@@ -59,7 +59,15 @@ def read_generators(nodes: Nodes) -> pd.DataFrame:
             remarks.append(f"negative damping {polynomial[0]:.3g}")
         if len(polynomial) > 2 and polynomial[2:].any():
             remarks.append("relative degree above 1")
-        rows.append({"node": label, "inertia": polynomial[1], "damping": polynomial[0],
-                     "inverse droop": float(section.dc_gain().sum()) if section.order else 0.0,
-                     "turbines": " + ".join(turbines), "generator": not remarks, "remark": "; ".join(remarks)})
+        rows.append(
+            {
+                "node": label,
+                "inertia": polynomial[1],
+                "damping": polynomial[0],
+                "inverse droop": float(section.dc_gain().sum()) if section.order else 0.0,
+                "turbines": " + ".join(turbines),
+                "generator": not remarks,
+                "remark": "; ".join(remarks),
+            }
+        )
     return pd.DataFrame(rows).set_index("node")

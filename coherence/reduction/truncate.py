@@ -119,27 +119,41 @@ def _reduce(node: Nodes, order: int, part: str, weight: Rational) -> tuple[Nodes
     swing_order = max(int(node.degree[0]), 0)
     kept = order if part == "closed_loop" else order - swing_order
     if kept < 0:
-        raise InputError(f"order = {order} is below the {swing_order} states of the polynomial part of node {label!r}; give at "
-                         f"least {swing_order} or part='closed_loop'")
+        raise InputError(
+            f"order = {order} is below the {swing_order} states of the polynomial part of node {label!r}; give at "
+            f"least {swing_order} or part='closed_loop'"
+        )
     whole = node_realization(node) if part == "closed_loop" else node.proper_part()[0]
     poles = whole.poles()
     if poles.size and poles[0].real >= 0:
-        what, remedy = (("", "declare more damping, or use part='turbines', which needs only stable turbines")
-                        if part == "closed_loop" else ("the turbine part of ", "correct its governor data"))
-        raise InstabilityError(f"{what}node {label!r} is not stable: it has a pole at {poles[0]:.4g}; truncation needs it "
-                               f"stable: {remedy}")
+        what, remedy = (
+            ("", "declare more damping, or use part='turbines', which needs only stable turbines")
+            if part == "closed_loop"
+            else ("the turbine part of ", "correct its governor data")
+        )
+        raise InstabilityError(
+            f"{what}node {label!r} is not stable: it has a pole at {poles[0]:.4g}; truncation needs it stable: {remedy}"
+        )
     w = weight.realization()
     balanced = balance(whole, w)
     smaller = balanced.truncate(kept) if kept else Realization(np.zeros((0, 0)), np.zeros((0, 1)), np.zeros((1, 0)), whole.d)
-    new = (from_realization(label, smaller) if part == "closed_loop"
-           else Nodes(node.labels, node.polynomial, make_banks([(0, smaller)])))
+    new = (
+        from_realization(label, smaller)
+        if part == "closed_loop"
+        else Nodes(node.labels, node.polynomial, make_banks([(0, smaller)]))
+    )
     dc, target = new.inverse(0.0)[0, 0].real, node.inverse(0.0)[0, 0].real
     if dc == 0 or target == 0:
-        raise InstabilityError(f"node {label!r}: the DC gain is infinite {'after' if target else 'before'} truncation, so it cannot "
-                               "be matched; declare damping or take a higher order")
+        raise InstabilityError(
+            f"node {label!r}: the DC gain is infinite {'after' if target else 'before'} truncation, so it cannot "
+            "be matched; declare damping or take a higher order"
+        )
     error = hinf_norm(cascade(difference(whole, smaller), w)).upper
-    return new.scaled(np.array([target / dc])), balanced.hankel, _row(
-        before, int(new.order), error, error / hinf_norm(cascade(whole, w)).lower, dc / target)
+    return (
+        new.scaled(np.array([target / dc])),
+        balanced.hankel,
+        _row(before, int(new.order), error, error / hinf_norm(cascade(whole, w)).lower, dc / target),
+    )
 
 
 def _row(before: int, after: int, error: float, relative: float, factor: float) -> dict[str, float]:

@@ -1,6 +1,6 @@
 r"""Step responses of networks, exactly at the sampled times.
 
-A step u held constant makes x(t + h) = e^{Ah} x(t) + (integral of e^{Av} dv over [0, h]) B u; both matrices come from one exponential
+A step u held constant makes x(t + h) = e^{Ah} x(t) + (integral of e^{Av} dv over [0, h]) B u; both come from one exponential
 of the augmented matrix [[A, B u], [0, 0]] h, so the only error is rounding. The center of inertia is sum m_i y_i / sum m_i.
 """
 
@@ -32,7 +32,7 @@ class Step:
     sizes: Mapping[str, float]
 
     def vector(self, network: Network) -> Real:
-        """u of the network, shape (n,); an unknown node is an error."""
+        """U of the network, shape (n,); an unknown node is an error."""
         u = np.zeros(network.size)
         for label, size in self.sizes.items():
             if not np.isfinite(size):
@@ -71,7 +71,7 @@ class Response:
 
     @property
     def time(self) -> Real:
-        """t [s]."""
+        """T [s]."""
         return self.frame.index.to_numpy(dtype=float)
 
     @property

@@ -18,6 +18,7 @@ It is never above the source's bound: d >= |f| lambda_{k+1} - M2, alpha <= M1 M2
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -60,12 +61,16 @@ def source_bound(network: Network, s: ArrayLike, *, k: int = 1) -> Bound:
     k : int
         Rank of the coherent part, 1 <= k < n.
     """
-    points, z, f, a, _ = _parts(network, s, k)
+    _points, z, f, a, _ = _parts(network, s, k)
     m1 = np.linalg.norm(np.linalg.inv(a), 2, axis=(1, 2))
     m2 = np.abs(z).max(axis=1)
     reach = np.abs(f) * network.eigenvalues[k] - m2 - m1 * m2**2
-    return _bound("Lemma 3.1" if k == 1 else "Theorem 3.8", (m1 * m2 + 1) ** 2, reach,
-                  {"M1": m1, "M2": m2, "effective_connectivity": np.abs(f) * network.eigenvalues[k]})
+    return _bound(
+        "Lemma 3.1" if k == 1 else "Theorem 3.8",
+        (m1 * m2 + 1) ** 2,
+        reach,
+        {"M1": m1, "M2": m2, "effective_connectivity": np.abs(f) * network.eigenvalues[k]},
+    )
 
 
 def hull_bound(network: Network, s: ArrayLike, *, k: int = 1) -> Bound:
@@ -82,7 +87,7 @@ def hull_bound(network: Network, s: ArrayLike, *, k: int = 1) -> Bound:
     head = v.T @ (z[:, :, None] * v)
     w = z[:, None, :] * v.T - head @ v.T
     alpha = np.linalg.norm(np.linalg.solve(a, w), 2, axis=(1, 2))
-    r = np.linalg.qr(w.conj().swapaxes(1, 2), mode="r")
+    r: Any = np.linalg.qr(w.conj().swapaxes(1, 2), mode="r")
     root = r.conj().swapaxes(1, 2)  # W = root @ isometry
     q = np.linalg.norm(root.swapaxes(1, 2) @ np.linalg.solve(a, root), 2, axis=(1, 2))
     d = hull_distance(z, f, float(network.eigenvalues[k]), float(network.eigenvalues[-1]))
@@ -96,8 +101,10 @@ def _parts(network: Network, s: ArrayLike, k: int) -> tuple[Complex, Complex, Co
     points = laplace_points(s)
     z, f = network.nodes.inverse(points), network.coupling(points)
     if not np.isfinite(f).all():
-        raise InputError(f"s = {points[int(np.argmin(np.isfinite(f)))]:.6g} is a pole of the coupling f, where the "
-                         "deviation is 0 and no bound is needed; move s")
+        raise InputError(
+            f"s = {points[int(np.argmin(np.isfinite(f)))]:.6g} is a pole of the coupling f, where the "
+            "deviation is 0 and no bound is needed; move s"
+        )
     v = network.eigenvectors[:, :k]
     a = v.T @ (z[:, :, None] * v) + f[:, None, None] * np.diag(network.eigenvalues[:k])
     return points, z, f, a, v

@@ -51,9 +51,15 @@ class Incoherence:
     @property
     def frame(self) -> pd.DataFrame:
         """Table: omega [rad/s] -> exact, hull, source, effective connectivity."""
-        return pd.DataFrame({"exact": self.exact, "hull bound": self.hull.value, "source bound": self.source.value,
-                             "|f| lambda": self.effective_connectivity},
-                            index=pd.Index(self.omega, name="omega [rad/s]"))
+        return pd.DataFrame(
+            {
+                "exact": self.exact,
+                "hull bound": self.hull.value,
+                "source bound": self.source.value,
+                "|f| lambda": self.effective_connectivity,
+            },
+            index=pd.Index(self.omega, name="omega [rad/s]"),
+        )
 
 
 def incoherence(network: Network, omega: ArrayLike, *, k: int = 1) -> Incoherence:
@@ -85,8 +91,9 @@ def incoherence(network: Network, omega: ArrayLike, *, k: int = 1) -> Incoherenc
     s = 1j * w
     require_connected(network.laplacian, network.labels, "incoherence")
     exact = np.linalg.norm(modal_error(network, s, k), 2, axis=(1, 2))
-    return Incoherence(w, exact, source_bound(network, s, k=k), hull_bound(network, s, k=k), k,
-                       network.effective_connectivity(s, k))
+    return Incoherence(
+        w, exact, source_bound(network, s, k=k), hull_bound(network, s, k=k), k, network.effective_connectivity(s, k)
+    )
 
 
 def modal_error(network: Network, s: ArrayLike, k: int) -> Complex:
