@@ -8,7 +8,7 @@ STAMP := $(VENV)/installed
 
 demo: $(STAMP)
 	$(BIN)/coherence study iceland --groups 3 --order 3 --disturb "Burfell 1-2" --size -0.1 --out demo
-	@echo "The results are in demo/: summary.txt, tables (*.csv), reduced models (reduced_*.json) and three pictures (*.png)"
+	@echo "The results are in demo/: summary.txt, tables (*.csv), reduced models (reduced_*.json) and pictures (*.png)"
 
 test: $(STAMP)
 	$(BIN)/ruff check .

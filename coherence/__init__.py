@@ -35,7 +35,9 @@ _PUBLIC = {
     "coherence.theory.bounds": ["Bound", "hull_bound", "source_bound"],
     "coherence.theory.incoherence": ["Incoherence", "group_error", "incoherence", "modal_error"],
     "coherence.groups.spectral": ["spectral_groups"],
-    "coherence.grids.case": ["Case", "load_case", "read_case", "shipped_cases"],
+    "coherence.grids.case": ["Case"],
+    "coherence.grids.files": ["load_case", "read_case", "shipped_cases"],
+    "coherence.grids.machines": ["add_machines"],
     "coherence.grids.powerflow": ["OperatingPoint", "power_flow"],
     "coherence.grids.linearize": ["linearize", "machine_nodes"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
@@ -44,6 +46,7 @@ _PUBLIC = {
     "coherence.simulation.simulate": ["Response", "Step", "simulate"],
     "coherence.compare": ["StepError", "coi_error", "step_error", "step_size"],
     "coherence.studies": ["Study", "study"],
+    "coherence.description": ["describe"],
 }
 # a public name must not be a module's: importing the module would put the module in its place
 _HOME = {name: module for module, names in _PUBLIC.items() for name in names}

@@ -13,13 +13,16 @@ import numpy as np
 import pandas as pd
 
 from coherence.compare import StepError, coi_error, step_error, step_size
+from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
-from coherence.grids.case import Case, load_case, read_case, shipped_cases
+from coherence.grids.case import Case
+from coherence.grids.files import open_case
 from coherence.grids.linearize import CONVENTION, linearize
 from coherence.grids.powerflow import OperatingPoint, power_flow
 from coherence.groups.spectral import spectral_groups
 from coherence.network.network import Network
+from coherence.progress import Progress, silent
 from coherence.reduction.aggregate import Aggregation, aggregate
 from coherence.reduction.reading import read_generators
 from coherence.reduction.truncate import PARTS, Truncation, truncate
@@ -31,13 +34,14 @@ from coherence.types import Real
 OMEGA = np.logspace(-3, 2, 300)  # rad/s: from slow governors to beyond the fastest machine swing
 
 
-@dataclass(frozen=True, eq=False)
-class Study:
+@dataclass(frozen=True, eq=False, repr=False)
+class Study(Page):
     """Everything the path computed; see `study`.
 
     Attributes
     ----------
-    case, operating_point : the input and where it stands (operating_point is None without a grid)
+    title : str
+    case, operating_point : the input and where it stands (None: the study is of a network; of nodes without a grid)
     network, coherent : the full network and its one-node coherent dynamics
     incoherence : curve with bounds (None for a single node)
     partition : Partition
@@ -52,7 +56,8 @@ class Study:
     generators : DataFrame, the reduced nodes read as generators
     """
 
-    case: Case
+    title: str
+    case: Case | None
     operating_point: OperatingPoint | None
     network: Network
     coherent: Network
@@ -81,47 +86,50 @@ class Study:
 
     def __repr__(self) -> str:
         return (
-            f"Study({self.case.name!r}: {self.network.size} nodes, {self.network.order} states -> "
+            f"Study({self.title!r}: {self.network.size} nodes, {self.network.order} states -> "
             f"{self.reduced.size} nodes, {self.reduced.order} states)"
         )
 
-    def summary(self) -> str:
-        """A page of text: the path, step by step, with the error of every step."""
-        lines = [f"{self.case.title}", repr(self.case)]
+    @property
+    def facts(self) -> dict[str, str]:
+        """The path in one line a step."""
+        out = {} if self.case is None else {"case": repr(self.case)}
         if self.operating_point is not None:
-            lines.append(repr(self.operating_point))
-        lines.append(f"network    {self.network.size} nodes, {self.network.order} states")
-        if self.network.size > 1:
-            lines.append(f"lambda_2   {self.network.algebraic_connectivity:.6g}  ({CONVENTION})")
+            out["operating point"] = repr(self.operating_point)
+        out["network"] = repr(self.network)
+        if self.operating_point is not None:
+            out["lambda_2"] = CONVENTION
+        out["disturbance"] = self.disturbance.sentence
+        if self.partition.k > 1:
+            out["embedding"] = (
+                f"error {self.refined.embedding_error:.3g}; pairs of groups with negative weight: "
+                f"{self.refined.positive_off_diagonals}"
+            )
+        return out | {f"note {i + 1}": note for i, note in enumerate(self.notes)}
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Groups, incoherence, Laplacian, generators, errors and stability."""
+        members = {group: ", ".join(self.partition.members(group)) for group in self.partition.groups}
+        groups = pd.DataFrame(
+            {"nodes": self.partition.sizes, "members": list(members.values())}, index=pd.Index(members, name="group")
+        )
+        out = {"groups": groups}
         curve = self.incoherence
         if curve is not None:
-            lines.append("incoherence ||T - g_hat 11'|| over frequency [rad/s per pu]:")
-            picks = [int(np.argmin(np.abs(curve.omega - w))) for w in (0.01, 0.1, 1.0, 10.0)]
-            lines.append(curve.frame.iloc[picks].to_string(float_format=lambda x: f"{x:.4g}"))
-        lines.append("groups")
-        for group in self.partition.groups:
-            lines.append(f"  {group}: {', '.join(self.partition.members(group))}")
+            picks = sorted({int(np.argmin(np.abs(curve.omega - w))) for w in (0.01, 0.1, 1.0, 10.0)})
+            out["deviation from coherence ||T - g_hat 11'|| [grids: rad/s per pu]"] = curve.frame.iloc[picks]
         if self.partition.k > 1:
-            lines.append(
-                f"refined Laplacian [pu/rad], embedding error {self.refined.embedding_error:.3g}, pairs with negative "
-                f"weight: {self.refined.positive_off_diagonals}"
-            )
-            lines.append(self.refined.laplacian.to_string(float_format=lambda x: f"{x:.4g}"))
-        lines.append(f"reduced generators, {self.part} truncated (pu on the system base, rad/s; inverse droop: DC value)")
-        lines.append(self.generators.to_string(float_format=lambda x: f"{x:.4g}"))
-        lines.append("truncation of each group")
-        lines.append(self.truncation.table.to_string(float_format=lambda x: f"{x:.4g}"))
-        where = ", ".join(f"{size:g} pu at {label!r}" for label, size in self.disturbance.sizes.items())
-        lines.append(f"errors against the full network, step of {where}")
-        lines.append(self.errors.to_string(float_format=lambda x: f"{x:.4g}"))
-        lines.append("stability (largest real part of the poles [1/s])")
-        lines.append(self.stability.to_string(float_format=lambda x: f"{x:.4g}"))
-        lines += [f"note: {note}" for note in self.notes]
-        return "\n".join(lines)
+            out["refined Laplacian between groups [grids: pu/rad]"] = self.refined.laplacian
+        out[f"reduced generators, {self.part} truncated (pu on the system base, rad/s; inverse droop: DC value)"] = self.generators
+        out["truncation of each group"] = self.truncation.table
+        out[f"errors against the full network, step of {self.disturbance.sentence}"] = self.errors
+        out["stability: the pole of largest real part [1/s]"] = self.stability
+        return out
 
 
 def study(
-    case: Case | str | Path,
+    subject: Case | Network | str | Path,
     *,
     groups: int | str = "auto",
     order: int = 3,
@@ -130,62 +138,75 @@ def study(
     part: str = "turbines",
     governors: str = "rational",
     damping: float | None = None,
+    machines: pd.DataFrame | str | Path | None = None,
+    f_hz: float | None = None,
     omega: Real | None = None,
     time: Real | None = None,
     random_state: int = 0,
+    progress: Progress = silent,
 ) -> Study:
-    """Reduce a case to one low-order generator per group, with the error of every step.
+    """Reduce a case or a network to one low-order node per group, with the error of every step.
 
     Parameters
     ----------
-    case : Case, shipped case name, or path of a case folder
+    subject : Case, shipped case name, path of a case folder or MATPOWER file, or Network
     groups : int or "auto"
         Number of groups ("auto": the largest eigengap).
     order : int
         States per group (1: swing, 2: one turbine, 3: two turbines).
     disturb : str, optional
-        Generator that the step hits; default the first.
+        Node that the step hits; default the first.
     size : float
         Step [pu of base_mva]; negative is a loss of generation.
     part : "turbines" or "closed_loop"
         What the truncation acts on; see `truncate`.
-    governors, damping : see `linearize`
+    governors, damping : see `linearize` (cases only)
+    machines, f_hz : see `read_case` (cases only)
     omega : (F,) array, optional
-        Frequencies of the incoherence curve [rad/s]; default 300 from 1e-3 to 100.
+        Frequencies of the incoherence curve [rad/s]; default 300 from 1e-3 to 100 and the modes of the network between.
     time : (N,) array, optional
         Times of the responses; see `simulate`.
     random_state : int
         Seed of the clustering.
+    progress : callable (stage, fraction done)
+
+    Raises
+    ------
+    CoherenceError
+        Of the step that cannot be done; its message says why.
 
     Examples
     --------
     >>> from coherence import study
     >>> study("five_generators", order=3)
-    Study('five_generators': 1 nodes, 6 states -> 1 nodes, 3 states)
+    Study('Five coherent generators with heterogeneous turbines (Table 3-I)': 1 nodes, 6 states -> 1 nodes, 3 states)
     """
-    case = open_case(case)
-    point = None if case.nodes is not None else power_flow(case)
-    network = linearize(case, point, governors=governors, damping=damping)
+    case, point, network, title = _network(subject, governors, damping, machines, f_hz, progress)
     step = Step({network.labels[0] if disturb is None else disturb: size})
     step.vector(network)  # an unknown name fails now, before any work
     coherent = coherent_dynamics(network)
     if network.size == 1:
         curve, partition = None, Partition(network.labels, np.zeros(1, dtype=int), ("1",))
         if groups not in ("auto", 1):
-            raise InputError(f"case {case.name!r} is one coherent group; {groups} groups were asked")
+            raise InputError(f"{title!r} is one coherent group; {groups} groups were asked")
     else:
+        progress("incoherence and its bounds", 0.1)
         curve = incoherence(network, _frequencies(network) if omega is None else omega)
+        progress("groups", 0.4)
         partition = spectral_groups(network, groups, random_state=random_state)
+    progress("aggregation and truncation", 0.5)
     quotient = aggregate(network, partition, interconnection="quotient")
     refined = aggregate(network, partition, interconnection="refined")
     truncations, notes = _truncations(refined.network, order, part)
     reduced = {f"reduced, {name}": result.network for name, result in truncations.items()}
+    progress("responses", 0.55)
     grouped = step.grouped(partition)
     responses = {
         "full": simulate(network, step, time),
         "coherent": simulate(coherent, Step({coherent.labels[0]: step.total}), time),
     }
     responses |= {name: simulate(model, grouped, time) for name, model in {"aggregated": refined.network, **reduced}.items()}
+    progress("errors over all time and all frequencies", 0.6)
     errors = _errors(
         network,
         coherent,
@@ -193,10 +214,14 @@ def study(
         step,
         partition,
     )
+    progress("stability", 0.95)
     models = {"full": network, "coherent": coherent, "aggregated": refined.network, **reduced}
-    if case.nodes is None:
+    if case is not None and case.nodes is None:
         models["full, declared damping 0"] = linearize(replace(case, damping=0.0), point, governors=governors)
+    stability = _stability(models)
+    progress("done", 1.0)
     return Study(
+        title,
         case,
         point,
         network,
@@ -207,22 +232,34 @@ def study(
         refined,
         truncations,
         part,
-        notes,
+        notes if case is None else case.notes + notes,
         step,
         responses,
         errors,
-        _stability(models),
+        stability,
         read_generators(truncations[part].network.nodes),
     )
 
 
-def open_case(case: Case | str | Path) -> Case:
-    """A Case as it is, a shipped case by name, or a case folder by path."""
-    if isinstance(case, Case):
-        return case
-    if isinstance(case, Path) or "/" in str(case) or "\\" in str(case) or (Path(case) / "case.toml").is_file():
-        return read_case(case)
-    return load_case(str(case)) if str(case) in shipped_cases() or not Path(case).is_dir() else read_case(case)
+def _network(
+    subject: Case | Network | str | Path,
+    governors: str,
+    damping: float | None,
+    machines: pd.DataFrame | str | Path | None,
+    f_hz: float | None,
+    progress: Progress,
+) -> tuple[Case | None, OperatingPoint | None, Network, str]:
+    if isinstance(subject, Network):
+        if damping is not None or machines is not None or f_hz is not None:
+            raise InputError(
+                "damping, machines and f_hz belong to a case; this is a network, whose nodes already have their dynamics"
+            )
+        return None, None, subject, f"network of {subject.size} nodes"
+    progress("reading the case", 0.0)
+    case = open_case(subject, machines=machines, f_hz=f_hz)
+    progress("operating point and linearisation", 0.03)
+    point = None if case.nodes is not None else power_flow(case)
+    return case, point, linearize(case, point, governors=governors, damping=damping), case.title
 
 
 def _frequencies(network: Network) -> Real:

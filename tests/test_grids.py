@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import coherence as co
-from coherence.grids.case import cases_folder
+from coherence.grids.files import cases_folder
 from coherence.grids.linearize import synchronising_laplacian
 from coherence.nodes.governors import governor, one_lag
 

@@ -70,19 +70,12 @@ def run(*arguments, cwd):
 def test_command_line_writes_summary_tables_models_and_pictures(tmp_path):
     done = run("study", "iceland", "--groups", "3", "--disturb", "Burfell 1-2", "--out", "out", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "lambda_2   0.420047" in done.stdout
+    assert "lambda_2 = 0.420047" in done.stdout
     names = {path.name for path in (tmp_path / "out").iterdir()}
-    assert names == {
-        "summary.txt",
-        "errors.csv",
-        "generators.csv",
-        "groups.csv",
-        "reduced_turbines.json",
-        "reduced_closed_loop.json",
-        "incoherence.png",
-        "responses.png",
-        "grid.png",
-    }
+    pictures = ["embedding", "grid", "hankel", "incoherence", "laplacian", "reduced_network", "responses"]
+    tables = ["errors", "generators", "groups", "responses", "stability"]
+    models = ["reduced_turbines", "reduced_closed_loop"]
+    assert names == {f"{x}.png" for x in pictures} | {f"{x}.csv" for x in tables} | {f"{x}.json" for x in models} | {"summary.txt"}
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     for picture in (tmp_path / "out").glob("*.png"):
         assert picture.read_bytes()[:4] == b"\x89PNG"
@@ -103,7 +96,7 @@ def test_command_line_studies_a_case_without_a_grid(tmp_path):
     ("arguments", "message"),
     [
         (["study", "island"], "did you mean 'iceland'"),
-        (["study", "./nowhere"], "has no case.toml"),
+        (["study", "./nowhere"], "nowhere does not exist; give a case folder"),
         (["study", "iceland", "--disturb", "Blnda 1"], "did you mean 'Blanda 1'"),
         (["study", "iceland", "--groups", "40"], "40 groups were asked of 35 nodes"),
         (["study", "iceland", "--groups", "few"], "is not a number of groups"),

@@ -34,17 +34,22 @@ def bach_jordan(laplacian: Real, k: int, *, random_state: int = 0) -> Int:
         return np.zeros(n, dtype=int)
     if k == n:
         return np.arange(n)
+    _, points, degree = embedding(laplacian, k)
+    from sklearn.cluster import KMeans
+
+    means = KMeans(k, n_init=RESTARTS, random_state=random_state)
+    return renumbered(np.asarray(means.fit_predict(points, sample_weight=degree)))
+
+
+def embedding(laplacian: Real, k: int) -> tuple[Real, Real, Real]:
+    """The k least eigenvalues of D^{-1/2} L D^{-1/2}, the points x_i (n, k) that are clustered, and their weights d_i (n,)."""
     degree = np.diag(laplacian).copy()
     if (degree <= 0).any():
         i = int(np.argmax(degree <= 0))
         raise InputError(f"node number {i} has degree {degree[i]:g}; spectral clustering needs every node connected")
     root = np.sqrt(degree)
-    _, vectors = sla.eigh(laplacian / np.outer(root, root), subset_by_index=(0, k - 1))
-    from sklearn.cluster import KMeans
-
-    means = KMeans(k, n_init=RESTARTS, random_state=random_state)
-    found = means.fit_predict(vectors / root[:, None], sample_weight=degree)
-    return renumbered(np.asarray(found))
+    values, vectors = sla.eigh(laplacian / np.outer(root, root), subset_by_index=(0, k - 1))
+    return values, vectors / root[:, None], degree
 
 
 def largest_eigengap(eigenvalues: Real, *, most: int = 10) -> int:

@@ -5,7 +5,7 @@ governor h(s) S/(w0 S_b); frequencies in rad/s, power in pu of S_b. Coupling f =
 
 Laplacian (the convention "terminal, lossless, series reactance"): generators sit at their terminal buses, loads are constant power,
 the weight of a branch is |V_i||V_j|/(x tap) cos(theta_i - theta_j - shift), and all buses without a generator are eliminated
-(Kron). Generators at one bus are told apart only by their dynamics, so each needs its own bus here.
+(Kron). Generators at one bus are rigidly coupled there: together they are one node, whose inverse is the sum of theirs.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from coherence.grids.case import Case
 from coherence.grids.powerflow import OperatingPoint, branch_ends, bus_index, power_flow
 from coherence.network.network import Network
 from coherence.nodes.families import swing, swing_turbine
-from coherence.nodes.governors import governor, one_lag
+from coherence.nodes.governors import governor, one_lag, turbine
 from coherence.nodes.nodes import Nodes, make_banks
 from coherence.numerics.realization import Realization
 from coherence.types import Real
@@ -58,35 +58,25 @@ def linearize(
     if case.nodes is not None:
         nodes = _bare_nodes(case, damping)
         return Network(nodes.aggregate(np.zeros(len(nodes), dtype=int), [case.name]), np.zeros((1, 1)), "1/s")
-    assert case.generators is not None
+    buses, _, generators = case.grid
+    machines = machine_nodes(case, governors=governors, damping=damping)
     point = power_flow(case) if operating_point is None else operating_point
-    row = bus_index(case)
-    at = [row[bus] for bus in case.generators["bus"]]
-    for i, bus in enumerate(at):
-        if bus in at[:i]:
-            raise CaseError(
-                f"case {case.name!r}: generators {case.labels[at.index(bus)]!r} and {case.labels[i]!r} share a bus; "
-                "give each its own bus (a transformer) or merge them"
-            )
-    grid = synchronising_laplacian(case, point)
-    assert case.buses is not None
-    require_connected(grid, [f"bus {bus:g}" for bus in case.buses["bus"]], f"the linearisation of {case.name!r}")
-    reduced = kron_reduce(grid, at, [f"bus {bus:g}" for bus in case.buses["bus"]])
-    return Network(machine_nodes(case, governors=governors, damping=damping), reduced, "1/s")
+    grid, names = synchronising_laplacian(case, point), [f"bus {bus:g}" for bus in buses["bus"]]
+    require_connected(grid, names, f"the linearisation of {case.name!r}")
+    terminals, row = case.terminals, bus_index(case)
+    reduced = kron_reduce(grid, [row[bus] for bus in terminals["bus"]], names)
+    node_at = {bus: i for i, bus in enumerate(terminals["bus"])}
+    nodes = machines.aggregate(np.array([node_at[bus] for bus in generators["bus"]]), list(terminals.index))
+    return Network(nodes, reduced, "1/s")
 
 
 def synchronising_laplacian(case: Case, point: OperatingPoint) -> Real:
     """Laplacian over all buses with weights |V_i||V_j|/(x tap) cos(theta_i - theta_j - shift) [pu/rad]; may be indefinite."""
-    assert case.branches is not None
+    branches = case.grid[1]
     f, t = branch_ends(case)
     size, angle = np.abs(point.voltage), np.angle(point.voltage)
-    shift = np.deg2rad(case.branches["shift_deg"].to_numpy())
-    weight = (
-        size[f]
-        * size[t]
-        * np.cos(angle[f] - angle[t] - shift)
-        / (case.branches["x_pu"].to_numpy() * case.branches["tap"].to_numpy())
-    )
+    shift = np.deg2rad(branches["shift_deg"].to_numpy())
+    weight = size[f] * size[t] * np.cos(angle[f] - angle[t] - shift) / (branches["x_pu"] * branches["tap"]).to_numpy()
     n = len(size)
     laplacian = np.zeros((n, n))
     for rows, columns, sign in ((f, f, 1), (t, t, 1), (f, t, -1), (t, f, -1)):
@@ -100,9 +90,13 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
         return _bare_nodes(case, damping)
     if governors not in ("rational", "one_lag", "none"):
         raise InputError(f"governors = {governors!r}; give 'rational', 'one_lag' or 'none'")
-    g = case.generators
-    assert g is not None
-    assert case.f_hz is not None
+    g = case.grid[2]
+    if case.f_hz is None:
+        raise CaseError(f"case {case.name!r} does not state its frequency; read it with f_hz=50 or 60 (command line: --f-hz)")
+    if "H_s" not in g:
+        raise CaseError(
+            f"case {case.name!r} has no machine figures (H_s); add a table with add_machines (command line: --machines FILE)"
+        )
     declared = case.damping if damping is None else float(damping)
     base = (g["mbase_mva"] / (2 * np.pi * case.f_hz * case.base_mva)).to_numpy()
     models = list(g["governor"]) if "governor" in g and governors != "none" else [""] * len(g)
@@ -119,22 +113,23 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
         damping=(g["D_pu"].to_numpy() + turbine_damping + declared) * base,
         labels=case.labels,
     )
+    droop, lag = (g[name].to_numpy() if name in g else np.full(len(g), np.nan) for name in ("R_pu", "T_s"))
     sections = []
     for i, (model, label) in enumerate(zip(models, case.labels, strict=True)):
-        if not model:
+        if not model and not (np.isfinite(droop[i]) and governors != "none"):
             continue
         try:
-            h = governor(model, records[model, label])
+            h = governor(model, records[model, label]) if model else turbine(droop[i], lag[i])
         except InputError as error:
             raise CaseError(f"case {case.name!r}, generator {label!r}: {error}") from None
-        if governors == "one_lag":
+        if model and governors == "one_lag":
             gain, tau = one_lag(h)
             if tau <= 0:
                 raise CaseError(
                     f"case {case.name!r}, generator {label!r}: the first moment of {model} is {tau:.3g} s, so it has "
                     "no one-lag form; use governors='rational'"
                 )
-            h = Realization(np.array([[-1 / tau]]), np.array([[1 / tau]]), np.array([[gain]]), np.zeros((1, 1)))
+            h = turbine(1 / gain, tau)
         sections.append((i, Realization(h.a, h.b, h.c * base[i], h.d)))
     return Nodes(nodes.labels, nodes.polynomial, make_banks(sections))
 

@@ -8,6 +8,7 @@ Solving is pandapower's job (extra `grids`).
 
 from __future__ import annotations
 
+import logging
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ def power_flow(case: Case, *, method: str = "auto") -> OperatingPoint:
     case : Case
     method : "auto", "stored" or "ac"
         "stored": the voltages of the file, refused when the balance is off by more than 1e-6 MVA. "ac": Newton's method of
-        pandapower, reactive limits not enforced. "auto": stored voltages where the file has them, else "ac".
+        pandapower, reactive limits not enforced. "auto": stored voltages where the file has them and they balance, else "ac".
 
     Raises
     ------
@@ -76,74 +77,72 @@ def power_flow(case: Case, *, method: str = "auto") -> OperatingPoint:
     >>> power_flow(load_case("iceland"))
     OperatingPoint(stored: slack 234.137 MW, losses 44.927 MW, mismatch 3.7e-10 MVA)
     """
-    if case.buses is None:
-        raise InputError(f"case {case.name!r} has no grid, so it has no power flow")
+    buses, _, _ = case.grid
     if method not in ("auto", "stored", "ac"):
         raise InputError(f"method = {method!r}; give 'auto', 'stored' or 'ac'")
-    stored = {"vm_pu", "va_deg"} <= set(case.buses.columns) and not case.buses[["vm_pu", "va_deg"]].isna().any().any()
+    stored = {"vm_pu", "va_deg"} <= set(buses.columns) and not buses[["vm_pu", "va_deg"]].isna().any().any()
     if method == "stored" and not stored:
         raise CaseError(f"case {case.name!r} stores no voltages (buses.csv: vm_pu, va_deg); use method='ac'")
     if stored and method != "ac":
-        angle = np.deg2rad(case.buses["va_deg"].to_numpy())
-        point = _judge(case, case.buses["vm_pu"].to_numpy() * np.exp(1j * angle), "stored")
-    else:
-        point = _judge(case, _pandapower(case), "pandapower")
+        angle = np.deg2rad(buses["va_deg"].to_numpy())
+        point = _judge(case, buses["vm_pu"].to_numpy() * np.exp(1j * angle), "stored")
+        if point.mismatch_mva <= TOLERANCE_MVA:
+            return point
+        if method == "stored":
+            raise ToleranceError(
+                f"case {case.name!r}: the stored voltages leave {point.mismatch_mva:.3g} MVA unbalanced "
+                f"(tolerance {TOLERANCE_MVA:g}); use method='ac' or correct the file"
+            )
+    point = _judge(case, _pandapower(case), "pandapower")
     if point.mismatch_mva > TOLERANCE_MVA:
         raise ToleranceError(
-            f"case {case.name!r}: the {point.source} voltages leave {point.mismatch_mva:.3g} MVA unbalanced "
-            f"(tolerance {TOLERANCE_MVA:g}); use method='ac' or correct the file"
+            f"case {case.name!r}: the voltages of the power flow leave {point.mismatch_mva:.3g} MVA unbalanced "
+            f"(tolerance {TOLERANCE_MVA:g}); the case has features that pandapower models differently"
         )
     return point
 
 
 def bus_index(case: Case) -> dict[float, int]:
     """Row of each bus number."""
-    assert case.buses is not None
-    return {bus: row for row, bus in enumerate(case.buses["bus"])}
+    return {bus: row for row, bus in enumerate(case.grid[0]["bus"])}
 
 
 def branch_ends(case: Case) -> tuple[Int, Int]:
     """Rows of the from and to buses of each branch."""
-    assert case.branches is not None
-    row = bus_index(case)
-    return (np.array([row[b] for b in case.branches["from_bus"]]), np.array([row[b] for b in case.branches["to_bus"]]))
+    row, branches = bus_index(case), case.grid[1]
+    return (np.array([row[b] for b in branches["from_bus"]]), np.array([row[b] for b in branches["to_bus"]]))
 
 
 def admittance(case: Case) -> tuple[sp.csr_array, Complex]:
     """Y_bus [pu] without shunts, and the shunt admittances [pu]."""
-    assert case.buses is not None
-    assert case.branches is not None
-    n, br = len(case.buses), case.branches
+    buses, br, _ = case.grid
+    n = len(buses)
     f, t = branch_ends(case)
     series = 1.0 / (br["r_pu"].to_numpy() + 1j * br["x_pu"].to_numpy())
     ratio = br["tap"].to_numpy() * np.exp(1j * np.deg2rad(br["shift_deg"].to_numpy()))
     y_tt = series + 0.5j * br["b_pu"].to_numpy()
     values = np.concatenate([y_tt / np.abs(ratio) ** 2, y_tt, -series / ratio.conj(), -series / ratio])
     y = sp.csr_array((values, (np.concatenate([f, t, f, t]), np.concatenate([f, t, t, f]))), shape=(n, n))
-    shunt = (case.buses["g_shunt_mw"].to_numpy() + 1j * case.buses["b_shunt_mvar"].to_numpy()) / case.base_mva
+    shunt = (buses["g_shunt_mw"].to_numpy() + 1j * buses["b_shunt_mvar"].to_numpy()) / case.base_mva
     return y, shunt
 
 
 def _judge(case: Case, v: Complex, source: str) -> OperatingPoint:
-    assert case.buses is not None
-    assert case.generators is not None
+    buses, _, generators = case.grid
     y, shunt = admittance(case)
     row = bus_index(case)
     into_grid = v * (y @ v).conj() * case.base_mva
-    load = case.buses["p_load_mw"].to_numpy() + 1j * case.buses["q_load_mvar"].to_numpy()
+    load = buses["p_load_mw"].to_numpy() + 1j * buses["q_load_mvar"].to_numpy()
     needed = into_grid + load + np.abs(v) ** 2 * shunt.conj() * case.base_mva  # what generators must supply
-    gens = np.array([row[b] for b in case.generators["bus"]])
-    slack = int(gens[(case.generators["kind"] == "slack").to_numpy()][0])
+    gens = np.array([row[b] for b in generators["bus"]])
+    is_slack = (generators["kind"] == "slack").to_numpy()
+    slack, planned = int(gens[is_slack][0]), generators["p_mw"].to_numpy()
     supplied = np.zeros(len(v))
-    np.add.at(supplied, gens, case.generators["p_mw"].to_numpy())
+    np.add.at(supplied, gens, planned)
     gap = needed - supplied
     gap[gens] = gap[gens].real
-    others = sum(
-        p
-        for p, g, kind in zip(case.generators["p_mw"], gens, case.generators["kind"], strict=True)
-        if g == slack and kind != "slack"
-    )
     gap[slack] = 0.0
+    others = planned[(gens == slack) & ~is_slack].sum()
     return OperatingPoint(v, float(needed[slack].real - others), float(into_grid.real.sum()), float(np.abs(gap).max()), source)
 
 
@@ -158,7 +157,8 @@ def _pandapower(case: Case) -> Complex:
                 "an AC power flow needs pandapower; install it with pip install 'coherence[grids]', or "
                 "give solved voltages in buses.csv (vm_pu, va_deg)"
             ) from None
-        net = from_ppc(_ppc(case), f_hz=case.f_hz)
+        logging.getLogger("pandapower.converter").setLevel(logging.ERROR)  # it remarks on transformers between equal voltages
+        net = from_ppc(_ppc(case), f_hz=50.0 if case.f_hz is None else case.f_hz)  # shapes only line capacitances, put back alike
         try:
             pandapower.runpp(net, numba=False, calculate_voltage_angles=True, tolerance_mva=1e-8, init="dc")
         except pandapower.LoadflowNotConverged:
@@ -171,24 +171,21 @@ def _pandapower(case: Case) -> Complex:
 
 def _ppc(case: Case) -> dict[str, Any]:
     """The case in MATPOWER columns, buses numbered from 0."""
-    assert case.buses is not None
-    assert case.branches is not None
-    assert case.generators is not None
-    row = bus_index(case)
-    gens, n = case.generators, len(case.buses)
+    buses, branches, gens = case.grid
+    row, n = bus_index(case), len(buses)
     bus = np.zeros((n, 13))
     bus[:, 0], bus[:, 1], bus[:, 6], bus[:, 10] = np.arange(n), 1, 1, 1
-    bus[:, 2:6] = case.buses[["p_load_mw", "q_load_mvar", "g_shunt_mw", "b_shunt_mvar"]]
-    bus[:, 7], bus[:, 9], bus[:, 11], bus[:, 12] = 1.0, case.buses["kv"], 2.0, 0.0
+    bus[:, 2:6] = buses[["p_load_mw", "q_load_mvar", "g_shunt_mw", "b_shunt_mvar"]]
+    bus[:, 7], bus[:, 9], bus[:, 11], bus[:, 12] = 1.0, buses["kv"], 2.0, 0.0
     at = np.array([row[b] for b in gens["bus"]])
     bus[at, 1] = np.where(gens["kind"] == "slack", 3, 2)
     gen = np.zeros((len(gens), 21))
     gen[:, 0], gen[:, 1], gen[:, 5], gen[:, 7] = at, gens["p_mw"], gens["v_pu"], 1
     gen[:, 3], gen[:, 4], gen[:, 8], gen[:, 6] = 9999, -9999, 9999, gens["mbase_mva"]
     f, t = branch_ends(case)
-    branch = np.zeros((len(case.branches), 13))
+    branch = np.zeros((len(branches), 13))
     branch[:, 0], branch[:, 1], branch[:, 10], branch[:, 11], branch[:, 12] = f, t, 1, -360, 360
-    branch[:, 2:5] = case.branches[["r_pu", "x_pu", "b_pu"]]
+    branch[:, 2:5] = branches[["r_pu", "x_pu", "b_pu"]]
     branch[:, 5:8] = 1e4
-    branch[:, 8], branch[:, 9] = case.branches["tap"], case.branches["shift_deg"]
+    branch[:, 8], branch[:, 9] = branches["tap"], branches["shift_deg"]
     return {"version": "2", "baseMVA": case.base_mva, "bus": bus, "gen": gen, "branch": branch}

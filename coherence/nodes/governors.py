@@ -106,6 +106,15 @@ def governor(model: str, record: Record) -> Realization:
     return system
 
 
+def turbine(droop: float, time_constant: float) -> Realization:
+    """The one-lag turbine (1/droop)/(time_constant s + 1); both > 0, droop in pu, time constant in s."""
+    if not (np.isfinite(droop) and droop > 0):
+        raise InputError(f"droop R_pu = {droop:g}; it must be > 0 (leave it empty for a machine without governor)")
+    if not (np.isfinite(time_constant) and time_constant > 0):
+        raise InputError(f"turbine time constant T_s = {time_constant:g}; it must be > 0 where R_pu is given")
+    return Realization(*(np.array([[x]]) for x in (-1 / time_constant, 1 / time_constant, 1 / droop, 0.0)))
+
+
 def one_lag(system: Realization) -> tuple[float, float]:
     """(h(0), tau): the one-lag turbine h(0)/(tau s + 1) with the same gain and first moment -h'(0)/h(0)."""
     x = np.linalg.solve(system.a, system.b)

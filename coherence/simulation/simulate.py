@@ -49,6 +49,11 @@ class Step:
         return Step(sizes)
 
     @property
+    def sentence(self) -> str:
+        """The step in words."""
+        return " and ".join(f"{size:g} pu at {label!r}" for label, size in self.sizes.items())
+
+    @property
     def total(self) -> float:
         """Sum of the sizes."""
         return float(sum(self.sizes.values()))

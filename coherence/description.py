@@ -1,0 +1,135 @@
+"""What is in a case or network, and how far it carries: sizes, machines, operating point, connectivity, stability."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from coherence.display import Page
+from coherence.errors import CoherenceError
+from coherence.grids.case import Case
+from coherence.grids.files import load_case, open_case, shipped_cases
+from coherence.grids.linearize import linearize
+from coherence.grids.powerflow import power_flow
+from coherence.network.network import Network
+from coherence.theory.coherent import coherent_dynamics
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Description(Page):
+    """Facts and tables about a case or network; see `describe`."""
+
+    title: str
+    found: dict[str, str]
+    listed: dict[str, pd.DataFrame]
+
+    def __repr__(self) -> str:
+        return self.title
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What was found, by name."""
+        return self.found
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The generators or nodes."""
+        return self.listed
+
+
+def describe(
+    subject: Case | Network | str | Path, *, machines: pd.DataFrame | str | Path | None = None, f_hz: float | None = None
+) -> Description:
+    """What is in a case or network; a step that cannot be done is a fact too, with its reason.
+
+    Parameters
+    ----------
+    subject : Case, shipped case name, path of a case folder or MATPOWER file, or Network
+    machines, f_hz : see `read_case`
+
+    Examples
+    --------
+    >>> from coherence import describe
+    >>> describe("iceland").facts["machines"]
+    '1627 MVA, 6.580 GWs of stored energy; governors: 23 HYGOV, 10 TGOV1, 1 IEESGO'
+    """
+    if isinstance(subject, Network):
+        return Description(f"Network of {subject.size} nodes", _network_facts(subject), {})
+    case = open_case(subject, machines=machines, f_hz=f_hz)
+    facts = {"case": repr(case)} | {f"note {i + 1}": note for i, note in enumerate(case.notes)}
+    if case.nodes is not None:
+        try:
+            facts |= _network_facts(linearize(case))
+        except CoherenceError as error:
+            facts["network"] = f"not built: {error}"
+        return Description(case.title, facts, {"nodes": case.nodes.set_index("label")})
+    buses, _, generators = case.grid
+    facts["load"] = f"{buses['p_load_mw'].sum():.1f} MW, {buses['q_load_mvar'].sum():.1f} Mvar"
+    facts["machines"] = _machines(generators)
+    if case.damping:
+        facts["declared damping"] = f"{case.damping:g} pu power per pu speed at the machines, on machine base"
+    point = None
+    try:
+        point = power_flow(case)
+        facts["operating point"] = repr(point)
+        facts |= _network_facts(linearize(case, point))
+    except CoherenceError as error:
+        facts["operating point" if point is None else "network"] = f"not found: {error}"
+    return Description(case.title, facts, {"generators": generators.set_index("label")})
+
+
+def catalogue() -> Description:
+    """The shipped cases, one row each.
+
+    Examples
+    --------
+    >>> from coherence.description import catalogue
+    >>> list(catalogue().tables["shipped cases"].index)
+    ['five_generators', 'iceland']
+    """
+    rows = {}
+    for name in shipped_cases():
+        case = load_case(name)
+        rows[name] = {
+            "title": case.title,
+            "buses": 0 if case.buses is None else len(case.buses),
+            "generators": len(case.labels),
+            "Hz": "" if case.f_hz is None else f"{case.f_hz:g}",
+        }
+    return Description(
+        "Cases that coherence ships", {}, {"shipped cases": pd.DataFrame.from_dict(rows, orient="index").rename_axis("case")}
+    )
+
+
+def _machines(generators: pd.DataFrame) -> str:
+    rated = generators["mbase_mva"]
+    if "H_s" not in generators:
+        return f"{rated.sum():.0f} MVA; no inertia, droop or damping in the file: add a machine table"
+    text = f"{rated.sum():.0f} MVA, {(rated * generators['H_s']).sum() / 1e3:.3f} GWs of stored energy"
+    counts: dict[str, int] = {}
+    if "governor" in generators:
+        counts = {str(k): int(v) for k, v in generators["governor"].replace("", np.nan).dropna().value_counts().items()}
+    if "R_pu" in generators:
+        counts["one-lag turbine"] = int(generators["R_pu"].notna().sum())
+    return text + (
+        "; governors: " + ", ".join(f"{count} {model}" for model, count in counts.items()) if counts else "; no governors"
+    )
+
+
+def _network_facts(network: Network) -> dict[str, str]:
+    facts = {"network": repr(network)}
+    poles = network.poles()
+    if poles.size:
+        worst = poles[0]
+        verdict = "stable" if worst.real < 0 else "not stable"
+        facts["stability"] = f"{verdict}; the pole of largest real part is {worst.real:.4g} ± {abs(worst.imag):.4g}j [1/s]"
+    one = coherent_dynamics(network).nodes
+    stiffness = float(one.inverse(0.0)[0, 0].real)
+    facts["coherent dynamics"] = (
+        f"{one.order} states; inertia {one.inertia[0]:.4g}, damping {one.damping[0]:.4g}, 1/g(0) = {stiffness:.4g} "
+        "(damping and all droops) [grids: pu s^2/rad, pu s/rad]"
+    )
+    return facts

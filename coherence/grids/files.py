@@ -1,0 +1,168 @@
+r"""Cases from files: the readable folder format (version 1), MATPOWER files, and the shipped cases by name.
+
+A case folder holds case.toml (format = 1, name, title, base_mva, f_hz, [damping]) and the tables of `case` as CSV with one header
+line: buses.csv, branches.csv, generators.csv, governors/MODEL.csv; or nodes.csv alone.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from coherence.errors import CaseError, InputError, UnknownNameError
+from coherence.grids.case import REQUIRED, Case, check_case
+from coherence.grids.machines import add_machines
+from coherence.grids.matpower import read_matpower
+from coherence.grids.tables import read_table
+from coherence.nodes.governors import MODELS
+from coherence.nodes.nodes import unknown_name
+
+
+def cases_folder() -> Path:
+    """The folder of the shipped cases: inside an installed package, or beside it in a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "cases"
+    return inside if inside.is_dir() else package.parent / "cases"
+
+
+def shipped_cases() -> list[str]:
+    """Names of the shipped cases."""
+    return sorted(folder.name for folder in cases_folder().iterdir() if (folder / "case.toml").is_file())
+
+
+def load_case(name: str) -> Case:
+    """A shipped case by name, e.g. "iceland" or "five_generators".
+
+    Examples
+    --------
+    >>> from coherence import load_case
+    >>> load_case("iceland")
+    Case('iceland': 189 buses, 206 branches, 35 generators, 50 Hz, 100 MVA)
+    """
+    known = shipped_cases()
+    if name not in known:
+        raise UnknownNameError(unknown_name("shipped case", name, known))
+    return read_case(cases_folder() / name)
+
+
+def read_case(path: str | Path, *, machines: str | Path | pd.DataFrame | None = None, f_hz: float | None = None) -> Case:
+    """Read a case folder or a MATPOWER file (.m).
+
+    Parameters
+    ----------
+    path : str or Path
+    machines : DataFrame or path of a CSV file, optional
+        Inertia, damping and droop of the generators where the file has none; see `add_machines`.
+    f_hz : float, optional
+        Nominal frequency [Hz]; MATPOWER files do not state it.
+
+    Raises
+    ------
+    CaseError
+        Names the file, row and column of the first thing that cannot be used.
+    MissingExtraError
+        A MATPOWER file without the extra `grids`.
+
+    Examples
+    --------
+    >>> from coherence.grids.files import cases_folder
+    >>> read_case(cases_folder() / "five_generators")
+    Case('five_generators': 5 nodes, no grid)
+    """
+    source = Path(path)
+    if f_hz is not None and not (np.isfinite(f_hz) and f_hz > 0):
+        raise InputError(f"f_hz = {f_hz!r}; give the nominal frequency in Hz, > 0")
+    if source.suffix.lower() == ".m" and not source.is_dir():
+        case = read_matpower(source, f_hz=f_hz)
+    else:
+        case = _read_folder(source)
+        if f_hz is not None and case.f_hz is not None and f_hz != case.f_hz:
+            raise InputError(f"case {case.name!r} states {case.f_hz:g} Hz; f_hz = {f_hz:g} contradicts it, leave it out")
+    return case if machines is None else add_machines(case, machines)
+
+
+def open_case(case: Case | str | Path, *, machines: str | Path | pd.DataFrame | None = None, f_hz: float | None = None) -> Case:
+    """A Case as it is, a shipped case by name, or a folder or file by path; the other parameters as in `read_case`."""
+    if isinstance(case, Case):
+        return case if machines is None else add_machines(case, machines)
+    text = str(case)
+    if isinstance(case, str) and text in shipped_cases() and not Path(text).exists():
+        return read_case(cases_folder() / text, machines=machines, f_hz=f_hz)
+    if isinstance(case, Path) or Path(text).exists() or "/" in text or "\\" in text or Path(text).suffix:
+        return read_case(case, machines=machines, f_hz=f_hz)
+    return load_case(text)
+
+
+def _read_folder(folder: Path) -> Case:
+    if not folder.exists():
+        raise CaseError(f"{folder} does not exist; give a case folder, a MATPOWER file (.m) or one of {', '.join(shipped_cases())}")
+    if not (folder / "case.toml").is_file():
+        raise CaseError(f"{folder} is not a case: it is neither a folder with a case.toml nor a MATPOWER file (.m)")
+    meta = _meta(folder / "case.toml")
+    shared: dict[str, Any] = {
+        "name": str(meta.get("name", folder.name)),
+        "title": str(meta.get("title", folder.name)),
+        "base_mva": _number(meta, "base_mva", folder),
+    }
+    if (folder / "nodes.csv").is_file():
+        nodes = _table(folder, "nodes", REQUIRED["nodes"])
+        twice = nodes["label"].duplicated()
+        if twice.any():
+            row = int(np.argmax(twice))
+            raise CaseError(
+                f"{folder / 'nodes.csv'}, line {row + 2}: label {nodes['label'].iloc[row]!r} occurs twice; make it unique"
+            )
+        return Case(**shared, nodes=nodes)
+    case = Case(
+        **shared,
+        f_hz=_number(meta, "f_hz", folder),
+        buses=_table(folder, "buses", REQUIRED["buses"]),
+        branches=_table(folder, "branches", REQUIRED["branches"]),
+        generators=_table(folder, "generators", REQUIRED["generators"] + REQUIRED["machines"]),
+        governors={
+            f.stem: read_table(f, ["label", *(MODELS[f.stem][0] if f.stem in MODELS else ())])
+            for f in sorted((folder / "governors").glob("*.csv"))
+        },
+        damping=_damping(meta, folder),
+    )
+    check_case(case, lambda table, row: f"{folder / table}.csv, line {row + 2}")
+    return case
+
+
+def _table(folder: Path, name: str, required: list[str]) -> pd.DataFrame:
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        raise CaseError(f"{path} is missing; a case needs it")
+    return read_table(path, required)
+
+
+def _meta(path: Path) -> dict[str, Any]:
+    try:
+        meta = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise CaseError(f"{path}: {error}; correct the TOML") from None
+    if meta.get("format") != 1:
+        raise CaseError(f"{path}: format = {meta.get('format')!r}; this version reads format = 1")
+    return meta
+
+
+def _number(meta: dict[str, Any], key: str, folder: Path) -> float:
+    value = meta.get(key)
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not np.isfinite(value) or value <= 0:
+        raise CaseError(f"{folder / 'case.toml'}: {key} = {value!r}; give a number > 0")
+    return float(value)
+
+
+def _damping(meta: dict[str, Any], folder: Path) -> float:
+    table = meta.get("damping", {"at": "machines", "pu_on_machine_base": 0.0})
+    where = folder / "case.toml"
+    if not isinstance(table, dict) or table.get("at") != "machines":
+        raise CaseError(f'{where}: [damping] needs at = "machines" (load buses are not modelled)')
+    value = table.get("pu_on_machine_base")
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not np.isfinite(value):
+        raise CaseError(f"{where}: damping.pu_on_machine_base = {value!r}; give a number")
+    return float(value)

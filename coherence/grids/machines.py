@@ -1,0 +1,93 @@
+r"""Machine figures for generators that a grid file knows only electrically.
+
+A table of at least H_s [s], keyed by `label` or `bus`; a row keyed `*` stands for every generator without its own row:
+
+    bus,H_s,R_pu,T_s
+    *,4.0,0.05,8.0
+    39,50.0,0.05,8.0
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+
+from coherence.errors import CaseError
+from coherence.grids.case import Case, check_case
+from coherence.grids.tables import checked_table, read_table
+
+COLUMNS = ("H_s", "D_pu", "mbase_mva", "R_pu", "T_s")
+
+
+def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
+    """The case with machine figures from a table.
+
+    Parameters
+    ----------
+    case : Case
+    machines : DataFrame or path of a CSV file
+        Key column `label` or `bus` (`*`: every generator without a row of its own), `H_s` [s], and optionally `D_pu`
+        [pu power per pu speed], `mbase_mva`, `R_pu` (droop) with `T_s` [s] (one-lag turbine). On machine base.
+
+    Raises
+    ------
+    CaseError
+        A row for no generator, a generator without a row, a value out of range; file and line are named.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from coherence import add_machines, load_case
+    >>> case = add_machines(load_case("iceland"), pd.DataFrame({"label": ["*"], "H_s": [4.0]}))
+    >>> float(case.generators["H_s"].mean())
+    4.0
+    """
+    generators = case.grid[2].copy()
+    if isinstance(machines, pd.DataFrame):
+        name = "the machine table"
+        raw = machines.reset_index() if machines.index.name in ("label", "bus") else machines
+        places = [f"{name}, row {i}" for i in range(len(raw))]
+        table = checked_table(raw, ["H_s"], places, name, text=frozenset({"bus"}))
+    else:
+        name, path = str(machines), Path(machines)
+        table = read_table(path, ["H_s"], text=frozenset({"bus"}))
+        places = [f"{path}, line {i + 2}" for i in range(len(table))]
+    key = next((column for column in ("label", "bus") if column in table), None)
+    if key is None:
+        raise CaseError(f"{name}: column 'label' or 'bus' is missing; it says which generator a row is for ('*': all others)")
+    unknown = [column for column in table if column not in (key, *COLUMNS)]
+    if unknown:
+        raise CaseError(f"{name}: column {unknown[0]!r} is not understood; known: label, bus, {', '.join(COLUMNS)}")
+    wanted = table[key].map(_plain)
+    own = generators[key].map(_plain)
+    for row, value in enumerate(wanted):
+        if value != "*" and value not in set(own):
+            raise CaseError(f"{places[row]}: there is no generator with {key} {value!r}; known: {', '.join(own[:6])}")
+        if value in set(wanted[:row]):
+            raise CaseError(f"{places[row]}: {key} {value!r} occurs twice; make it unique")
+    table.index = pd.Index(wanted)
+    figures = table.drop(columns=key)
+    chosen = [value if value in figures.index else "*" for value in own]
+    lonely = [label for label, choice in zip(generators["label"], chosen, strict=True) if choice not in figures.index]
+    if lonely:
+        raise CaseError(f"{name} has no row for generator {lonely[0]!r}; give it one, or a row '*' for all others")
+    for column in figures:
+        values = figures[column].loc[chosen].to_numpy(dtype=float)
+        if column == "mbase_mva":
+            values = pd.Series(values).fillna(generators["mbase_mva"]).to_numpy()
+        generators[column] = values
+    generators["D_pu"] = generators["D_pu"].fillna(0.0) if "D_pu" in generators else 0.0
+    if "governor" in generators and "R_pu" in figures:
+        generators["governor"] = ""  # the table's turbine stands instead of the record
+    result = replace(case, generators=generators)
+    row_of = [wanted.tolist().index(choice) for choice in chosen]
+    check_case(result, lambda kind, row: places[row_of[row]] if kind == "generators" else f"case {case.name!r}, {kind} row {row}")
+    return result
+
+
+def _plain(value: object) -> str:
+    """A bus number as text without a decimal point; a label as it is."""
+    text = str(value).strip()
+    return text.removesuffix(".0") if text.removesuffix(".0").lstrip("-").isdigit() else text

@@ -1,0 +1,111 @@
+"""Curves: incoherence with its bounds over frequency, step responses by group, Hankel values."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from coherence.errors import InputError
+from coherence.plots import style
+from coherence.plots.style import COLOURS, colour, drawing
+from coherence.reduction.truncate import Truncation
+from coherence.studies import Study
+from coherence.theory.incoherence import Incoherence
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+LINES: dict[str, tuple[str, float, Any]] = {
+    "aggregated": ("black", 1.6, "-"),
+    "reduced, turbines": ("black", 1.6, (0, (5, 2))),
+    "reduced, closed_loop": ("black", 1.6, (0, (1, 1.2))),
+}
+
+
+def incoherence(curve: Incoherence, *, title: str = "") -> Figure:
+    """The deviation from coherence with the hull bound and the source's bound over frequency."""
+    with drawing(8, 5) as figure:
+        ax = figure.subplots()
+        name = r"exact $\|T-\hat g\,11^{\top}\|_2$" if curve.k == 1 else rf"exact $\|T-T_{{{curve.k}}}\|_2$"
+        ax.loglog(curve.omega, curve.exact, color="black", lw=2.2, label=name)
+        for bound, shade, dash in ((curve.hull, COLOURS[0], "-"), (curve.source, COLOURS[1], "--")):
+            value = np.where(bound.holds, bound.value, np.nan)
+            ax.loglog(curve.omega, value, color=shade, ls=dash, label=bound.theorem)
+            if bound.holds.any() and not bound.holds.all():
+                last = int(np.flatnonzero(bound.holds)[-1])
+                ax.plot(curve.omega[last], value[last], "o", color=shade, ms=5)
+        positive = curve.exact[curve.exact > 0]
+        if positive.size:
+            ax.set_ylim(float(positive.min()) / 3, float(positive.max()) * 300)
+        ax.set_xlim(curve.omega[0], curve.omega[-1])
+        ax.set_xlabel(r"frequency $\omega$ [rad/s]")
+        ax.set_ylabel("deviation from coherence [rad/s per pu]")
+        ax.legend(loc="upper left", title="a bound ends (dot) where it is silent", alignment="left")
+        style.title(ax, title or "How far the network is from moving as one")
+    return figure
+
+
+def responses(study: Study) -> Figure:
+    """Step responses: one panel per group with every node, the aggregated and reduced nodes, and the CoI."""
+    k = study.partition.k
+    columns = min(k, 3)
+    rows = -(-k // columns)
+    full, hit = study.responses["full"], set(study.disturbance.sizes)
+    with drawing(max(4.6 * columns + 0.6, 7.0), 4.2 * rows + 0.8) as figure:
+        axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)).ravel()
+        for i, group in enumerate(study.partition.groups):
+            ax = axes[i]
+            for label in study.partition.members(group):
+                strong = label in hit
+                ax.plot(full.time, full.frame[label], color=colour(i), lw=0.9 if strong else 0.6, alpha=0.9 if strong else 0.45)
+            ax.plot([], [], color=colour(i), lw=1.2, label="single nodes")
+            ax.plot(full.time, full.coi, color="#999999", lw=3.0, alpha=0.8, label="CoI of the whole network")
+            for name, (shade, width, dash) in LINES.items():
+                if name in study.responses:
+                    model = study.responses[name]
+                    ax.plot(model.time, model.frame.iloc[:, i], color=shade, lw=width, ls=dash, label=name.replace("_", " "))
+            members = study.partition.members(group)
+            count = f"{len(members)} nodes" if len(members) > 1 else members[0]
+            style.title(ax, f"group {group}: {count}" + (" (disturbed)" if hit & set(members) else ""))
+            ax.set_xlim(0, full.time[-1])
+        for ax in axes[k:]:
+            ax.set_visible(False)
+        for ax in axes[max(0, k - columns) : k]:
+            ax.set_xlabel("time [s]")
+            ax.tick_params(labelbottom=True)
+        for ax in axes[::columns]:
+            ax.set_ylabel("response [grids: rad/s]" if study.case is None else "frequency deviation [rad/s]")
+        handles, labels = axes[0].get_legend_handles_labels()
+        figure.legend(handles, labels, loc="outside lower center", ncols=min(5, 2 * columns), fontsize=10)
+        figure.suptitle(f"{study.title}: step of {study.disturbance.sentence}", fontsize=12, wrap=True)
+    return figure
+
+
+def hankel(truncation: Truncation, *, title: str = "") -> Figure:
+    """Weighted Hankel values of every truncated node, relative to its largest; a ring marks the last one kept."""
+    curves = {label: values for label, values in truncation.hankel.items() if values.size}
+    if not curves:
+        raise InputError("no node was truncated, so there are no Hankel values to draw; ask for a lower order")
+    with drawing(8, 4.6) as figure:
+        ax = figure.subplots()
+        longest = 0
+        for i, (label, values) in enumerate(truncation.hankel.items()):
+            if not values.size:
+                continue
+            relative = values[values > 1e-12 * values[0]] / values[0]
+            order = np.arange(1, len(relative) + 1)
+            ax.semilogy(order, relative, "o-", color=colour(i), ms=3.5, lw=1.0, label=f"{label} ({len(values)} values)")
+            before, after = (int(truncation.table[name][label]) for name in ("order before", "order after"))
+            kept = min(len(values) - before + after, len(relative))
+            if kept >= 1:
+                ax.semilogy(kept, relative[kept - 1], "o", color=colour(i), ms=11, mfc="none", mew=1.6)
+            longest = max(longest, len(relative))
+        ax.set_xlim(0.5, min(longest, 30) + 0.5)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        ax.set_xlabel("index")
+        ax.set_ylabel("weighted Hankel value / largest [-]")
+        ax.legend(title="node (ring: last value kept)", alignment="left", ncols=2 if len(curves) > 6 else 1)
+        style.title(ax, (f"{title}: " if title else "") + f"what truncation of the {truncation.part.replace('_', ' ')} keeps")
+    return figure
