@@ -6,6 +6,8 @@ import json
 import signal
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
 
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from coherence.studies import Study
 
 INTERRUPTED = 130  # the shells' code for Ctrl-C
+CONTENTS = "contents.txt"  # what a study wrote into its folder
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -45,6 +48,9 @@ def study(
     disturb: Annotated[Optional[str], typer.Option(help="Node that the power step hits (default: the first).")] = None,
     size: Annotated[float, typer.Option(help="Power step in pu of the system base; negative is a loss.")] = -0.1,
     part: Annotated[str, typer.Option(help="What is truncated: turbines or closed_loop.")] = "turbines",
+    interconnection: Annotated[
+        str, typer.Option(help="Laplacian between groups: auto (smaller step error), refined or quotient.")
+    ] = "auto",
     governors: Annotated[str, typer.Option(help="Governor records: rational, one_lag or none.")] = "rational",
     damping: Annotated[Optional[float], typer.Option(help="Declared damping [pu/pu, machine base] instead of the case's.")] = None,
     machines: Machines = None,
@@ -57,28 +63,28 @@ def study(
     from coherence.studies import study as run
     from coherence.terminal import bar
 
-    if out is not None and out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; give a folder for --out")
-    with bar() as progress:
+    with bar() as progress, _folder_for(out) as folder:
         result = run(
             load_network(case) if case.endswith(".json") else case,
-            groups=int(groups) if groups.lstrip("-").isdigit() else groups,
+            groups=_whole_number(groups),
             order=order,
             disturb=disturb,
             size=size,
             part=part,
+            interconnection=interconnection,
             governors=governors,
             damping=damping,
             machines=machines,
             f_hz=f_hz,
             progress=progress,
         )
-        if out is not None:
+        if folder is not None and out is not None:
             progress("writing", 1.0)
-            write_study(result, out)
+            write_study(result, folder)
+            _put_in_place(folder, out)
     _show(result, as_json)
     if out is not None and not as_json:
-        typer.echo(f"\nwritten to {out}: {', '.join(sorted(path.name for path in out.iterdir()))}")
+        typer.echo(f"\nwritten to {out}: {', '.join((out / CONTENTS).read_text(encoding='utf-8').split())}")
 
 
 @app.command()
@@ -118,41 +124,63 @@ def _show(page: Page, as_json: bool) -> None:
         show(page)
 
 
-def write_study(result: Study, out: Path) -> None:
-    """Write a Study into a folder: all files are made in a folder beside it and put in place together."""
+def write_study(result: Study, folder: Path) -> None:
+    """Write the summary, tables, reduced models and pictures of a study into an existing folder."""
     from coherence import plots
     from coherence.network.files import save_network
 
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as scratch:
-        folder = Path(scratch) / out.name
+    (folder / "summary.txt").write_text(result.text() + "\n", encoding="utf-8")
+    result.errors.to_csv(folder / "errors.csv")
+    result.generators.to_csv(folder / "generators.csv")
+    result.stability.to_csv(folder / "stability.csv")
+    result.partition.series.to_csv(folder / "groups.csv", index_label="node")
+    result.responses["full"].frame.to_csv(folder / "responses.csv")
+    for part, truncation in result.truncations.items():
+        save_network(truncation.network, folder / f"reduced_{part}.json")
+    for name, figure in plots.of_study(result).items():
+        figure.savefig(folder / f"{name}.png", dpi=130)
+    (folder / CONTENTS).write_text("".join(f"{path.name}\n" for path in sorted(folder.iterdir())), encoding="utf-8")
+
+
+@contextmanager
+def _folder_for(out: Path | None) -> Iterator[Path | None]:
+    """A folder beside `out` to write into, made before the work so that what cannot be written is known at once."""
+    if out is None:
+        yield None
+        return
+    if out.exists() and not out.is_dir():
+        raise InputError(f"{out} is a file; give a folder for --out")
+    if out.is_dir() and any(out.iterdir()) and not (out / CONTENTS).is_file():
+        raise InputError(f"{out} holds other things; give a new folder, an empty one, or one that a study wrote")
+    out.absolute().parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".study-") as scratch:
+        folder = Path(scratch) / "study"
         folder.mkdir()
-        (folder / "summary.txt").write_text(result.text() + "\n", encoding="utf-8")
-        result.errors.to_csv(folder / "errors.csv")
-        result.generators.to_csv(folder / "generators.csv")
-        result.stability.to_csv(folder / "stability.csv")
-        result.partition.series.to_csv(folder / "groups.csv", index_label="node")
-        result.responses["full"].frame.to_csv(folder / "responses.csv")
-        for part, truncation in result.truncations.items():
-            save_network(truncation.network, folder / f"reduced_{part}.json")
-        for name, figure in plots.of_study(result).items():
-            figure.savefig(folder / f"{name}.png", dpi=130)
-        with _uninterrupted():
-            if not out.exists():
-                folder.rename(out)
-            else:
-                for path in folder.iterdir():
-                    path.replace(out / path.name)
+        yield folder
 
 
-class _uninterrupted:  # noqa: N801 (used as a statement)
-    """Ctrl-C waits until the block is done."""
+def _put_in_place(folder: Path, out: Path) -> None:
+    """Move what was written to `out`; what an earlier study left there goes."""
+    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C must not leave half of it
+    try:
+        if out.exists():
+            earlier = (out / CONTENTS).read_text(encoding="utf-8").split("\n") if (out / CONTENTS).is_file() else []
+            for name in earlier:
+                if name and Path(name).name == name:
+                    (out / name).unlink(missing_ok=True)
+            for path in folder.iterdir():
+                path.replace(out / path.name)
+        else:
+            folder.rename(out)
+    finally:
+        signal.signal(signal.SIGINT, handler)
 
-    def __enter__(self) -> None:
-        self.handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
 
-    def __exit__(self, *_: object) -> None:
-        signal.signal(signal.SIGINT, self.handler)
+def _whole_number(text: str) -> int | str:
+    try:
+        return int(text) if text.isascii() else text
+    except ValueError:
+        return text
 
 
 def main() -> NoReturn:

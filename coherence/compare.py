@@ -15,7 +15,7 @@ from coherence.errors import InputError
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network
 from coherence.numerics.norms import Supremum, hinf_norm, step_l2, step_peak
-from coherence.numerics.realization import Realization, difference
+from coherence.numerics.realization import Realization, difference, without_hidden
 from coherence.simulation.simulate import Step
 
 
@@ -26,7 +26,9 @@ class StepError:
     Attributes
     ----------
     l2, linf : float
-        Infinite when the steady states differ (l2) or a model is unstable (both).
+        Infinite when the steady states differ (l2) or the difference does not die out (both).
+    linf_upper : float
+        Upper bound on the supremum: about 1 % above the attained `linf`, or more where modes are hardly damped.
     node : str
         Where `linf` is attained.
     time : float
@@ -36,6 +38,7 @@ class StepError:
 
     l2: float
     linf: float
+    linf_upper: float
     node: str
     time: float
     hinf: Supremum
@@ -70,6 +73,8 @@ def step_error(full: Network, model: Network, step: Step, partition: Partition |
 
 def coi_error(full: Network, coherent: Network, step: Step) -> StepError:
     """How far the center of inertia of the full network is from the coherent dynamics; parameters as in `step_error`."""
+    if not full.nodes.inertia.sum() > 0:
+        raise InputError("the network has no inertia, so it has no center of inertia")
     weights = (full.nodes.inertia / full.nodes.inertia.sum())[None, :]
     u = step.vector(full)[:, None]
     ours = full.realization.transformed(left=weights, right=u)
@@ -83,11 +88,11 @@ def step_size(full: Network, step: Step) -> StepError:
 
 
 def _norms(error: Realization, labels: list[str] | tuple[str, ...]) -> StepError:
-    poles = error.poles()
-    if poles.size and poles[0].real >= 0:
-        return StepError(np.inf, np.inf, "", np.inf, Supremum(np.inf, np.inf, float(abs(poles[0].imag))))
+    error = without_hidden(error)
+    if not error.is_stable():
+        return StepError(np.inf, np.inf, np.inf, "", np.inf, Supremum(np.inf, np.inf, float(abs(error.poles()[0].imag))))
     peak = step_peak(error)
-    return StepError(step_l2(error), peak.value, labels[peak.output], float(peak.time), hinf_norm(error))
+    return StepError(step_l2(error), peak.value, peak.upper, labels[peak.output], float(peak.time), hinf_norm(error))
 
 
 def _lift(full: Network, model: Network, partition: Partition | None) -> np.ndarray:

@@ -121,10 +121,14 @@ def _machines(generators: pd.DataFrame) -> str:
 
 def _network_facts(network: Network) -> dict[str, str]:
     facts = {"network": repr(network)}
+    if network.size > 1:
+        facts["lambda_2"] = f"{network.algebraic_connectivity:.6g} [grids: pu/rad]"
+    if not network.coupling.is_positive_real():
+        facts["coupling"] = f"{network.coupling.sentence} is not positive real: passive nodes do not imply stability"
     poles = network.poles()
     if poles.size:
         worst = poles[0]
-        verdict = "stable" if worst.real < 0 else "not stable"
+        verdict = "stable" if network.realization.is_stable() else "not stable"
         facts["stability"] = f"{verdict}; the pole of largest real part is {worst.real:.4g} ± {abs(worst.imag):.4g}j [1/s]"
     one = coherent_dynamics(network).nodes
     stiffness = float(one.inverse(0.0)[0, 0].real)

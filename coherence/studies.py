@@ -45,8 +45,9 @@ class Study(Page):
     network, coherent : the full network and its one-node coherent dynamics
     incoherence : curve with bounds (None for a single node)
     partition : Partition
-    quotient, refined : Aggregation
-    truncations : dict part -> Truncation of the refined aggregation ("turbines", "closed_loop")
+    quotient, refined : Aggregation (refined is None where lambda_k = lambda_{k+1})
+    aggregation : the one of them that the reduced models stand on
+    truncations : dict part -> Truncation of `aggregation` ("turbines", "closed_loop")
     part : which of them is the reduced model
     notes : tuple of str, what could not be computed and why
     disturbance : Step
@@ -64,7 +65,8 @@ class Study(Page):
     incoherence: Incoherence | None
     partition: Partition
     quotient: Aggregation
-    refined: Aggregation
+    refined: Aggregation | None
+    aggregation: Aggregation
     truncations: dict[str, Truncation]
     part: str
     notes: tuple[str, ...]
@@ -97,13 +99,15 @@ class Study(Page):
         if self.operating_point is not None:
             out["operating point"] = repr(self.operating_point)
         out["network"] = repr(self.network)
+        if self.network.size > 1:
+            out["lambda_2"] = f"{self.network.algebraic_connectivity:.6g} [grids: pu/rad]"
         if self.operating_point is not None:
-            out["lambda_2"] = CONVENTION
+            out["convention"] = CONVENTION
         out["disturbance"] = self.disturbance.sentence
         if self.partition.k > 1:
-            out["embedding"] = (
-                f"error {self.refined.embedding_error:.3g}; pairs of groups with negative weight: "
-                f"{self.refined.positive_off_diagonals}"
+            out["aggregation"] = (
+                f"{self.aggregation.interconnection}; the groups are {self.aggregation.angle:.0f} degrees from the "
+                f"{self.partition.k} slowest modes"
             )
         return out | {f"note {i + 1}": note for i, note in enumerate(self.notes)}
 
@@ -120,10 +124,12 @@ class Study(Page):
             picks = sorted({int(np.argmin(np.abs(curve.omega - w))) for w in (0.01, 0.1, 1.0, 10.0)})
             out["deviation from coherence ||T - g_hat 11'|| [grids: rad/s per pu]"] = curve.frame.iloc[picks]
         if self.partition.k > 1:
-            out["refined Laplacian between groups [grids: pu/rad]"] = self.refined.laplacian
+            out[f"{self.aggregation.interconnection} Laplacian between groups [grids: pu/rad]"] = self.aggregation.laplacian
         out[f"reduced generators, {self.part} truncated (pu on the system base, rad/s; inverse droop: DC value)"] = self.generators
         out["truncation of each group"] = self.truncation.table
-        out[f"errors against the full network, step of {self.disturbance.sentence}"] = self.errors
+        out[f"errors against the full network, step of {self.disturbance.sentence} (L2 is infinite where steady states differ)"] = (
+            self.errors
+        )
         out["stability: the pole of largest real part [1/s]"] = self.stability
         return out
 
@@ -136,6 +142,7 @@ def study(
     disturb: str | None = None,
     size: float = -0.1,
     part: str = "turbines",
+    interconnection: str = "auto",
     governors: str = "rational",
     damping: float | None = None,
     machines: pd.DataFrame | str | Path | None = None,
@@ -160,6 +167,8 @@ def study(
         Step [pu of base_mva]; negative is a loss of generation.
     part : "turbines" or "closed_loop"
         What the truncation acts on; see `truncate`.
+    interconnection : "auto", "refined" or "quotient"
+        Laplacian between the groups; "auto" takes the one whose step error is smaller in L2.
     governors, damping : see `linearize` (cases only)
     machines, f_hz : see `read_case` (cases only)
     omega : (F,) array, optional
@@ -195,9 +204,11 @@ def study(
         progress("groups", 0.4)
         partition = spectral_groups(network, groups, random_state=random_state)
     progress("aggregation and truncation", 0.5)
-    quotient = aggregate(network, partition, interconnection="quotient")
-    refined = aggregate(network, partition, interconnection="refined")
-    truncations, notes = _truncations(refined.network, order, part)
+    aggregations, notes = _aggregations(network, partition)
+    models = {f"aggregated, {name}": result.network for name, result in aggregations.items()}
+    errors = {name: step_error(network, model, step, partition) for name, model in models.items()}
+    chosen = aggregations[_choice(interconnection, errors)]
+    truncations, more = _truncations(chosen.network, order, part)
     reduced = {f"reduced, {name}": result.network for name, result in truncations.items()}
     progress("responses", 0.55)
     grouped = step.grouped(partition)
@@ -205,20 +216,15 @@ def study(
         "full": simulate(network, step, time),
         "coherent": simulate(coherent, Step({coherent.labels[0]: step.total}), time),
     }
-    responses |= {name: simulate(model, grouped, time) for name, model in {"aggregated": refined.network, **reduced}.items()}
-    progress("errors over all time and all frequencies", 0.6)
-    errors = _errors(
-        network,
-        coherent,
-        {"aggregated, quotient": quotient.network, "aggregated, refined": refined.network, **reduced},
-        step,
-        partition,
-    )
+    responses |= {name: simulate(model, grouped, time) for name, model in {"aggregated": chosen.network, **reduced}.items()}
+    progress("errors over all time and all frequencies", 0.7)
+    errors |= {name: step_error(network, model, step, partition) for name, model in reduced.items()}
+    table = _errors(network, coherent, models | reduced, errors, step)
     progress("stability", 0.95)
-    models = {"full": network, "coherent": coherent, "aggregated": refined.network, **reduced}
+    judged = {"full": network, "coherent": coherent, "aggregated": chosen.network, **reduced}
     if case is not None and case.nodes is None:
-        models["full, declared damping 0"] = linearize(replace(case, damping=0.0), point, governors=governors)
-    stability = _stability(models)
+        judged["full, declared damping 0"] = linearize(replace(case, damping=0.0), point, governors=governors)
+    stability = _stability(judged)
     progress("done", 1.0)
     return Study(
         title,
@@ -228,14 +234,15 @@ def study(
         coherent,
         curve,
         partition,
-        quotient,
-        refined,
+        aggregations["quotient"],
+        aggregations.get("refined"),
+        chosen,
         truncations,
         part,
-        notes if case is None else case.notes + notes,
+        (() if case is None else case.notes) + notes + more + _unsettled(errors),
         step,
         responses,
-        errors,
+        table,
         stability,
         read_generators(truncations[part].network.nodes),
     )
@@ -281,13 +288,45 @@ def _truncations(network: Network, order: int, part: str) -> tuple[dict[str, Tru
     return results, tuple(notes)
 
 
-def _errors(network: Network, coherent: Network, models: dict[str, Network], step: Step, partition: Partition) -> pd.DataFrame:
+def _aggregations(network: Network, partition: Partition) -> tuple[dict[str, Aggregation], tuple[str, ...]]:
+    results, notes = {"quotient": aggregate(network, partition, interconnection="quotient")}, []
+    try:
+        results["refined"] = aggregate(network, partition, interconnection="refined")
+    except InputError as error:
+        notes.append(f"no refined aggregation: {error}")
+    return results, tuple(notes)
+
+
+def _choice(interconnection: str, errors: dict[str, StepError]) -> str:
+    """The interconnection asked for, or the one of smaller step error (L2, then L-infinity, then the quotient)."""
+    if interconnection not in ("auto", "refined", "quotient"):
+        raise InputError(f"interconnection = {interconnection!r}; give 'auto', 'refined' or 'quotient'")
+    names = ["quotient", *(["refined"] if "aggregated, refined" in errors else [])]
+    if interconnection == "auto":
+        return min(names, key=lambda name: (errors[f"aggregated, {name}"].l2, errors[f"aggregated, {name}"].linf))
+    if interconnection not in names:
+        raise InputError("there is no refined aggregation for these groups; use interconnection='quotient'")
+    return interconnection
+
+
+def _unsettled(errors: dict[str, StepError]) -> tuple[str, ...]:
+    return tuple(
+        f"L-infinity of {name} is at least {e.linf:.4g} and at most {e.linf_upper:.4g}: modes are hardly damped"
+        for name, e in errors.items()
+        if np.isfinite(e.linf) and e.linf_upper > 1.1 * e.linf
+    )
+
+
+def _errors(
+    network: Network, coherent: Network, models: dict[str, Network], errors: dict[str, StepError], step: Step
+) -> pd.DataFrame:
     rows = {
         "full (the response itself)": (network, step_size(network, step)),
         "coherent dynamics, one node": (coherent, step_error(network, coherent, step)),
-        "CoI against coherent dynamics": (coherent, coi_error(network, coherent, step)),
     }
-    rows |= {name: (model, step_error(network, model, step, partition)) for name, model in models.items()}
+    if network.nodes.inertia.sum() > 0:
+        rows["CoI against coherent dynamics"] = (coherent, coi_error(network, coherent, step))
+    rows |= {name: (models[name], error) for name, error in errors.items()}
     return pd.DataFrame([_row(name, model, error) for name, (model, error) in rows.items()]).set_index("model")
 
 
@@ -308,8 +347,8 @@ def _row(name: str, model: Network, error: StepError) -> dict[str, object]:
 def _stability(models: dict[str, Network]) -> pd.DataFrame:
     rows = []
     for name, model in models.items():
-        pole = model.poles()[0]
-        rows.append(
-            {"model": name, "largest real part": pole.real, "imaginary part": abs(pole.imag), "stable": bool(pole.real < 0)}
-        )
+        poles = model.poles()
+        worst = poles[0] if poles.size else complex(-np.inf, 0.0)
+        stable = model.realization.is_stable()
+        rows.append({"model": name, "largest real part": worst.real, "imaginary part": abs(worst.imag), "stable": stable})
     return pd.DataFrame(rows).set_index("model")

@@ -47,11 +47,11 @@ def random_laplacian(rng, n, density=0.4):
 
 
 @st.composite
-def networks(draw, *, least=2, most=12, passive=False, couplings=COUPLINGS, degrees=(0, 1, 2)):
+def networks(draw, *, least=2, most=12, passive=False, couplings=COUPLINGS, degrees=(0, 1, 2), strengths=(0.1, 1.0, 10.0, 100.0)):
     """A connected network of `least` to `most` nodes."""
     n = draw(st.integers(least, most))
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    strength = draw(st.sampled_from([0.1, 1.0, 10.0, 100.0]))
+    strength = draw(st.sampled_from(strengths))
     return co.Network(
         random_nodes(rng, n, passive=passive, degrees=degrees),
         strength * random_laplacian(rng, n),
@@ -109,7 +109,7 @@ def block_example(seed=7):
     nodes = co.swing_turbine(
         inertia=rng.uniform(0.05, 0.15, 80),
         damping=rng.uniform(0.1, 0.3, 80),
-        droop=rng.uniform(0.5, 1.5, 80),
+        inverse_droop=rng.uniform(0.5, 1.5, 80),
         time_constant=rng.uniform(1, 5, 80),
     )
     return co.Network(nodes, np.diag(a.sum(axis=1)) - a, "1/s"), co.Partition.of(block, labels=nodes.labels)

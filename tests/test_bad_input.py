@@ -10,6 +10,7 @@ import pytest
 
 import coherence as co
 from coherence.grids.files import cases_folder
+from tests.draws import norm2
 
 PAIR = [[1.0, -1.0], [-1.0, 1.0]]
 
@@ -59,10 +60,10 @@ def test_a_matrix_that_is_no_laplacian_says_where(matrix, message):
         (lambda: co.swing(inertia="heavy", damping=1), r"inertia is 'heavy'; give real numbers"),
         (lambda: co.swing(inertia=[1, 1], damping=1, labels=["a", "a"]), r"label 'a' stands for two nodes"),
         (
-            lambda: co.swing_turbine(inertia=1, damping=1, droop=1, time_constant=0),
+            lambda: co.swing_turbine(inertia=1, damping=1, inverse_droop=1, time_constant=0),
             r"turbine time constant tau = 0; it must be > 0",
         ),
-        (lambda: co.swing_turbine(inertia=1, damping=1, droop=-1, time_constant=1), r"inverse droop = -1; it must be >= 0"),
+        (lambda: co.swing_turbine(inertia=1, damping=1, inverse_droop=-1, time_constant=1), r"inverse droop = -1; it must be >= 0"),
         (lambda: co.droop_inverter(gain=[1, -1], time_constant=1), r"node '2': droop gain k = -1"),
         (lambda: co.integrator(gain=0), r"gain k = 0; it must be > 0"),
         (lambda: co.from_systems({"g": control.tf([1, 0, 0], [1, 1])}), r"node 'g' is improper"),
@@ -135,7 +136,9 @@ def test_orders_out_of_range_and_unstable_nodes_are_refused(five):
             co.truncate(five, order)
     with pytest.raises(co.InputError, match="part = 'all'"):
         co.truncate(five, 3, part="all")
-    unstable = co.Network(co.swing_turbine(inertia=[1], damping=[-3], droop=[1], time_constant=[1], labels=["bad"]), [[0.0]], "1/s")
+    unstable = co.Network(
+        co.swing_turbine(inertia=[1], damping=[-3], inverse_droop=[1], time_constant=[1], labels=["bad"]), [[0.0]], "1/s"
+    )
     with pytest.raises(co.InstabilityError, match=r"node 'bad' is not stable: it has a pole at 2.732"):
         co.truncate(unstable, 1, part="closed_loop")
 
@@ -146,11 +149,15 @@ def test_evaluation_at_a_pole_says_of_what():
         network.inverse_transfer_matrix(0.0)
     with pytest.raises(co.PoleError, match="pole of node 'west'"):
         network.nodes.response(-1.0)
-    turbine = co.swing_turbine(inertia=[1], damping=[1], droop=[1], time_constant=[2], labels=["t"])
+    turbine = co.swing_turbine(inertia=[1], damping=[1], inverse_droop=[1], time_constant=[2], labels=["t"])
     with pytest.raises(co.PoleError, match="pole of the inverse dynamics of node 't'"), np.errstate(all="ignore"):
         turbine.inverse(-0.5)
-    with pytest.raises(co.InputError, match="no bound is needed"):
-        co.hull_bound(network, 0.0)
+    assert co.hull_bound(network, 0.0).value == co.source_bound(network, 0.0).value == norm2(network.deviation(0.0)) == 0.0
+    lossless = co.Network(co.swing(inertia=[1.0, 1.0], damping=0.0), [[0.5, -0.5], [-0.5, 0.5]], "1/s")
+    with pytest.raises(co.PoleError, match="pole of T"):
+        lossless.deviation(1j)
+    with pytest.raises(co.PoleError, match="pole of the coherent dynamics"):
+        co.incoherence(lossless, [0.0, 1.0])
 
 
 def test_frequencies_must_be_ascending_and_not_negative():

@@ -3,6 +3,7 @@
 import json
 import shutil
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -179,3 +180,174 @@ def test_a_case_without_stored_voltages_is_solved(tmp_path, case):
     buses.to_csv(tmp_path / "c" / "buses.csv", index=False)
     again = co.read_case(tmp_path / "c")
     assert co.linearize(again).algebraic_connectivity == pytest.approx(co.linearize(case).algebraic_connectivity, rel=1e-9)
+
+
+@pytest.fixture
+def ring():
+    """Four buses with a tap, a phase shift and charging on every kind of branch; voltage levels differ, taps on either side."""
+    buses = pd.DataFrame(
+        {
+            "bus": [10, 20, 30, 40],
+            "kv": [20.0, 230.0, 230.0, 110.0],
+            "p_load_mw": [0.0, 60.0, 45.0, 30.0],
+            "q_load_mvar": [0.0, 10.0, 15.0, 5.0],
+            "g_shunt_mw": [0.0, 1.0, 0.0, 0.0],
+            "b_shunt_mvar": [0.0, 0.0, 8.0, 0.0],
+        }
+    )
+    branches = pd.DataFrame(
+        {
+            "from_bus": [10, 20, 30, 40, 20],
+            "to_bus": [20, 30, 40, 10, 40],
+            "r_pu": [0.002, 0.01, 0.003, 0.02, 0.01],
+            "x_pu": [0.08, 0.2, 0.09, 0.15, 0.25],
+            "b_pu": [0.0, 0.06, 0.02, 0.0, 0.04],
+            "tap": [1.05, 1.0, 0.97, 1.03, 1.0],
+            "shift_deg": [0.0, 0.0, 0.0, -30.0, 4.0],
+        }
+    )
+    branches.loc[3, "shift_deg"] = -3.0
+    generators = pd.DataFrame(
+        {
+            "label": ["A", "B", "B2"],
+            "bus": [10, 40, 40],
+            "kind": ["slack", "pv", "pv"],
+            "p_mw": [0.0, 40.0, 20.0],
+            "v_pu": [1.02, 1.01, 1.01],
+            "mbase_mva": [100.0, 50.0, 50.0],
+            "H_s": [4.0, 3.0, 5.0],
+            "D_pu": [1.0, 1.0, 1.0],
+            "R_pu": [0.05, np.nan, 0.04],
+            "T_s": [5.0, np.nan, 0.3],
+        }
+    )
+    return co.Case("ring", "ring", 100.0, 50.0, buses, branches, generators)
+
+
+def test_taps_shifts_and_charging_are_matpowers(ring):
+    """pandapower's own branch models solve it; our balance of the same voltages closes."""
+    point = co.power_flow(ring)
+    assert point.mismatch_mva < 1e-7
+    assert point.mismatch_pu < 1e-9
+    generation = point.slack_mw + 60.0
+    assert generation == pytest.approx(135.0 + point.losses_mw + abs(point.voltage[1]) ** 2, abs=1e-6)
+    without = replace(ring, branches=ring.branches.assign(shift_deg=0.0))
+    assert np.abs(co.power_flow(without).voltage - point.voltage).max() > 1e-2
+
+
+def test_synchronising_weights_are_the_derivatives_of_lossless_flows(ring):
+    from coherence.grids.powerflow import admittance
+
+    lossless = replace(ring, branches=ring.branches.assign(r_pu=0.0, b_pu=0.0))
+    point = co.power_flow(lossless)
+    y, _ = admittance(lossless)
+    size, angle, h = np.abs(point.voltage), np.angle(point.voltage), 1e-6
+    jacobian = np.empty((4, 4))
+    for j in range(4):
+        p = []
+        for sign in (1, -1):
+            v = size * np.exp(1j * (angle + sign * h * (np.arange(4) == j)))
+            p.append((v * (y @ v).conj()).real)
+        jacobian[:, j] = (p[0] - p[1]) / (2 * h)
+    assert np.allclose(synchronising_laplacian(lossless, point), jacobian, atol=1e-7)
+
+
+def test_generators_at_one_bus_are_one_node_with_the_sum_of_their_inverses(ring):
+    network = co.linearize(ring)
+    assert network.labels == ("A", "B + B2")
+    machines = co.machine_nodes(ring)
+    s = np.array([0.3j, 2j])
+    assert np.allclose(network.nodes.inverse(s)[:, 1], machines.inverse(s)[:, 1:].sum(axis=1))
+    moved = pd.concat([ring.branches, pd.DataFrame([{**ring.branches.iloc[0], "from_bus": 41, "to_bus": 40, "tap": 1.0}])])
+    moved.iloc[-1, moved.columns.get_indexer(["r_pu", "x_pu", "shift_deg"])] = [0.0, 1e-7, 0.0]
+    own = ring.generators.assign(bus=[10, 40, 41])
+    buses = pd.concat([ring.buses, ring.buses.iloc[[3]].assign(bus=41, p_load_mw=0.0, q_load_mvar=0.0)])
+    apart = co.linearize(replace(ring, buses=buses.reset_index(drop=True), branches=moved.reset_index(drop=True), generators=own))
+    rigid = np.array([[1.0, 0], [0, 1], [0, 1]])
+    assert np.allclose(apart.transfer_matrix(s), rigid @ network.transfer_matrix(s) @ rigid.T, rtol=1e-4)
+
+
+def test_a_one_lag_turbine_of_the_table_is_its_closed_form(ring):
+    nodes = co.machine_nodes(ring)
+    base, s = 1 / (2 * np.pi * 50), 0.7j
+    want = base * (2 * 4.0 * s + 1.0 + 20.0 / (5.0 * s + 1))
+    assert nodes.inverse(s)[0, 0] == pytest.approx(want, rel=1e-12)
+    assert nodes.inverse(s)[0, 1] == pytest.approx(0.5 * base * (2 * 3.0 * s + 1.0), rel=1e-12)
+    assert co.machine_nodes(ring, governors="none").order == 3
+
+
+def test_damping_of_a_tgov1_record_is_damping_of_the_machine(case):
+    table = case.governors["TGOV1"].assign(Dt=0.7)
+    with_dt = co.machine_nodes(replace(case, governors=case.governors | {"TGOV1": table}))
+    change = with_dt.damping - co.machine_nodes(case).damping
+    mine = (case.generators["governor"] == "TGOV1").to_numpy()
+    assert np.allclose(change[mine], 0.7 * case.generators["mbase_mva"][mine] / (2 * np.pi * 50 * 100))
+    assert (change[~mine] == 0).all()
+
+
+def test_voltages_that_miss_their_set_points_are_not_the_operating_point(case):
+    raised = replace(case, generators=case.generators.assign(v_pu=case.generators["v_pu"] + 0.01))
+    with pytest.raises(co.ToleranceError, match=r"miss set-points by 0\.01 pu"):
+        co.power_flow(raised, method="stored")
+    assert co.power_flow(raised).source == "pandapower"
+
+
+MATPOWER = """function mpc = two_areas
+mpc.version = '2';
+mpc.baseMVA = 100;
+mpc.bus = [
+ 1 3 0  0  0 0 1 1.00 0 20 1 1.1 0.9;
+ 2 1 90 20 0 5 1 1.00 0 220 1 1.1 0.9;
+ 3 2 20 5  0 0 1 1.00 0 20 1 1.1 0.9;
+ 4 4 0  0  0 0 1 1.00 0 20 1 1.1 0.9;
+];
+mpc.gen = [
+ 1 50 0 99 -99 1.02 100 1 200 0;
+ 3 40 0 99 -99 1.01 60  1 200 0;
+ 3 20 0 99 -99 1.01 0   1 200 0;
+ 3 20 0 99 -99 1.01 60  0 200 0;
+];
+mpc.branch = [
+ 1 2 0.002 0.08 0    0 0 0 1.05 2 1 -360 360;
+ 2 3 0.01  0.2  0.05 0 0 0 0    0 1 -360 360;
+ 2 3 0.01  0.2  0.05 0 0 0 0    0 0 -360 360;
+];
+"""
+
+
+def test_a_matpower_file_and_three_machine_figures_make_a_network(tmp_path):
+    path, machines = tmp_path / "two.m", tmp_path / "machines.csv"
+    path.write_text(MATPOWER)
+    machines.write_text("bus,H_s,R_pu,T_s\n*,4,0.05,6\n1,8,,\n")
+    case = co.read_case(path, machines=machines, f_hz=60)
+    assert case.labels == ("G1", "G3", "G3-2")
+    assert case.notes == ("1 isolated buses left out", "1 generators out of service left out", "1 branches out of service left out")
+    assert case.generators["H_s"].tolist() == [8, 4, 4]
+    assert case.generators["mbase_mva"].tolist() == [100, 60, 100]
+    assert case.branches["tap"].tolist() == [1.05, 1.0]
+    network = co.linearize(case)
+    assert network.labels == ("G1", "G3 + G3-2")
+    assert network.nodes.inertia[0] == pytest.approx(2 * 8 / (2 * np.pi * 60))
+    assert network.nodes.order == 4
+    result = co.study(path, machines=machines, f_hz=60, groups=2)
+    assert result.network.size == 2
+
+
+def test_case39_of_matpower_has_the_power_flow_of_pandapowers_copy(tmp_path):
+    """The same grid through two readers: losses 43.641 MW."""
+    import pandapower
+    import pandapower.networks
+    from pandapower.converter.pypower.to_ppc import to_ppc
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net = pandapower.networks.case39()
+        pandapower.runpp(net, numba=False, trafo_model="pi")
+        ppc = to_ppc(net, init="flat", trafo_model="pi", calculate_voltage_angles=True)
+    text = "function mpc = case39\nmpc.version = '2';\nmpc.baseMVA = 100;\n"
+    for name, width in (("bus", 13), ("gen", 10), ("branch", 13)):
+        rows = np.real(ppc[name])[:, :width]
+        text += f"mpc.{name} = [\n" + "\n".join(" ".join(f"{x:.15g}" for x in row) + ";" for row in rows) + "\n];\n"
+    (tmp_path / "case39.m").write_text(text)
+    point = co.power_flow(co.read_case(tmp_path / "case39.m"))
+    assert point.losses_mw == pytest.approx(float(net.res_line.pl_mw.sum() + net.res_trafo.pl_mw.sum()), abs=1e-4)

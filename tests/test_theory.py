@@ -1,5 +1,8 @@
 """Bounds, groups and aggregation: theorems as properties."""
 
+import itertools
+
+import control
 import numpy as np
 import pytest
 import scipy.linalg as sla
@@ -7,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import coherence as co
-from coherence.graphs.clustering import largest_eigengap
+from coherence.graphs.clustering import bach_jordan, largest_eigengap
 from coherence.numerics.hull import hull_distance
 from coherence.reduction.aggregate import refinement
 from tests.draws import COUPLINGS, block_example, networks, norm2
@@ -47,6 +50,58 @@ def test_hull_bound_is_tight_on_a_family():
     assert np.allclose(bound, exact, rtol=1e-5)
 
 
+def test_the_correction_q_of_the_hull_bound_is_needed():
+    """A case (found by search) where (1 + alpha^2)/d without q is far below the deviation."""
+    node_values = [-0.288 + 0.296j, -0.245 - 0.177j]
+    nodes = co.from_systems([control.tf([1], [z.imag, z.real]) for z in node_values])  # g^{-1}(j) = z
+    network = co.Network(nodes, 0.241 * np.array([[1.0, -1], [-1, 1]]), "1")
+    bound, exact = co.hull_bound(network, 1j), norm2(network.deviation(1j))[0]
+    alpha, d = bound.ingredients["alpha"][0], bound.ingredients["d"][0]
+    assert (1 + alpha**2) / d < 0.5 * exact
+    assert exact <= bound.value[0] * ROUNDING
+
+
+@given(networks(least=2, most=3, strengths=(0.1, 1.0)), st.floats(-1, 1), st.floats(0, 1))
+def test_no_bound_is_violated_where_the_nodes_differ_most(network, decade, real):
+    check_bounds(network, 1, np.array([1j, real + 1j, 3j]) * 10**decade)
+
+
+@given(networks(least=4, most=9), st.floats(-2, 1))
+def test_the_sources_bound_of_rank_k_uses_the_next_eigenvalue(network, decade):
+    s = 1j * 10**decade
+    for k in (1, 2, 3):
+        bound = co.source_bound(network, s, k=k)
+        reach = abs(network.coupling(s)[0]) * network.eigenvalues[k]
+        m1, m2 = bound.ingredients["M1"][0], bound.ingredients["M2"][0]
+        assert bound.ingredients["effective_connectivity"][0] == pytest.approx(reach, rel=1e-12)
+        assert bound.theorem == ("Lemma 3.1" if k == 1 else "Theorem 3.8")
+        bottom = reach - m2 - m1 * m2**2
+        assert bound.value[0] == (pytest.approx((m1 * m2 + 1) ** 2 / bottom) if bottom > 0 else np.inf)
+
+
+def test_spectral_groups_minimise_the_weighted_distance_of_bach_and_jordan(rng):
+    """Brute force over all partitions of 8 nodes in two groups, with degrees of very different size."""
+    for _ in range(10):
+        weights = np.triu(rng.uniform(0, 1, (8, 8)) ** 4 * np.outer(*[10.0 ** rng.uniform(-1, 1, 8)] * 2), 1)
+        a = weights + weights.T
+        degree = a.sum(axis=1)
+        laplacian = np.diag(degree) - a
+        _, vectors = sla.eigh(laplacian / np.sqrt(np.outer(degree, degree)), subset_by_index=(0, 1))
+        x = vectors / np.sqrt(degree)[:, None]
+
+        def cost(assignment, x=x, degree=degree):
+            total = 0.0
+            for group in range(2):
+                mine = assignment == group
+                mean = np.average(x[mine], axis=0, weights=degree[mine])
+                total += (degree[mine] * ((x[mine] - mean) ** 2).sum(axis=1)).sum()
+            return total
+
+        every = [np.array([0, *bits]) for bits in itertools.product((0, 1), repeat=7) if any(bits)]
+        found = bach_jordan(laplacian, 2)
+        assert cost(found) <= min(map(cost, every)) * (1 + 1e-9)
+
+
 def test_hull_bound_is_within_a_factor_two_in_the_median(rng):
     ratios = []
     for _ in range(40):
@@ -54,7 +109,7 @@ def test_hull_bound_is_within_a_factor_two_in_the_median(rng):
         nodes = co.swing_turbine(
             inertia=rng.uniform(0.1, 1, n),
             damping=rng.uniform(0.1, 1, n),
-            droop=rng.uniform(0.1, 1, n),
+            inverse_droop=rng.uniform(0.1, 1, n),
             time_constant=rng.uniform(1, 5, n),
         )
         a = np.triu(rng.uniform(0.5, 2, (n, n)), 1)

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from coherence.errors import DisconnectedError, InputError, UnknownNameError
+from coherence.errors import DisconnectedError, InputError
 from coherence.types import Int, Real
 
 if TYPE_CHECKING:
@@ -30,7 +31,18 @@ def checked_laplacian(matrix: Any, labels: Sequence[str] | None = None) -> Real:
     InputError
         Not square, not finite, asymmetric, non-zero row sum or indefinite; the message names the entry.
     """
-    a = np.asarray(matrix.toarray() if sp.issparse(matrix) else matrix, dtype=float)
+    dense = matrix.toarray() if sp.issparse(matrix) else matrix
+    if isinstance(dense, pd.DataFrame):
+        dense = _aligned(dense, labels)
+    try:
+        values = np.asarray(dense)
+        if np.iscomplexobj(values):
+            raise InputError("the Laplacian is complex; the theory needs a real one (its imaginary part has no place)")
+        a = values.astype(float)
+    except InputError:
+        raise
+    except (TypeError, ValueError):
+        raise InputError("the Laplacian is not a matrix of numbers; give an (n, n) array") from None
     if a.ndim != 2 or a.shape[0] != a.shape[1]:
         raise InputError(f"the Laplacian has shape {a.shape}; it must be square")
     name = _namer(labels, len(a))
@@ -66,6 +78,21 @@ def checked_laplacian(matrix: Any, labels: Sequence[str] | None = None) -> Real:
     return a - np.diag(a.sum(axis=1))
 
 
+def _aligned(frame: pd.DataFrame, labels: Sequence[str] | None) -> pd.DataFrame:
+    """Rows and columns of a labelled Laplacian in the order of `labels`."""
+    rows, columns = [str(x) for x in frame.index], [str(x) for x in frame.columns]
+    if labels is None or rows == columns == [str(i) for i in range(len(frame))]:
+        return frame
+    if sorted(rows) != sorted(labels) or sorted(columns) != sorted(labels):
+        odd = next((x for x in [*rows, *columns] if x not in labels), None) or next(
+            x for x in labels if x not in rows or x not in columns
+        )
+        raise InputError(
+            f"rows and columns of the Laplacian are labelled otherwise than the nodes (see {odd!r}); use the nodes' labels"
+        )
+    return frame.set_axis(rows, axis=0).set_axis(columns, axis=1).loc[list(labels), list(labels)]
+
+
 def laplacian_of_graph(graph: nx.Graph, *, weight: str = "weight") -> tuple[Real, tuple[str, ...]]:
     """Laplacian and labels (graph order) of an undirected networkx graph; a missing weight counts as 1.
 
@@ -82,6 +109,8 @@ def laplacian_of_graph(graph: nx.Graph, *, weight: str = "weight") -> tuple[Real
         raise InputError("the graph is directed; the theory needs an undirected one (graph.to_undirected())")
     if graph.number_of_nodes() == 0:
         raise InputError("the graph has no nodes")
+    if weight != "weight" and graph.number_of_edges() and not any(weight in data for _, _, data in graph.edges(data=True)):
+        raise InputError(f"no edge of the graph has the attribute {weight!r}; name the one that holds the weights")
     for u, v, value in graph.edges(data=weight, default=1.0):
         if not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
             raise InputError(f"edge ({u!r}, {v!r}) has {weight} = {value!r}; give a finite number")
@@ -116,10 +145,13 @@ def kron_reduce(laplacian: Real, keep: Sequence[int], labels: Sequence[str] | No
     The eliminated block may be indefinite (a star branch with negative reactance); the result is checked.
     """
     kept = np.asarray(keep, dtype=int)
+    if kept.size == 0 or kept.min() < 0 or kept.max() >= len(laplacian) or len(set(kept.tolist())) < kept.size:
+        raise InputError(f"keep = {kept.tolist()}; give distinct node positions from 0 to {len(laplacian) - 1}")
     gone = np.setdiff1d(np.arange(len(laplacian)), kept)
     name = _namer(labels, len(laplacian))
+    names = None if labels is None else [labels[i] for i in kept]
     if gone.size == 0:
-        return checked_laplacian(laplacian[np.ix_(kept, kept)], labels)
+        return checked_laplacian(laplacian[np.ix_(kept, kept)], names)
     index = components(laplacian)
     lonely = sorted(set(index) - set(index[kept]))
     if lonely:
@@ -127,17 +159,14 @@ def kron_reduce(laplacian: Real, keep: Sequence[int], labels: Sequence[str] | No
         raise DisconnectedError(f"the component of {name(i)} holds none of the nodes to keep; remove it or keep one of its nodes")
     block = laplacian[np.ix_(kept, gone)]
     reduced = laplacian[np.ix_(kept, kept)] - block @ np.linalg.solve(laplacian[np.ix_(gone, gone)], block.T)
-    names = None if labels is None else [labels[i] for i in kept]
-    return checked_laplacian(0.5 * (reduced + reduced.T), names)
-
-
-def positions(labels: Sequence[str], wanted: Sequence[str], kind: str) -> list[int]:
-    """Index of each wanted label."""
-    table = {label: i for i, label in enumerate(labels)}
-    for label in wanted:
-        if label not in table:
-            raise UnknownNameError(f"there is no {kind} {label!r}")
-    return [table[label] for label in wanted]
+    reduced = 0.5 * (reduced + reduced.T)
+    sums, scale = reduced.sum(axis=1), ROUNDING * len(laplacian) * float(np.abs(laplacian).max())
+    if np.abs(sums).max() > scale:
+        raise InputError(
+            f"eliminating {gone.size} nodes leaves row sums up to {np.abs(sums).max():.3g}: the eliminated block is "
+            "nearly singular (negative weights that cancel); keep the nodes at their ends"
+        )
+    return checked_laplacian(reduced - np.diag(sums), names)  # rounding of large entries, judged above against their size
 
 
 def _namer(labels: Sequence[str] | None, n: int) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -35,9 +35,12 @@ class Partition:
     labels: tuple[str, ...]
     assignment: Int
     groups: tuple[str, ...]
-    note: str = field(default="")
 
     def __post_init__(self) -> None:
+        given = np.asarray(self.assignment)
+        if given.ndim != 1 or not (given.size == 0 or np.issubdtype(given.dtype, np.integer)) or (given < 0).any():
+            raise InputError("the assignment must hold one group number >= 0 per node; use Partition.of for names")
+        object.__setattr__(self, "assignment", given)
         used = np.bincount(self.assignment, minlength=len(self.groups))
         if len(self.assignment) != len(self.labels):
             raise InputError(f"the partition assigns {len(self.assignment)} nodes; the network has {len(self.labels)}")
@@ -55,7 +58,8 @@ class Partition:
             missing = [label for label in names if label not in given]
             if missing:
                 raise InputError(f"the partition has no group for node {missing[0]!r}; every node needs one")
-            extra = [label for label in given if label not in names]
+            known = set(names)
+            extra = [label for label in given if label not in known]
             if extra:
                 raise UnknownNameError(f"the partition names {extra[0]!r}, which is no node of the network")
             values = [str(given[label]) for label in names]

@@ -96,6 +96,9 @@ def check_case(case: Case, place: Place) -> None:
     buses, branches, generators = case.grid
     _unique(buses, "bus", "buses", place)
     _unique(generators, "label", "generators", place)
+    row = _first(generators["label"] == "")
+    if row is not None:
+        raise CaseError(f"{place('generators', row)}: the label is empty; name the generator")
     known = set(buses["bus"])
     for table, name, columns in ((branches, "branches", ("from_bus", "to_bus")), (generators, "generators", ("bus",))):
         for column in columns:
@@ -122,12 +125,17 @@ def check_case(case: Case, place: Place) -> None:
     if slack.size != 1:
         where = place("generators", int(slack[1])) if slack.size else place("generators", 0)
         raise CaseError(f"{where}: {slack.size} generators are of kind 'slack'; make it exactly one")
+    row = _first(generators["v_pu"] != generators.groupby("bus")["v_pu"].transform("first"))
+    if row is not None:
+        raise CaseError(f"{place('generators', row)}: the generators at one bus hold different voltages v_pu; give them one")
     governors = generators["governor"] if "governor" in generators else [""] * len(generators)
     for row, (label, model) in enumerate(zip(generators["label"], governors, strict=True)):
         if model and (model not in case.governors or label not in set(case.governors[model]["label"])):
             raise CaseError(
                 f"{place('generators', row)}: generator {label!r} has governor {model}, but governors/{model}.csv has no such row"
             )
+        if model and "R_pu" in generators and np.isfinite(generators["R_pu"].iloc[row]):
+            raise CaseError(f"{place('generators', row)}: generator {label!r} has both governor {model} and R_pu; give one")
 
 
 def _first(bad: pd.Series) -> int | None:

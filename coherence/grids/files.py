@@ -21,6 +21,8 @@ from coherence.grids.tables import read_table
 from coherence.nodes.governors import MODELS
 from coherence.nodes.nodes import unknown_name
 
+KEYS = ("format", "name", "title", "base_mva", "f_hz", "damping")  # of case.toml
+
 
 def cases_folder() -> Path:
     """The folder of the shipped cases: inside an installed package, or beside it in a source checkout."""
@@ -103,6 +105,9 @@ def _read_folder(folder: Path) -> Case:
     if not (folder / "case.toml").is_file():
         raise CaseError(f"{folder} is not a case: it is neither a folder with a case.toml nor a MATPOWER file (.m)")
     meta = _meta(folder / "case.toml")
+    unknown = [key for key in meta if key not in KEYS]
+    if unknown:
+        raise CaseError(f"{folder / 'case.toml'}: {unknown[0]!r} is not understood; known: {', '.join(KEYS)}")
     shared: dict[str, Any] = {
         "name": str(meta.get("name", folder.name)),
         "title": str(meta.get("title", folder.name)),
@@ -110,12 +115,7 @@ def _read_folder(folder: Path) -> Case:
     }
     if (folder / "nodes.csv").is_file():
         nodes = _table(folder, "nodes", REQUIRED["nodes"])
-        twice = nodes["label"].duplicated()
-        if twice.any():
-            row = int(np.argmax(twice))
-            raise CaseError(
-                f"{folder / 'nodes.csv'}, line {row + 2}: label {nodes['label'].iloc[row]!r} occurs twice; make it unique"
-            )
+        _unique_labels(nodes, folder / "nodes.csv")
         return Case(**shared, nodes=nodes)
     case = Case(
         **shared,
@@ -123,14 +123,24 @@ def _read_folder(folder: Path) -> Case:
         buses=_table(folder, "buses", REQUIRED["buses"]),
         branches=_table(folder, "branches", REQUIRED["branches"]),
         generators=_table(folder, "generators", REQUIRED["generators"] + REQUIRED["machines"]),
-        governors={
-            f.stem: read_table(f, ["label", *(MODELS[f.stem][0] if f.stem in MODELS else ())])
-            for f in sorted((folder / "governors").glob("*.csv"))
-        },
+        governors={f.stem: _governors(f) for f in sorted((folder / "governors").glob("*.csv"))},
         damping=_damping(meta, folder),
     )
     check_case(case, lambda table, row: f"{folder / table}.csv, line {row + 2}")
     return case
+
+
+def _governors(path: Path) -> pd.DataFrame:
+    table = read_table(path, ["label", *(MODELS[path.stem][0] if path.stem in MODELS else ())])
+    _unique_labels(table, path)
+    return table
+
+
+def _unique_labels(table: pd.DataFrame, path: Path) -> None:
+    twice = table["label"].duplicated()
+    if twice.any():
+        row = int(np.argmax(twice))
+        raise CaseError(f"{path}, line {row + 2}: label {table['label'].iloc[row]!r} occurs twice; make it unique")
 
 
 def _table(folder: Path, name: str, required: list[str]) -> pd.DataFrame:

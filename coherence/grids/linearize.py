@@ -56,7 +56,7 @@ def linearize(
     0.42005
     """
     if case.nodes is not None:
-        nodes = _bare_nodes(case, damping)
+        nodes = machine_nodes(case, governors=governors, damping=damping)
         return Network(nodes.aggregate(np.zeros(len(nodes), dtype=int), [case.name]), np.zeros((1, 1)), "1/s")
     buses, _, generators = case.grid
     machines = machine_nodes(case, governors=governors, damping=damping)
@@ -86,10 +86,12 @@ def synchronising_laplacian(case: Case, point: OperatingPoint) -> Real:
 
 def machine_nodes(case: Case, *, governors: str = "rational", damping: float | None = None) -> Nodes:
     """The generators of a case as `Nodes` on the system base; parameters as in `linearize`."""
-    if case.nodes is not None:
-        return _bare_nodes(case, damping)
     if governors not in ("rational", "one_lag", "none"):
         raise InputError(f"governors = {governors!r}; give 'rational', 'one_lag' or 'none'")
+    if damping is not None and not np.isfinite(damping):
+        raise InputError(f"damping = {damping}; give a finite number")
+    if case.nodes is not None:
+        return _bare_nodes(case, damping)
     g = case.grid[2]
     if case.f_hz is None:
         raise CaseError(f"case {case.name!r} does not state its frequency; read it with f_hz=50 or 60 (command line: --f-hz)")
@@ -142,7 +144,7 @@ def _bare_nodes(case: Case, damping: float | None) -> Nodes:
     return swing_turbine(
         inertia=t["inertia"],
         damping=t["damping"],
-        droop=t["inverse_droop"],
+        inverse_droop=t["inverse_droop"],
         time_constant=t["time_constant"],
         labels=tuple(t["label"]),
     )

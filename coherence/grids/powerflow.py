@@ -2,7 +2,8 @@ r"""The operating point of a case: stored voltages if they satisfy the power bal
 
     S_i = V_i conj(sum_j Y_ij V_j),   MATPOWER branch model (tap and shift at the from end).
 
-The mismatch is judged at every bus except for what generators supply freely (Q at pv, P and Q at the slack bus).
+The mismatch is judged at every bus except for what generators supply freely (Q at pv, P and Q at the slack bus), and |V| at
+generators against their set-points.
 Solving is pandapower's job (extra `grids`).
 """
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from coherence.grids.case import Case
 
 TOLERANCE_MVA = 1e-6  # of stored voltages: six digits below any figure a planner reads
+TOLERANCE_PU = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,6 +39,8 @@ class OperatingPoint:
         Generation at the slack bus; total branch losses.
     mismatch_mva : float
         Largest unsatisfied power balance.
+    mismatch_pu : float
+        Largest deviation of |V| from a generator's set-point.
     source : str
         "stored" or "pandapower".
     """
@@ -45,7 +49,13 @@ class OperatingPoint:
     slack_mw: float
     losses_mw: float
     mismatch_mva: float
+    mismatch_pu: float
     source: str
+
+    @property
+    def solves(self) -> bool:
+        """Whether power balances within 1e-6 MVA and voltages meet their set-points within 1e-6 pu."""
+        return self.mismatch_mva <= TOLERANCE_MVA and self.mismatch_pu <= TOLERANCE_PU
 
     def __repr__(self) -> str:
         return (
@@ -86,20 +96,21 @@ def power_flow(case: Case, *, method: str = "auto") -> OperatingPoint:
     if stored and method != "ac":
         angle = np.deg2rad(buses["va_deg"].to_numpy())
         point = _judge(case, buses["vm_pu"].to_numpy() * np.exp(1j * angle), "stored")
-        if point.mismatch_mva <= TOLERANCE_MVA:
+        if point.solves:
             return point
         if method == "stored":
-            raise ToleranceError(
-                f"case {case.name!r}: the stored voltages leave {point.mismatch_mva:.3g} MVA unbalanced "
-                f"(tolerance {TOLERANCE_MVA:g}); use method='ac' or correct the file"
-            )
+            raise ToleranceError(f"case {case.name!r}: the stored voltages {_miss(point)}; use method='ac' or correct the file")
     point = _judge(case, _pandapower(case), "pandapower")
-    if point.mismatch_mva > TOLERANCE_MVA:
-        raise ToleranceError(
-            f"case {case.name!r}: the voltages of the power flow leave {point.mismatch_mva:.3g} MVA unbalanced "
-            f"(tolerance {TOLERANCE_MVA:g}); the case has features that pandapower models differently"
-        )
+    if not point.solves:
+        raise ToleranceError(f"case {case.name!r}: the voltages that pandapower returned {_miss(point)}")
     return point
+
+
+def _miss(point: OperatingPoint) -> str:
+    return (
+        f"leave {point.mismatch_mva:.3g} MVA unbalanced and miss set-points by {point.mismatch_pu:.3g} pu "
+        f"(tolerances {TOLERANCE_MVA:g} MVA, {TOLERANCE_PU:g} pu)"
+    )
 
 
 def bus_index(case: Case) -> dict[float, int]:
@@ -143,12 +154,16 @@ def _judge(case: Case, v: Complex, source: str) -> OperatingPoint:
     gap[gens] = gap[gens].real
     gap[slack] = 0.0
     others = planned[(gens == slack) & ~is_slack].sum()
-    return OperatingPoint(v, float(needed[slack].real - others), float(into_grid.real.sum()), float(np.abs(gap).max()), source)
+    off = np.abs(np.abs(v[gens]) - generators["v_pu"].to_numpy()).max()
+    return OperatingPoint(
+        v, float(needed[slack].real - others), float(into_grid.real.sum()), float(np.abs(gap).max()), float(off), source
+    )
 
 
 def _pandapower(case: Case) -> Complex:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # pandapower warns of its own deprecations
+        warnings.filterwarnings("ignore", category=DeprecationWarning)  # of tap_dependency_table, in pandapower's own code
+        warnings.filterwarnings("ignore", category=FutureWarning)  # of pandas, in pandapower's own code
         try:
             import pandapower
             from pandapower.converter.pypower.from_ppc import from_ppc
@@ -160,7 +175,7 @@ def _pandapower(case: Case) -> Complex:
         logging.getLogger("pandapower.converter").setLevel(logging.ERROR)  # it remarks on transformers between equal voltages
         net = from_ppc(_ppc(case), f_hz=50.0 if case.f_hz is None else case.f_hz)  # shapes only line capacitances, put back alike
         try:
-            pandapower.runpp(net, numba=False, calculate_voltage_angles=True, tolerance_mva=1e-8, init="dc")
+            pandapower.runpp(net, numba=False, calculate_voltage_angles=True, tolerance_mva=1e-8, init="dc", trafo_model="pi")
         except pandapower.LoadflowNotConverged:
             raise ToleranceError(
                 f"case {case.name!r}: the AC power flow did not converge; check loads, limits and voltages"
@@ -170,22 +185,30 @@ def _pandapower(case: Case) -> Complex:
 
 
 def _ppc(case: Case) -> dict[str, Any]:
-    """The case in MATPOWER columns, buses numbered from 0."""
+    """The case in MATPOWER columns, buses numbered from 0, one generator per bus, every bus at 1 kV, charging as bus shunts.
+
+    All equivalent in per unit, and modelled alike by every converter: with equal voltage levels a tap stays at its from end.
+    """
     buses, branches, gens = case.grid
     row, n = bus_index(case), len(buses)
     bus = np.zeros((n, 13))
     bus[:, 0], bus[:, 1], bus[:, 6], bus[:, 10] = np.arange(n), 1, 1, 1
     bus[:, 2:6] = buses[["p_load_mw", "q_load_mvar", "g_shunt_mw", "b_shunt_mvar"]]
-    bus[:, 7], bus[:, 9], bus[:, 11], bus[:, 12] = 1.0, buses["kv"], 2.0, 0.0
-    at = np.array([row[b] for b in gens["bus"]])
-    bus[at, 1] = np.where(gens["kind"] == "slack", 3, 2)
-    gen = np.zeros((len(gens), 21))
-    gen[:, 0], gen[:, 1], gen[:, 5], gen[:, 7] = at, gens["p_mw"], gens["v_pu"], 1
-    gen[:, 3], gen[:, 4], gen[:, 8], gen[:, 6] = 9999, -9999, 9999, gens["mbase_mva"]
+    bus[:, 7], bus[:, 9], bus[:, 11], bus[:, 12] = 1.0, 1.0, 2.0, 0.0
+    slack = gens["bus"][gens["kind"] == "slack"].iloc[0]
+    table = gens.groupby("bus", sort=False).agg(p_mw=("p_mw", "sum"), v_pu=("v_pu", "first"))
+    at = np.array([row[b] for b in table.index])
+    bus[at, 1] = np.where(table.index == slack, 3, 2)
+    gen = np.zeros((len(table), 21))
+    gen[:, 0], gen[:, 1], gen[:, 5], gen[:, 7] = at, table["p_mw"], table["v_pu"], 1
+    gen[:, 3], gen[:, 4], gen[:, 8], gen[:, 6] = 9999, -9999, 9999, case.base_mva
     f, t = branch_ends(case)
     branch = np.zeros((len(branches), 13))
     branch[:, 0], branch[:, 1], branch[:, 10], branch[:, 11], branch[:, 12] = f, t, 1, -360, 360
-    branch[:, 2:5] = branches[["r_pu", "x_pu", "b_pu"]]
+    branch[:, 2:4] = branches[["r_pu", "x_pu"]]
+    charging = 0.5 * branches["b_pu"].to_numpy() * case.base_mva
+    np.add.at(bus[:, 5], f, charging / branches["tap"].to_numpy() ** 2)
+    np.add.at(bus[:, 5], t, charging)
     branch[:, 5:8] = 1e4
     branch[:, 8], branch[:, 9] = branches["tap"], branches["shift_deg"]
     return {"version": "2", "baseMVA": case.base_mva, "bus": bus, "gen": gen, "branch": branch}

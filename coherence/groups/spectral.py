@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from coherence.errors import InputError
 from coherence.graphs.clustering import bach_jordan, largest_eigengap
 from coherence.graphs.laplacian import require_connected
@@ -37,7 +39,7 @@ def spectral_groups(network: Network, k: int | str = "auto", *, random_state: in
     require_connected(network.laplacian, network.labels, "grouping")
     if k == "auto":
         k = largest_eigengap(network.eigenvalues)
-    if not isinstance(k, int):
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)):
         raise InputError(f"k = {k!r} is not a number of groups; give an integer or 'auto'")
-    assignment = bach_jordan(network.laplacian, k, random_state=random_state)
+    assignment = bach_jordan(network.laplacian, int(k), random_state=random_state)
     return Partition(network.labels, assignment, tuple(str(i + 1) for i in range(k)))

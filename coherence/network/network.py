@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from coherence.errors import InputError, PoleError, UnknownNameError
-from coherence.graphs.laplacian import checked_laplacian, components, laplacian_of_graph
+from coherence.graphs.laplacian import checked_laplacian, components, laplacian_of_graph, require_connected
 from coherence.graphs.partition import Partition
 from coherence.network.statespace import network_realization
 from coherence.nodes.nodes import Nodes, unknown_name
@@ -24,7 +24,7 @@ from coherence.nodes.systems import to_control
 from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
-from coherence.types import ArrayLike, Complex, Real, laplace_points
+from coherence.types import ArrayLike, Complex, Int, Real, laplace_points
 
 if TYPE_CHECKING:
     import control
@@ -69,16 +69,29 @@ class Network:
     def __init__(
         self, nodes: Nodes, laplacian: Any, coupling: Any, *, basis: Real | None = None, labels: Sequence[str] | None = None
     ) -> None:
+        if not isinstance(nodes, Nodes):
+            raise InputError(f"nodes is a {type(nodes).__name__}; build Nodes with a family (swing, ...) or from_systems([...])")
         names = tuple(nodes.labels if labels is None else map(str, labels))
         if basis is None:
             matrix = checked_laplacian(laplacian, names if np.shape(laplacian) == (len(names),) * 2 else None)
             if len(matrix) != len(nodes):
                 raise InputError(f"the Laplacian is {len(matrix)} x {len(matrix)} but there are {len(nodes)} nodes")
+            if names != nodes.labels:
+                nodes = Nodes(names, nodes.polynomial, nodes.banks)  # checks their number and that they are unique
         else:
             matrix = np.asarray(laplacian, dtype=float)
             basis = np.asarray(basis, dtype=float)
-            if basis.shape != (len(nodes), len(matrix)):
-                raise InputError(f"the basis has shape {basis.shape}; it must be ({len(nodes)}, {len(matrix)})")
+            if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or basis.shape != (len(nodes), len(matrix)):
+                raise InputError(
+                    f"the basis has shape {basis.shape}, the projected Laplacian {matrix.shape}; give (n, k) and (k, k)"
+                )
+            size = float(np.abs(matrix).max(initial=0.0)) if np.isfinite(matrix).all() else np.nan
+            if not np.abs(matrix - matrix.T).max(initial=0.0) <= 1e-9 * size:
+                raise InputError("the projected Laplacian is not symmetric and finite")
+            if np.linalg.eigvalsh(matrix)[0] < -1e-9 * len(matrix) * size:
+                raise InputError("the projected Laplacian is indefinite")
+        if len(names) != len(matrix):
+            raise InputError(f"there are {len(names)} labels for {len(matrix)} inputs and outputs; give one each")
         object.__setattr__(self, "nodes", nodes)
         object.__setattr__(self, "laplacian", matrix)
         object.__setattr__(self, "coupling", Rational.of(coupling, "the coupling f"))
@@ -89,16 +102,17 @@ class Network:
     def from_graph(cls, graph: nx.Graph, nodes: Nodes, coupling: Any, *, weight: str = "weight") -> Network:
         """A network on a networkx graph; the nodes' labels must be the graph's nodes (as strings), in any order."""
         laplacian, labels = laplacian_of_graph(graph, weight=weight)
+        known = set(nodes.labels)
         for label in labels:
-            if label not in nodes.labels:
+            if label not in known:
                 raise InputError(f"graph node {label!r} has no dynamics; known: {', '.join(nodes.labels[:6])}")
         if len(labels) != len(nodes):
             raise InputError(f"there are {len(nodes)} node dynamics for a graph of {len(labels)} nodes")
         return cls(nodes.select([nodes.index(label) for label in labels]), laplacian, coupling)
 
     def __repr__(self) -> str:
-        what = "" if self.basis is None else f", projected on {self.size} vectors"
-        return f"Network({len(self.nodes)} nodes{what}, {self.order} states, lambda_2 = {self.algebraic_connectivity:.6g})"
+        what = "" if self.basis is None else f" projected on {self.size} vectors"
+        return f"Network({len(self.nodes)} nodes{what}, {self.order} states, coupling {self.coupling.sentence})"
 
     @property
     def size(self) -> int:
@@ -107,9 +121,13 @@ class Network:
 
     def index(self, label: str) -> int:
         """Position of an input or output by its label."""
-        if label not in self.labels:
+        if label not in self._position:
             raise UnknownNameError(unknown_name("node", label, self.labels))
-        return self.labels.index(label)
+        return self._position[label]
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {label: i for i, label in enumerate(self.labels)}
 
     @property
     def order(self) -> int:
@@ -142,11 +160,12 @@ class Network:
         mirror = np.eye(n) - 2.0 * np.outer(w, w) / (w @ w)
         values, vectors = np.linalg.eigh((mirror @ self.laplacian @ mirror)[1:, 1:])
         full = np.column_stack([u, mirror[:, 1:] @ vectors])
-        return np.concatenate([[0.0], values]), full
+        return np.concatenate([[0.0], np.maximum(values, 0.0)]), full
 
     @property
     def algebraic_connectivity(self) -> float:
         """lambda_2 of L; infinite for a single node."""
+        self._need_nodes("the algebraic connectivity")
         return float(self.eigenvalues[1]) if self.size > 1 else np.inf
 
     def effective_connectivity(self, s: ArrayLike, k: int = 1) -> Real:
@@ -177,17 +196,19 @@ class Network:
         points = laplace_points(s)
         if self.basis is not None:
             return self._direct(points, self.coupling.numerator(points), self.coupling.denominator(points))
+        parts = self._components
+        if len(parts) > 1:
+            whole = np.zeros((points.size, self.size, self.size), dtype=complex)
+            for mine in parts:
+                whole[:, mine[:, None], mine] = self.subnetwork(mine).transfer_matrix(points)
+            return whole
         z, p, q = self.nodes.inverse(points), self.coupling.numerator(points), self.coupling.denominator(points)
         total = z.sum(axis=1)
         summed = np.abs(total) >= CANCELLING * np.abs(z).sum(axis=1)
         summed &= total != 0
         out = np.empty((points.size, self.size, self.size), dtype=complex)
         out[~summed] = self._direct(points[~summed], p[~summed], q[~summed])
-        try:
-            deviation = uniform_deviation(z[summed], p[summed], q[summed], self.laplacian)
-        except np.linalg.LinAlgError:
-            raise PoleError(f"one of the {points.size} points s is a pole of T; move it") from None
-        out[summed] = deviation + 1.0 / total[summed, None, None]
+        out[summed] = uniform_deviation(z[summed], p[summed], q[summed], self.laplacian) + 1.0 / total[summed, None, None]
         return out
 
     def _direct(self, points: Complex, p: Complex, q: Complex) -> Complex:
@@ -196,10 +217,29 @@ class Network:
         except np.linalg.LinAlgError:
             raise PoleError(f"one of the {points.size} points s is a pole of T or of the coupling; move it") from None
 
+    @cached_property
+    def _components(self) -> list[Int]:
+        index = components(self.laplacian)
+        return [np.flatnonzero(index == i) for i in range(int(index.max(initial=0)) + 1)]
+
+    def subnetwork(self, nodes: Sequence[int] | Int) -> Network:
+        """The network of some nodes, given by position, with the edges between them."""
+        picked = [int(i) for i in nodes]
+        part = self.laplacian[np.ix_(picked, picked)]
+        off = part - np.diag(np.diag(part))
+        return Network(self.nodes.select(picked), off - np.diag(off.sum(axis=1)), self.coupling)
+
     def deviation(self, s: ArrayLike) -> Complex:
-        """E(s) = T(s) - g_hat(s) 11^T, shape (F, n, n), by elimination (nothing cancels)."""
+        """E(s) = T(s) - g_hat(s) 11^T, shape (F, n, n), by elimination (nothing cancels).
+
+        Raises
+        ------
+        DisconnectedError
+            The network falls apart (T tends to one block per component, not to g_hat 11^T).
+        """
         points = laplace_points(s)
         self._need_nodes("the deviation from coherence")
+        require_connected(self.laplacian, self.labels, "the deviation from coherence")
         return uniform_deviation(
             self.nodes.inverse(points), self.coupling.numerator(points), self.coupling.denominator(points), self.laplacian
         )
@@ -223,13 +263,17 @@ class Network:
             quotient -= np.diag(quotient.sum(axis=1))  # row sums are zero in exact arithmetic
             return Network(self.nodes.aggregate(onto.assignment, onto.groups), quotient, self.coupling)
         v = np.asarray(onto, dtype=float)
-        if v.ndim != 2 or v.shape[0] != self.size:
-            raise InputError(f"the basis has shape {v.shape}; it must have {self.size} rows")
+        if v.ndim != 2 or v.shape[0] != self.size or not 1 <= v.shape[1] <= self.size:
+            raise InputError(f"the basis has shape {v.shape}; it must have {self.size} rows and 1 to {self.size} columns")
+        if not np.isfinite(v).all():
+            raise InputError("the basis has an entry that is not finite")
         if np.linalg.matrix_rank(v) < v.shape[1]:
             raise InputError(f"the {v.shape[1]} basis vectors are linearly dependent (rank {np.linalg.matrix_rank(v)})")
         names = [f"v{i + 1}" for i in range(v.shape[1])] if labels is None else labels
         basis = v if self.basis is None else self.basis @ v
-        return Network(self.nodes, v.T @ self.laplacian @ v, self.coupling, basis=basis, labels=names)
+        product, size = v.T @ self.laplacian @ v, np.abs(v).T @ np.abs(self.laplacian) @ np.abs(v)
+        product[np.abs(product) <= 4 * self.size * np.finfo(float).eps * size] = 0.0  # rounding of what is exactly 0
+        return Network(self.nodes, 0.5 * (product + product.T), self.coupling, basis=basis, labels=names)
 
     @cached_property
     def realization(self) -> Realization:
@@ -241,13 +285,16 @@ class Network:
         return self.realization.poles()
 
     def to_statespace(self, *, name: str = "network") -> control.StateSpace:
-        """A python-control StateSpace; inputs u[label], outputs y[label], states named by node."""
+        """A python-control StateSpace; inputs u[label], outputs y[label], states named by node.
+
+        python-control takes no dot in a signal's name: it becomes an underscore.
+        """
         system, states = network_realization(self.nodes, self.laplacian, self.coupling, self.basis, self.labels)
         return to_control(
             system,
-            inputs=[f"u[{label}]" for label in self.labels],
-            outputs=[f"y[{label}]" for label in self.labels],
-            states=states,
+            inputs=_signals([f"u[{label}]" for label in self.labels]),
+            outputs=_signals([f"y[{label}]" for label in self.labels]),
+            states=_signals(states),
             name=name,
         )
 
@@ -261,3 +308,12 @@ class Network:
     def _need_nodes(self, what: str) -> None:
         if self.basis is not None:
             raise InputError(f"{what} needs a network of nodes; this one is projected on a basis")
+
+
+def _signals(names: list[str]) -> list[str]:
+    """Names that python-control takes; a clash is an error."""
+    out = [name.replace(".", "_") for name in names]
+    twice = {name for name in out if out.count(name) > 1} if len(set(out)) < len(out) else set()
+    if twice:
+        raise InputError(f"two signals would be named {min(twice)!r} ('.' becomes '_'); rename the nodes")
+    return out

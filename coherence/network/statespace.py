@@ -55,11 +55,7 @@ def network_realization(
     rest[:, n_y : n_y + n_x] += c_h
     rest += f_inf * laplacian @ pick
     rest[:, n_y + n_x :] += np.kron(back, f.c)
-    if np.linalg.matrix_rank(lead) < k:
-        raise InputError(
-            "the network has no proper state space: a node without dynamics (zero inverse) is left; give it damping or eliminate it"
-        )
-    gain = np.linalg.inv(lead)
+    gain = _inverse(lead, degree == 0, names)
     v_state, v_input = -gain @ rest, gain
     y_state, y_input = pick + static @ v_state, static @ v_input
 
@@ -81,6 +77,32 @@ def network_realization(
     states += _section_names(owners, nodes.labels)
     states += [f"z{j + 1 if n_f > 1 else ''}[{pair}]" for pair in between for j in range(n_f)]
     return Realization(a, b, y_state, y_input), states
+
+
+def _inverse(lead: Real, static: Int, names: Sequence[str]) -> Real:
+    """Inverse of the matrix of top derivatives; refused when it is singular.
+
+    Nodes of relative degree 0 (`static`) act on all others at once and on nothing back, so the matrix is block triangular; each
+    block is symmetric and is scaled to unit diagonal size, because nodes may differ by many decades.
+    """
+    moving = ~static
+    inverse = np.zeros_like(lead)
+    for block in (moving, static):
+        mine = np.flatnonzero(block)
+        part = lead[np.ix_(mine, mine)]
+        scale = 1.0 / np.sqrt(np.maximum(np.abs(part).max(axis=1, initial=0.0), np.finfo(float).tiny))
+        level = scale[:, None] * part * scale
+        values, vectors = np.linalg.eigh(0.5 * (level + level.T))
+        if np.abs(values).min(initial=np.inf) <= mine.size * np.finfo(float).eps * np.abs(values).max(initial=0.0):
+            worst = names[mine[int(np.abs(vectors[:, np.abs(values).argmin()]).argmax())]]
+            raise InputError(
+                f"the network has no proper state space: what acts at once on node {worst!r} cancels or is missing "
+                "(a zero inverse); give it damping or eliminate it"
+            )
+        inverse[np.ix_(mine, mine)] = scale[:, None] * np.linalg.inv(level) * scale
+    cross = lead[np.ix_(moving, static)]
+    inverse[np.ix_(moving, static)] = -inverse[np.ix_(moving, moving)] @ cross @ inverse[np.ix_(static, static)]
+    return inverse
 
 
 def _polynomials(nodes: Nodes, basis: Real | None) -> tuple[Int, Real]:

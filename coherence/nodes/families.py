@@ -6,13 +6,16 @@ r"""Families of nodes by their physical parameters (vectors: one entry per node)
     integrator      g = k/s,             g^{-1} = s/k
 
 Units in grids: m [pu s^2/rad], d [pu s/rad], r^{-1} [pu s/rad], tau [s]. Source: Section 3.3.1, Examples 1 and 2.
+Parameters are numbers (the same for all), arrays in node order, or pandas Series, whose index then gives the labels.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from coherence.errors import InputError
 from coherence.nodes.nodes import Bank, Nodes
@@ -34,14 +37,18 @@ def swing(*, inertia: ArrayLike, damping: ArrayLike, labels: Sequence[str] | Non
     >>> swing(inertia=[0.1, 0.2], damping=0.01)
     Nodes(2: 1, 2; 2 states)
     """
-    m, d = _columns(labels, inertia=inertia, damping=damping)
-    names = _labels(labels, len(m))
+    names, (m, d) = _columns(labels, inertia=inertia, damping=damping)
     _positive(m, "inertia m", names)
     return Nodes(names, np.stack([d, m]))
 
 
 def swing_turbine(
-    *, inertia: ArrayLike, damping: ArrayLike, droop: ArrayLike, time_constant: ArrayLike, labels: Sequence[str] | None = None
+    *,
+    inertia: ArrayLike,
+    damping: ArrayLike,
+    inverse_droop: ArrayLike,
+    time_constant: ArrayLike,
+    labels: Sequence[str] | None = None,
 ) -> Nodes:
     """Swing equations with a one-lag turbine, g_i = 1/(m_i s + d_i + r_i^{-1}/(tau_i s + 1)).
 
@@ -49,23 +56,27 @@ def swing_turbine(
     ----------
     inertia, damping : (n,) array
         m_i > 0 [pu s^2/rad], d_i [pu s/rad].
-    droop : (n,) array, >= 0
-        Inverse droop r_i^{-1} [pu s/rad]; zero means no turbine.
+    inverse_droop : (n,) array, >= 0
+        r_i^{-1} [pu s/rad], the reciprocal of the droop; zero means no turbine.
     time_constant : (n,) array, > 0
-        tau_i [s].
+        tau_i [s]; may be zero where there is no turbine.
 
     Examples
     --------
-    >>> nodes = swing_turbine(inertia=[0.1], damping=[0.01], droop=[0.02], time_constant=[5.0])
+    >>> nodes = swing_turbine(inertia=[0.1], damping=[0.01], inverse_droop=[0.02], time_constant=[5.0])
     >>> nodes.inverse(0.0)
     array([[0.03+0.j]])
     """
-    m, d, r, tau = _columns(labels, inertia=inertia, damping=damping, droop=droop, time_constant=time_constant)
-    names = _labels(labels, len(m))
+    names, (m, d, r, tau) = _columns(
+        labels, inertia=inertia, damping=damping, inverse_droop=inverse_droop, time_constant=time_constant
+    )
     _positive(m, "inertia m", names)
     if (r < 0).any():
         i = int(np.argmax(r < 0))
         raise InputError(f"node {names[i]!r}: inverse droop = {r[i]:g}; it must be >= 0")
+    if (tau < 0).any():
+        i = int(np.argmax(tau < 0))
+        raise InputError(f"node {names[i]!r}: turbine time constant tau = {tau[i]:g}; it must be > 0")
     active = np.flatnonzero(r)
     _positive(tau[active], "turbine time constant tau", [names[i] for i in active])
     bank = Bank(active, -1.0 / tau[active, None, None], (1.0 / tau)[active, None], r[active, None])
@@ -82,8 +93,7 @@ def droop_inverter(*, gain: ArrayLike, time_constant: ArrayLike, labels: Sequenc
     time_constant : (n,) array, > 0
         Power filter tau_i [s].
     """
-    k, tau = _columns(labels, gain=gain, time_constant=time_constant)
-    names = _labels(labels, len(k))
+    names, (k, tau) = _columns(labels, gain=gain, time_constant=time_constant)
     _positive(k, "droop gain k", names)
     _positive(tau, "filter time constant tau", names)
     return Nodes(names, np.stack([1.0 / k, tau / k]))
@@ -98,25 +108,37 @@ def integrator(*, gain: ArrayLike = 1.0, labels: Sequence[str] | None = None, co
     count : int, optional
         Number of nodes when gain is a number and no labels are given.
     """
-    if labels is None and count is not None:
+    if count is not None:
+        if labels is not None or np.size(gain) != 1 or count < 1:
+            raise InputError(f"count = {count} is for one gain without labels, and >= 1")
         labels = [str(i + 1) for i in range(count)]
-    (k,) = _columns(labels, gain=gain)
-    names = _labels(labels, len(k))
+    names, (k,) = _columns(labels, gain=gain)
     _positive(k, "gain k", names)
     return Nodes(names, np.stack([np.zeros(len(k)), 1.0 / k]))
 
 
-def _columns(labels: Sequence[str] | None, **values: ArrayLike) -> list[Real]:
-    arrays = {name: real_vector(value, name) for name, value in values.items()}
-    n = max(array.size for array in arrays.values()) if labels is None else len(labels)
+def _columns(labels: Sequence[str] | None, **values: Any) -> tuple[tuple[str, ...], list[Real]]:
+    """Labels and one array per parameter, all of the same length; a Series is taken by its index."""
+    names = None if labels is None else tuple(map(str, labels))
+    for value in values.values():
+        if names is None and isinstance(value, pd.Series) and not isinstance(value.index, pd.RangeIndex):
+            names = tuple(map(str, value.index))
+    arrays = {name: real_vector(_ordered(value, names, name), name) for name, value in values.items()}
+    n = max(array.size for array in arrays.values()) if names is None else len(names)
     for name, array in arrays.items():
         if array.size not in (1, n):
             raise InputError(f"{name} has {array.size} entries for {n} nodes; give one number or {n}")
-    return [np.broadcast_to(array, (n,)).copy() for array in arrays.values()]
+    names = tuple(str(i + 1) for i in range(n)) if names is None else names
+    return names, [np.broadcast_to(array, (n,)).copy() for array in arrays.values()]
 
 
-def _labels(labels: Sequence[str] | None, n: int) -> tuple[str, ...]:
-    return tuple(str(i + 1) for i in range(n)) if labels is None else tuple(map(str, labels))
+def _ordered(value: Any, names: tuple[str, ...] | None, parameter: str) -> Any:
+    if names is None or not isinstance(value, pd.Series) or isinstance(value.index, pd.RangeIndex):
+        return value
+    own = value.set_axis([str(x) for x in value.index])
+    if sorted(own.index) != sorted(names):
+        raise InputError(f"the index of {parameter} is not the labels of the nodes ({', '.join(names[:4])}, ...)")
+    return own.loc[list(names)].to_numpy()
 
 
 def _positive(values: Real, name: str, labels: Sequence[str]) -> None:

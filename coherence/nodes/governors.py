@@ -48,10 +48,8 @@ def _ieesgo(r: Record) -> Realization:
     _need(r, "IEESGO", positive=("K1",), nonnegative=("T1", "T2", "T3", "T4", "T5", "T6"))
     if r["T2"] > 0 and r["T1"] + r["T3"] == 0:
         raise InputError("IEESGO: T2 > 0 needs T1 > 0 or T3 > 0, otherwise the governor is improper")
-    servo, lead = (("T1", "T3"), "T2") if r["T1"] > 0 else (("T3", "T1"), "T2")
-    governor = _chain(
-        _factor([r[lead], 1.0], [r[servo[0]], 1.0]), _factor([1.0], [r[servo[1]], 1.0]), _factor([r["K1"]], [r["T4"], 1.0])
-    )
+    led, other = ("T1", "T3") if r["T1"] > 0 else ("T3", "T1")
+    governor = _chain(_factor([r["T2"], 1.0], [r[led], 1.0]), _factor([1.0], [r[other], 1.0]), _factor([r["K1"]], [r["T4"], 1.0]))
     k2, k3 = r["K2"], r["K3"]
     if k2 == 0:
         return governor
@@ -97,9 +95,9 @@ def governor(model: str, record: Record) -> Realization:
     missing = [name for name in parameters if name not in record]
     if missing:
         raise InputError(f"{model} lacks {', '.join(missing)}; give all of {', '.join(parameters)}")
-    bad = [name for name in parameters if not np.isfinite(record[name])]
+    bad = [name for name in parameters if not (isinstance(record[name], (int, float, np.number)) and np.isfinite(record[name]))]
     if bad:
-        raise InputError(f"{model}: {bad[0]} = {record[bad[0]]} is not finite")
+        raise InputError(f"{model}: {bad[0]} = {record[bad[0]]} is not a finite number")
     system = build(record)
     if np.any(system.d):
         raise InputError(f"{model} passes speed to power at once (no lag left); give it a time constant > 0")

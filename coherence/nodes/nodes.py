@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import scipy.linalg as sla
@@ -73,6 +74,8 @@ class Nodes:
     banks: tuple[Bank, ...] = ()
 
     def __post_init__(self) -> None:
+        if not self.labels:
+            raise InputError("there are no nodes; give at least one")
         seen: set[str] = set()
         for label in self.labels:
             if label in seen:
@@ -86,6 +89,11 @@ class Nodes:
         if not np.isfinite(self.polynomial).all():
             bad = int(np.argmin(np.isfinite(self.polynomial).all(axis=0)))
             raise InputError(f"node {self.labels[bad]!r} has a coefficient that is not finite")
+        for bank in self.banks:
+            if bank.owner.size and not 0 <= bank.owner.min() <= bank.owner.max() < len(self.labels):
+                raise InputError(f"a section belongs to node number {bank.owner.max()}; there are {len(self.labels)} nodes")
+            if not all(np.isfinite(x).all() for x in (bank.a, bank.b, bank.c)):
+                raise InputError("a section has a coefficient that is not finite")
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -125,10 +133,13 @@ class Nodes:
 
     def index(self, label: str) -> int:
         """Position of a label; an unknown one is an error that lists close names."""
-        try:
-            return self.labels.index(label)
-        except ValueError:
-            raise UnknownNameError(unknown_name("node", label, self.labels)) from None
+        if label not in self._position:
+            raise UnknownNameError(unknown_name("node", label, self.labels))
+        return self._position[label]
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {label: i for i, label in enumerate(self.labels)}
 
     def inverse(self, s: ArrayLike) -> Complex:
         """g_i^{-1} at the points s, shape (F, n). Infinite values (a zero of g_i) raise PoleError."""
@@ -192,9 +203,9 @@ class Nodes:
         polynomial[0] = polynomial[0] + np.asarray(damping, dtype=float)
         return Nodes(self.labels, polynomial, self.banks)
 
-    def proper_part(self, node: int | None = None) -> tuple[Realization, Int]:
+    def proper_part(self) -> tuple[Realization, Int]:
         """The sections as one block-diagonal realization (inputs and outputs: nodes) and the owner of each state."""
-        chosen = [(bank, i) for bank in self.banks for i in range(len(bank.owner)) if node is None or bank.owner[i] == node]
+        chosen = [(bank, i) for bank in self.banks for i in range(len(bank.owner))]
         chosen.sort(key=lambda item: int(item[0].owner[item[1]]))
         owners = np.array([int(bank.owner[i]) for bank, i in chosen for _ in range(bank.order)], dtype=int)
         total, n = len(owners), len(self)
@@ -210,6 +221,8 @@ def make_banks(sections: Iterable[tuple[int, Realization]]) -> tuple[Bank, ...]:
     """Group (owner, SISO strictly proper realization) pairs by order."""
     by_order: dict[int, list[tuple[int, Realization]]] = {}
     for owner, section in sections:
+        if np.any(section.d):
+            raise InputError("a section has feedthrough; add it to the polynomial part")
         if section.order:
             by_order.setdefault(section.order, []).append((owner, section))
     return tuple(

@@ -8,20 +8,22 @@ dynamics z (Byrnes-Isidori normal form): with relative degree r, v = C A^r and b
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.linalg as sla
 
-from coherence.errors import InputError
+from coherence.errors import InputError, ToleranceError
 from coherence.nodes.nodes import Nodes, concatenate, make_banks
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
-from coherence.types import Real
+from coherence.types import Complex, Real
 
 if TYPE_CHECKING:
     import control
+
+ACCURACY = 1e-7  # relative, of a node against the system it was made from
 
 
 def from_systems(systems: Mapping[str, Any] | Sequence[Any], *, labels: Sequence[str] | None = None) -> Nodes:
@@ -36,7 +38,9 @@ def from_systems(systems: Mapping[str, Any] | Sequence[Any], *, labels: Sequence
     Raises
     ------
     InputError
-        A system that is not SISO, discrete-time, improper or identically zero; its label is named.
+        A system that is not SISO, discrete-time, improper, identically zero, or measured data; its label is named.
+    ToleranceError
+        A system whose inverse loses its digits (zeros many decades beyond its poles).
 
     Examples
     --------
@@ -45,6 +49,8 @@ def from_systems(systems: Mapping[str, Any] | Sequence[Any], *, labels: Sequence
     >>> nodes.response(0.0).real
     array([[1., 3.]])
     """
+    if isinstance(systems, Mapping) and labels is not None:
+        raise InputError("a mapping already has labels; leave `labels` out or give a sequence")
     if not isinstance(systems, Mapping):
         names = [str(i + 1) for i in range(len(systems))] if labels is None else list(map(str, labels))
         if len(names) != len(systems):
@@ -56,6 +62,8 @@ def from_systems(systems: Mapping[str, Any] | Sequence[Any], *, labels: Sequence
 def from_realization(label: str, system: Realization) -> Nodes:
     """One node whose g is the given SISO realization."""
     where = f"node {label!r}"
+    a, (scaling, _) = sla.matrix_balance(system.a, separate=True, permute=False) if system.order else (system.a, (np.ones(0), None))
+    system = Realization(a, system.b / scaling[:, None], system.c * scaling, system.d)
     scale = _scale(system)
     if abs(system.d[0, 0]) > 1e-12 * scale:
         gain = 1.0 / system.d[0, 0]
@@ -128,21 +136,42 @@ def _one(label: str, system: Any) -> Nodes:
         arrays = from_control(system)
         if not all(np.isfinite(m).all() for m in arrays):
             raise InputError(f"{where}: the state space has an entry that is not finite")
-        return from_realization(label, arrays)
+        node = from_realization(label, arrays)
+        _verify(node, lambda s: arrays(s), np.concatenate([arrays.poles(), node.proper_part()[0].poles()]))
+        return node
+    if not (hasattr(system, "num") and hasattr(system, "den")):
+        raise InputError(f"{where} is a {type(system).__name__}; give a python-control TransferFunction or StateSpace")
     g = Rational.of(system, where)
-    quotient, remainder = np.polydiv(np.array(g.den), np.array(g.num))
-    polynomial = quotient[::-1][:, None]
-    if len(g.num) == 1:
-        return Nodes((label,), polynomial)
-    return Nodes((label,), polynomial, make_banks([(0, _proper(remainder, np.array(g.num)))]))
+    quotient, remainder = _divide(list(g.den), list(g.num))
+    sections = [(0, Rational.of((remainder, g.num), where).realization())] if any(remainder) else []
+    node = Nodes((label,), np.array(quotient)[::-1, None], make_banks(sections))
+    _verify(node, lambda s: g(s)[:, None, None], np.concatenate([g.poles(), np.roots(g.num)]))
+    return node
 
 
-def _proper(remainder: Real, num: Real) -> Realization:
-    return (
-        Rational._checked(remainder, num, "section").realization()
-        if np.any(remainder)
-        else Realization(np.zeros((0, 0)), np.zeros((0, 1)), np.zeros((1, 0)), np.zeros((1, 1)))
-    )
+def _divide(den: list[float], num: list[float]) -> tuple[list[float], list[float]]:
+    """Quotient and remainder of polynomials in descending powers, every digit kept."""
+    rest, quotient = list(den), []
+    for _ in range(len(den) - len(num) + 1):
+        factor = rest[0] / num[0]
+        quotient.append(factor)
+        rest = [r - factor * c for r, c in zip(rest[1:], [*num[1:], *[0.0] * (len(rest) - len(num))], strict=True)]
+    return quotient, rest
+
+
+def _verify(node: Nodes, g: Callable[[Any], Any], roots: Complex) -> None:
+    """Evaluate g and the inverse of its inverse around its poles and zeros; digits lost in between are an error."""
+    size = np.abs(roots[np.abs(roots) > 0])
+    points = np.exp(1.2j) * np.unique(np.concatenate([size, 0.1 * size, 10 * size, [1.0]]))
+    want = g(points)[:, 0, 0]
+    error = np.abs(node.inverse(points)[:, 0] * want - 1.0)
+    if not error.max() <= ACCURACY:
+        worst = abs(points[int(np.nan_to_num(error, nan=np.inf).argmax())])
+        raise ToleranceError(
+            f"node {node.labels[0]!r}: its inverse is off by {error.max():.1e} near |s| = {worst:.3g} rad/s (allowed "
+            f"{ACCURACY:g}): poles and zeros reach from {size.min():.1e} to {size.max():.1e} rad/s; drop the coefficients "
+            "that make the fastest"
+        )
 
 
 def _complete(chain: Real, candidates: Real, n: int) -> Real:

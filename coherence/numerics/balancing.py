@@ -1,4 +1,4 @@
-r"""Gramians and frequency-weighted balanced truncation (Enns) of stable realizations.
+r"""Frequency-weighted balanced truncation (Enns) of stable realizations.
 
 With an output weight W in series, the controllability gramian X is that of (A, B), the observability gramian Y is the
 leading block of that of the series connection. Factors X = R R^T, Y = S S^T and the singular values
@@ -12,23 +12,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import scipy.linalg as sla
 
 from coherence.errors import InputError, InstabilityError
+from coherence.numerics.gramians import gramian_factor
 from coherence.numerics.realization import Realization, cascade
 from coherence.types import Real
-
-
-def controllability_gramian(system: Realization) -> Real:
-    """X with A X + X A^T + B B^T = 0, symmetric."""
-    x = sla.solve_continuous_lyapunov(system.a, -system.b @ system.b.T)
-    return 0.5 * (x + x.T)
-
-
-def observability_gramian(system: Realization) -> Real:
-    """Y with A^T Y + Y A + C^T C = 0, symmetric."""
-    y = sla.solve_continuous_lyapunov(system.a.T, -system.c.T @ system.c)
-    return 0.5 * (y + y.T)
 
 
 class Balancing(NamedTuple):
@@ -57,9 +45,9 @@ def balance(system: Realization, weight: Realization | None = None) -> Balancing
         _require_stable(weight, "the frequency weight")
         series = cascade(system, weight)
     n = system.order
-    r = _factor(controllability_gramian(system))
-    s = _factor(observability_gramian(series)[:n, :n])
-    u, sigma, vt = np.linalg.svd(s.T @ r)
+    r = gramian_factor(system.a, system.b)
+    s = gramian_factor(series.a.T, series.c.T)[:n]
+    u, sigma, vt = np.linalg.svd(s.T @ r, full_matrices=False)
     rank = int((sigma > n * np.finfo(float).eps * sigma[0]).sum()) if sigma.size and sigma[0] > 0 else 0
     root = np.sqrt(sigma[:rank])
     left = (s @ u[:, :rank] / root).T
@@ -67,13 +55,8 @@ def balance(system: Realization, weight: Realization | None = None) -> Balancing
     return Balancing(system, left, right, sigma)
 
 
-def _factor(gramian: Real) -> Real:
-    """R with R R^T = gramian, dropping eigenvalues that rounding made negative."""
-    values, vectors = np.linalg.eigh(gramian)
-    return vectors * np.sqrt(np.maximum(values, 0.0))
-
-
 def _require_stable(system: Realization, what: str) -> None:
-    poles = system.poles()
-    if poles.size and poles[0].real >= 0:
-        raise InstabilityError(f"{what} has a pole at {poles[0]:.4g} (not in Re s < 0); balanced truncation needs stable dynamics")
+    if not system.is_stable():
+        raise InstabilityError(
+            f"{what} has a pole at {system.poles()[0]:.4g} (not in Re s < 0); balanced truncation needs stable dynamics"
+        )

@@ -10,7 +10,8 @@ has the closed form (h = g/a, N = [e_i : i != r] for any node r)
 
 Derivation: in the basis [1, N] the matrix Y has the blocks A = a, B = g^T N (L1 = 0 exactly), D = N^T Y N, so
 T - 1 A^{-1} 1^T = X S^{-1} X^T with S = D - B^T B / a and X = N - 1 B / a = (I - 1 h^T) N. Multiplying by q clears
-the poles of f: at a pole of f (q = 0) the formula gives E = 0, which is the limit.
+the poles of f: at a pole of f (q = 0) the formula gives E = 0, which is the limit. The node r is the one of largest |g_i^{-1}|,
+frequency by frequency: then g_i (1 - g_i/a) and 1 - h_i never cancel, however much one node outweighs the others.
 
 `group_deviation` repeats the elimination for the remaining k - 1 group directions, so that T minus its
 Galerkin projection on k groups is again a product and never a difference.
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from coherence.errors import PoleError
 from coherence.types import Complex, Int, Real
 
 
@@ -38,10 +40,16 @@ def uniform_deviation(inverse_nodes: Complex, p: Complex, q: Complex, laplacian:
     -------
     (F, n, n) complex
     """
-    x, y = _grounded(inverse_nodes, p, q, laplacian, ground=0)
-    if y.shape[-1] == 0:
-        return np.zeros((len(p), 1, 1), dtype=complex)
-    return q[:, None, None] * (x @ np.linalg.solve(y, x.swapaxes(1, 2)))
+    n = len(laplacian)
+    out = np.zeros((len(p), n, n), dtype=complex)
+    if n == 1:
+        return out
+    grounds = np.abs(inverse_nodes).argmax(axis=1)
+    for ground in np.unique(grounds):
+        at = np.flatnonzero(grounds == ground)
+        x, y = _grounded(inverse_nodes[at], p[at], q[at], laplacian, ground=int(ground))
+        out[at] = q[at, None, None] * (x @ _solve(y, x.swapaxes(1, 2)))
+    return out
 
 
 def group_deviation(inverse_nodes: Complex, p: Complex, q: Complex, laplacian: Real, assignment: Int) -> Complex:
@@ -50,22 +58,27 @@ def group_deviation(inverse_nodes: Complex, p: Complex, q: Complex, laplacian: R
     Shapes as in `uniform_deviation`; equal to it when every node is in one group.
     """
     n, k = laplacian.shape[0], int(assignment.max()) + 1
-    representative = np.array([int(np.flatnonzero(assignment == group)[0]) for group in range(k)])
-    ground = representative[0]
-    x, y = _grounded(inverse_nodes, p, q, laplacian, ground=ground)
-    rest = np.delete(assignment, ground)
-    kept = np.delete(np.arange(n), ground)
-    inner = ~np.isin(kept, representative[1:])
-    if not inner.any():
-        return np.zeros((len(p), n, n), dtype=complex)
-    if k > 1:
-        groups = (rest[:, None] == np.arange(1, k)).astype(float)
-        nodes = np.eye(n - 1)[:, inner]
-        a, b = groups.T @ y @ groups, groups.T @ y @ nodes
-        complement = nodes - groups @ np.linalg.solve(a, b)
-        y = nodes.T @ y @ complement
-        x = x @ complement
-    return q[:, None, None] * (x @ np.linalg.solve(y, x.swapaxes(1, 2)))
+    out = np.zeros((len(p), n, n), dtype=complex)
+    if n == k:
+        return out
+    size = np.abs(inverse_nodes)
+    heaviest = np.stack([np.where(assignment == g, size, -1.0).argmax(axis=1) for g in range(k)], axis=1)  # one node per group
+    order = np.argsort(-np.take_along_axis(size, heaviest, axis=1), axis=1, kind="stable")
+    chosen = np.take_along_axis(heaviest, order, axis=1)  # the heaviest of all first: it is grounded
+    for representatives in np.unique(chosen, axis=0):
+        at = np.flatnonzero((chosen == representatives).all(axis=1))
+        ground = int(representatives[0])
+        x, y = _grounded(inverse_nodes[at], p[at], q[at], laplacian, ground=ground)
+        kept = np.delete(np.arange(n), ground)
+        if k > 1:
+            groups = (assignment[kept][:, None] == assignment[representatives[1:]]).astype(float)
+            nodes = np.eye(n - 1)[:, ~np.isin(kept, representatives[1:])]
+            a, b = groups.T @ y @ groups, groups.T @ y @ nodes
+            complement = nodes - groups @ _solve(a, b)
+            y = nodes.T @ y @ complement
+            x = x @ complement
+        out[at] = q[at, None, None] * (x @ _solve(y, x.swapaxes(1, 2)))
+    return out
 
 
 def modal_deviation(inverse_nodes: Complex, p: Complex, q: Complex, eigenvalues: Real, eigenvectors: Real, k: int) -> Complex:
@@ -80,11 +93,11 @@ def modal_deviation(inverse_nodes: Complex, p: Complex, q: Complex, eigenvalues:
     weighted = q[:, None, None] * (inverse_nodes[:, :, None] * head)
     a = head.T @ weighted + p[:, None, None] * np.diag(eigenvalues[:k])
     b = weighted.swapaxes(1, 2) @ tail
-    a_inverse_b = np.linalg.solve(a, b)
+    a_inverse_b = _solve(a, b)
     d = tail.T @ (q[:, None, None] * (inverse_nodes[:, :, None] * tail)) + p[:, None, None] * np.diag(eigenvalues[k:])
     x = tail - head @ a_inverse_b
     s = d - b.swapaxes(1, 2) @ a_inverse_b
-    return q[:, None, None] * (x @ np.linalg.solve(s, x.swapaxes(1, 2)))
+    return q[:, None, None] * (x @ _solve(s, x.swapaxes(1, 2)))
 
 
 def _grounded(inverse_nodes: Complex, p: Complex, q: Complex, laplacian: Real, *, ground: int) -> tuple[Complex, Complex]:
@@ -92,9 +105,18 @@ def _grounded(inverse_nodes: Complex, p: Complex, q: Complex, laplacian: Real, *
     f, n = inverse_nodes.shape
     kept = np.delete(np.arange(n), ground)
     total = inverse_nodes.sum(axis=1, keepdims=True)
+    if (total == 0).any():
+        raise PoleError("one of the points s is a pole of the coherent dynamics g_hat; move it")
     share = inverse_nodes[:, kept] / total
     y = p[:, None, None] * laplacian[np.ix_(kept, kept)]
     y = y - (q[:, None] * inverse_nodes[:, kept])[:, :, None] * share[:, None, :]
     y[:, np.arange(n - 1), np.arange(n - 1)] += q[:, None] * inverse_nodes[:, kept]
     x = np.broadcast_to(np.eye(n)[:, kept], (f, n, n - 1)) - share[:, None, :]
     return x, y
+
+
+def _solve(y: Complex, x: Complex | Real) -> Complex:
+    try:
+        return np.linalg.solve(y, x)
+    except np.linalg.LinAlgError:
+        raise PoleError("one of the points s is a pole of T; move it") from None

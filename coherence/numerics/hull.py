@@ -18,12 +18,14 @@ REFINEMENTS = 3
 def hull_distance(points: Complex, f: Complex, lo: float, hi: float) -> Real:
     """A lower bound on dist(0, conv{z_i} + f [lo, hi]), tight to about 1e-6 relative; not positive if 0 is inside.
 
+    The support function has kinks where the segment turns its other end (arg f +- 90 degrees); those angles are tried exactly.
+
     Parameters
     ----------
     points : (F, n) complex
     f : (F,) complex
     lo, hi : float
-        Ends of the segment, 0 <= lo <= hi (hi may be infinite).
+        Ends of the segment, 0 <= lo <= hi.
 
     Returns
     -------
@@ -31,8 +33,9 @@ def hull_distance(points: Complex, f: Complex, lo: float, hi: float) -> Real:
     """
     centre, half_width = np.zeros(len(f)), np.pi
     best = np.full(len(f), -np.inf)
+    kinks = np.angle(f)[:, None] + np.array([-0.5, 0.5]) * np.pi
     for _ in range(1 + REFINEMENTS):
-        angles = centre[:, None] + np.linspace(-half_width, half_width, ANGLES)
+        angles = np.hstack([centre[:, None] + np.linspace(-half_width, half_width, ANGLES), kinks])
         value = _support(points, f, lo, hi, angles)
         winner = value.argmax(axis=1)
         best = np.maximum(best, value.max(axis=1))
@@ -48,7 +51,5 @@ def _support(points: Complex, f: Complex, lo: float, hi: float, angles: Real) ->
     for i in range(len(f)):  # over frequencies: (angles, n) at a time keeps memory flat
         nearest = (np.outer(turn[i].real, points[i].real) - np.outer(turn[i].imag, points[i].imag)).min(axis=1)
         slope = (turn[i] * f[i]).real
-        with np.errstate(invalid="ignore"):
-            far = np.where(slope >= 0, 0.0, slope * hi if np.isinf(hi) else slope * (hi - lo))
-        out[i] = nearest + slope * lo + far
+        out[i] = nearest + np.minimum(slope * lo, slope * hi)
     return out

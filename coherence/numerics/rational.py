@@ -49,12 +49,14 @@ class Rational:
                     f"{name} = {source!r} is not understood; give one of {sorted(_NAMED)}, a pair (num, den) or a transfer function"
                 )
             num, den = _NAMED[source]
+        elif all(hasattr(source, m) for m in "ABCD"):
+            raise InputError(f"{name} is a state space; give a transfer function (control.tf) or (num, den)")
         elif hasattr(source, "num") and hasattr(source, "den"):
             if getattr(source, "ninputs", 1) != 1 or getattr(source, "noutputs", 1) != 1:
                 raise InputError(f"{name} has {source.ninputs} inputs and {source.noutputs} outputs; it must be scalar")
             if getattr(source, "dt", None) not in (None, 0):
                 raise InputError(f"{name} is a discrete-time system (dt = {source.dt}); give a continuous-time one")
-            num, den = source.num[0][0], source.den[0][0]
+            num, den = ((c if np.ndim(c) == 1 and np.ndim(c[0]) == 0 else c[0][0]) for c in (source.num, source.den))
         elif np.isscalar(source):
             num, den = [source], [1.0]  # type: ignore[list-item]
         else:
@@ -71,7 +73,7 @@ class Rational:
         if q.size == 0:
             raise InputError(f"{name} has a zero denominator")
         if p.size == 0:
-            raise InputError(f"{name} is identically zero: the nodes would not be coupled at all")
+            raise InputError(f"{name} is identically zero")
         if p.size > q.size:
             raise InputError(f"{name} is improper (numerator degree {p.size - 1} > denominator degree {q.size - 1})")
         return cls(tuple(map(float, p / q[0])), tuple(map(float, q / q[0])))
@@ -90,6 +92,14 @@ class Rational:
     def denominator(self, s: ArrayLike) -> Complex:
         """Q at the points s, shape (F,)."""
         return np.polyval(np.asarray(self.den), laplace_points(s))
+
+    @property
+    def sentence(self) -> str:
+        """The function in text, e.g. "1/s" or "(s + 0.3)/(s^2 + 1)"."""
+        num, den = _polynomial(self.num), _polynomial(self.den)
+        if den == "1":
+            return num
+        return f"{f'({num})' if ' ' in num else num}/{f'({den})' if ' ' in den else den}"
 
     @property
     def order(self) -> int:
@@ -152,3 +162,14 @@ class Rational:
             return np.asarray(coefficients) * 1j**powers
 
         return np.real(np.polymul(at_jw(self.num), np.conj(at_jw(self.den))))
+
+
+def _polynomial(coefficients: tuple[float, ...]) -> str:
+    terms = []
+    for power, value in zip(range(len(coefficients) - 1, -1, -1), coefficients, strict=True):
+        if value:
+            symbol = {0: "", 1: "s"}.get(power, f"s^{power}")
+            number = "" if abs(value) == 1 and symbol else f"{abs(value):.4g}"
+            terms.append((" - " if value < 0 else " + ") + " ".join(x for x in (number, symbol) if x))
+    text = "".join(terms)
+    return text[3:] if text.startswith(" + ") else "-" + text[3:]

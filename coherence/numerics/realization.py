@@ -31,6 +31,19 @@ class Realization(NamedTuple):
         values = np.linalg.eigvals(self.a) if self.order else np.empty(0)
         return np.asarray(values[np.argsort(-values.real, kind="stable")], dtype=complex)
 
+    @property
+    def rounding(self) -> float:
+        """Size of a real part that rounding alone can give a pole: order * eps * ||A||_1 after balancing."""
+        if not self.order:
+            return 0.0
+        balanced = sla.matrix_balance(self.a, permute=False)[0]
+        return self.order * float(np.finfo(float).eps) * float(np.abs(balanced).sum(axis=0).max())
+
+    def is_stable(self) -> bool:
+        """Whether all poles are in Re s < 0, beyond doubt of rounding."""
+        poles = self.poles()
+        return not poles.size or bool(poles[0].real < -self.rounding)
+
     def __call__(self, s: ArrayLike) -> Complex:
         """C (sI - A)^-1 B + D at the points s, shape (F, p, m).
 
@@ -40,8 +53,7 @@ class Realization(NamedTuple):
         out = np.broadcast_to(self.d.astype(complex), (points.size, *self.d.shape)).copy()
         if self.order == 0:
             return out
-        balanced, (scale, permutation) = sla.matrix_balance(self.a, separate=True, permute=False)
-        del permutation
+        balanced, (scale, _) = sla.matrix_balance(self.a, separate=True, permute=False)
         r, z = sla.schur(balanced, output="complex")
         left, right = (self.c * scale) @ z, z.conj().T @ (self.b / scale[:, None])
         eye = np.eye(self.order)
@@ -52,12 +64,6 @@ class Realization(NamedTuple):
     def dc_gain(self) -> Real:
         """D - C A^-1 B, shape (p, m)."""
         return self.d - self.c @ np.linalg.solve(self.a, self.b) if self.order else self.d
-
-    def select(self, *, inputs: slice | list[int] | None = None, outputs: slice | list[int] | None = None) -> Realization:
-        """The same states with some inputs and outputs only."""
-        i = slice(None) if inputs is None else inputs
-        o = slice(None) if outputs is None else outputs
-        return Realization(self.a, self.b[:, i], self.c[o], self.d[o][:, i])
 
     def transformed(self, *, left: Real | None = None, right: Real | None = None) -> Realization:
         """Left @ (this) @ right."""
@@ -74,6 +80,29 @@ def difference(first: Realization, second: Realization) -> Realization:
         np.hstack([first.c, -second.c]),
         first.d - second.d,
     )
+
+
+def without_hidden(system: Realization) -> Realization:
+    """The same transfer function without the marginal and unstable poles that cancel in it (common integrators of a difference).
+
+    A = diag(A_0, A_-) by an ordered Schur form and a Sylvester equation; A_0 is dropped when its Markov parameters do
+    not exceed rounding of what they are made of. Otherwise the system comes back as it was.
+    """
+    limit = -system.rounding
+    if not system.order or system.poles()[0].real < limit:
+        return system
+    t, z, count = sla.schur(system.a, output="real", sort=lambda re, im: re >= limit)
+    b, c = z.T @ system.b, system.c @ z
+    x = sla.solve_sylvester(t[:count, :count], -t[count:, count:], -t[:count, count:])
+    b0, c1 = b[:count] - x @ b[count:], c[:, count:] + c[:, :count] @ x
+    a0, c0 = np.where(np.abs(t[:count, :count]) > system.rounding, t[:count, :count], 0.0), c[:, :count]
+    a0 = a0 / (float(np.linalg.norm(a0)) or 1.0)
+    size = np.linalg.norm(c0, axis=1)[:, None] * np.linalg.norm(np.vstack([b[:count], x @ b[count:]]), axis=0)
+    for _ in range(count):  # Markov parameters C_0 A_0^j B_0
+        if (np.abs(c0 @ b0) > 1e-9 * size).any():
+            return system
+        b0 = a0 @ b0
+    return Realization(t[count:, count:], b[count:], c1, system.d)
 
 
 def cascade(first: Realization, second: Realization) -> Realization:

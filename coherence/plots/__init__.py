@@ -30,7 +30,7 @@ def of_study(study: Study) -> dict[str, Figure]:
     if study.network.size > 2:
         figures["embedding"] = embedding(study.network, study.partition, title=name)
     if study.partition.k > 1:
-        figures["reduced_network"] = network(study.refined.network, title=f"{name}: one node per group")
+        figures["reduced_network"] = network(study.aggregation.network, title=f"{name}: one node per group")
     if study.case is not None and study.case.buses is not None:
         figures["grid"] = grid(study.case, study.partition)
     elif study.network.size > 1:

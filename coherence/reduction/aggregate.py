@@ -39,12 +39,16 @@ class Aggregation:
         "refined" or "quotient".
     embedding_error : float
         ||V_k - P S||_F for the refined one, NaN for the quotient.
+    angle : float
+        Largest principal angle between the groups' indicators and V_k [degrees]; near 90 the groups do not carry the k slowest
+        modes, and the refined Laplacian imposes eigenvalues on directions it does not have: compare with the quotient.
     """
 
     network: Network
     partition: Partition
     interconnection: str
     embedding_error: float = float("nan")
+    angle: float = float("nan")
 
     @property
     def laplacian(self) -> pd.DataFrame:
@@ -92,7 +96,7 @@ def aggregate(network: Network, partition: Partition, *, interconnection: str = 
         raise InputError(f"interconnection = {interconnection!r}; give 'refined' or 'quotient'")
     quotient = network.project(partition)
     if interconnection == "quotient":
-        return Aggregation(quotient, partition, "quotient")
+        return Aggregation(quotient, partition, "quotient", angle=_angle(network, partition))
     require_connected(network.laplacian, network.labels, "the refined aggregation")
     k = partition.k
     values = network.eigenvalues
@@ -106,7 +110,13 @@ def aggregate(network: Network, partition: Partition, *, interconnection: str = 
     root = sizes[:, None] * s * np.sqrt(np.maximum(values[:k], 0.0))
     reduced = root @ root.T
     reduced -= np.diag(reduced.sum(axis=1))  # row sums are zero in exact arithmetic
-    return Aggregation(Network(quotient.nodes, reduced, network.coupling), partition, "refined", error)
+    return Aggregation(Network(quotient.nodes, reduced, network.coupling), partition, "refined", error, _angle(network, partition))
+
+
+def _angle(network: Network, partition: Partition) -> float:
+    basis = partition.indicator / np.sqrt(partition.sizes)
+    cosine = np.linalg.svd(basis.T @ network.eigenvectors[:, : partition.k], compute_uv=False)[-1]
+    return float(np.degrees(np.arccos(np.clip(cosine, 0.0, 1.0))))
 
 
 def refinement(eigenvectors: Real, partition: Partition) -> tuple[Real, float]:

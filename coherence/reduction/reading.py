@@ -10,6 +10,9 @@ import numpy as np
 import pandas as pd
 
 from coherence.nodes.nodes import Nodes
+from coherence.numerics.realization import Realization
+
+REPEATED = 1e6  # condition of the eigenvectors beyond which poles are one multiple pole to half of the digits
 
 
 def read_generators(nodes: Nodes) -> pd.DataFrame:
@@ -29,7 +32,7 @@ def read_generators(nodes: Nodes) -> pd.DataFrame:
     Examples
     --------
     >>> from coherence import read_generators, swing_turbine
-    >>> read_generators(swing_turbine(inertia=[1], damping=[.1], droop=[2], time_constant=[5]))["turbines"].iloc[0]
+    >>> read_generators(swing_turbine(inertia=[1], damping=[.1], inverse_droop=[2], time_constant=[5]))["turbines"].iloc[0]
     '2/(5 s + 1)'
     """
     rows = []
@@ -40,19 +43,26 @@ def read_generators(nodes: Nodes) -> pd.DataFrame:
         turbines, remarks = [], []
         if section.order:
             poles, right = np.linalg.eig(section.a)
-            residues = (section.c[0] @ right) * np.linalg.solve(right, section.b[:, 0].astype(complex))
-            for pole, residue in sorted(zip(poles, residues, strict=True), key=lambda pair: (pair[0].real, pair[0].imag)):
-                if abs(pole.imag) > 1e-9 * abs(pole):
-                    if pole.imag > 0:
-                        remarks.append(f"complex turbine pole {pole:.3g}")
-                        turbines.append(f"second order at {pole:.3g}")
-                    continue
-                tau, droop = -1.0 / pole.real, -(residue / pole).real
-                turbines.append(f"{droop:.4g}/({tau:.4g} s + 1)")
-                if tau <= 0:
-                    remarks.append(f"turbine pole {pole.real:.3g} >= 0")
-                elif droop <= 0:
-                    remarks.append(f"negative turbine gain {droop:.3g}")
+            if np.linalg.cond(right) > REPEATED:
+                turbines.append(f"order {section.order}, poles near {', '.join(f'{p:.3g}' for p in np.unique(poles.round(6)))}")
+                remarks.append("repeated turbine poles: no sum of first-order turbines")
+            elif np.abs(poles).min() <= section.rounding:
+                turbines.append(f"order {section.order} with an integrator")
+                remarks.append("a turbine pole at 0: integral action, no droop")
+            else:
+                residues = (section.c[0] @ right) * np.linalg.solve(right, section.b[:, 0].astype(complex))
+                for pole, residue in sorted(zip(poles, residues, strict=True), key=lambda pair: (pair[0].real, pair[0].imag)):
+                    if abs(pole.imag) > 1e-9 * abs(pole):
+                        if pole.imag > 0:
+                            remarks.append(f"complex turbine pole {pole:.3g}")
+                            turbines.append(f"second order at {pole:.3g}")
+                        continue
+                    tau, droop = -1.0 / pole.real, -(residue / pole).real
+                    turbines.append(f"{droop:.4g}/({tau:.4g} s + 1)")
+                    if tau <= 0:
+                        remarks.append(f"turbine pole {pole.real:.3g} >= 0")
+                    elif droop <= 0:
+                        remarks.append(f"negative turbine gain {droop:.3g}")
         if polynomial[1] <= 0:
             remarks.append("inertia is not positive")
         if polynomial[0] < 0:
@@ -64,10 +74,16 @@ def read_generators(nodes: Nodes) -> pd.DataFrame:
                 "node": label,
                 "inertia": polynomial[1],
                 "damping": polynomial[0],
-                "inverse droop": float(section.dc_gain().sum()) if section.order else 0.0,
+                "inverse droop": _dc(section),
                 "turbines": " + ".join(turbines),
                 "generator": not remarks,
                 "remark": "; ".join(remarks),
             }
         )
     return pd.DataFrame(rows).set_index("node")
+
+
+def _dc(section: Realization) -> float:
+    if not section.order:
+        return 0.0
+    return float(section.dc_gain().sum()) if np.abs(section.poles()).min() > section.rounding else np.inf

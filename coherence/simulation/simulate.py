@@ -35,8 +35,8 @@ class Step:
         """U of the network, shape (n,); an unknown node is an error."""
         u = np.zeros(network.size)
         for label, size in self.sizes.items():
-            if not np.isfinite(size):
-                raise InputError(f"the step at {label!r} has size {size}; give a finite number")
+            if isinstance(size, complex) or not isinstance(size, (int, float, np.number)) or not np.isfinite(size):
+                raise InputError(f"the step at {label!r} has size {size!r}; give a finite number")
             u[network.index(label)] += size
         return u
 
@@ -68,7 +68,7 @@ class Response:
     frame : DataFrame
         Index t [s], one column per node [grids: rad/s].
     inertia : (n,) array
-        Weights of the center of inertia, in column order.
+        Weights of the center of inertia, in column order (zero where a node has none).
     """
 
     frame: pd.DataFrame
@@ -82,6 +82,8 @@ class Response:
     @property
     def coi(self) -> pd.Series:
         """Center of inertia, sum m_i y_i / sum m_i."""
+        if not self.inertia.sum() > 0:
+            raise InputError("the outputs have no inertia, so there is no center of inertia")
         weights = self.inertia / self.inertia.sum()
         return pd.Series(self.frame.to_numpy() @ weights, index=self.frame.index, name="CoI")
 
@@ -113,6 +115,8 @@ def simulate(network: Network, disturbance: Step, time: object = None) -> Respon
     >>> simulate(linearize(load_case("five_generators")), Step({"five_generators": -0.1}))
     Response(1 nodes, 1501 samples over [0, 30] s)
     """
+    if not isinstance(disturbance, Step):
+        raise InputError(f"the disturbance is a {type(disturbance).__name__}; give Step({{label: size}})")
     t = np.linspace(0.0, 30.0, 1501) if time is None else real_vector(time, "time")
     if len(t) < 2 or t[0] != 0 or not np.allclose(np.diff(t), t[1], rtol=1e-6, atol=0) or t[1] <= 0:
         raise InputError("time must start at 0 and be equally spaced, with at least two samples")
@@ -126,5 +130,5 @@ def simulate(network: Network, disturbance: Step, time: object = None) -> Respon
     for i in range(1, len(t)):
         x[i] = stepper @ x[i - 1]
     y = x[:, :n] @ system.c.T + system.d @ u
-    inertia = network.nodes.inertia if network.basis is None else np.ones(network.size)
+    inertia = network.nodes.inertia if network.basis is None else np.zeros(network.size)
     return Response(pd.DataFrame(y, index=pd.Index(t, name="time [s]"), columns=list(network.labels)), inertia)

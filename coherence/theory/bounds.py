@@ -23,6 +23,7 @@ from typing import Any
 import numpy as np
 
 from coherence.errors import InputError
+from coherence.graphs.laplacian import require_connected
 from coherence.network.network import Network
 from coherence.numerics.hull import hull_distance
 from coherence.types import ArrayLike, Complex, Real, laplace_points
@@ -57,18 +58,19 @@ def source_bound(network: Network, s: ArrayLike, *, k: int = 1) -> Bound:
     ----------
     network : Network
     s : (F,) complex
-        Laplace points that are not poles of f.
+        Laplace points. At a pole of f the deviation is 0 in the limit, and so is the bound.
     k : int
         Rank of the coherent part, 1 <= k < n.
     """
-    _points, z, f, a, _ = _parts(network, s, k)
-    m1 = np.linalg.norm(np.linalg.inv(a), 2, axis=(1, 2))
+    z, f, a, _, finite = _parts(network, s, k)
+    m1 = np.linalg.norm(_inverse(a), 2, axis=(1, 2))
     m2 = np.abs(z).max(axis=1)
     reach = np.abs(f) * network.eigenvalues[k] - m2 - m1 * m2**2
     return _bound(
         "Lemma 3.1" if k == 1 else "Theorem 3.8",
         (m1 * m2 + 1) ** 2,
         reach,
+        finite,
         {"M1": m1, "M2": m2, "effective_connectivity": np.abs(f) * network.eigenvalues[k]},
     )
 
@@ -83,35 +85,54 @@ def hull_bound(network: Network, s: ArrayLike, *, k: int = 1) -> Bound:
     >>> bool(hull_bound(network, 0.1j).value[0] >= abs(network.deviation(0.1j)).max())
     True
     """
-    _, z, f, a, v = _parts(network, s, k)
+    z, f, a, v, finite = _parts(network, s, k)
     head = v.T @ (z[:, :, None] * v)
     w = z[:, None, :] * v.T - head @ v.T
-    alpha = np.linalg.norm(np.linalg.solve(a, w), 2, axis=(1, 2))
+    a_inverse = _inverse(a)
+    alpha = np.linalg.norm(a_inverse @ w, 2, axis=(1, 2))
     r: Any = np.linalg.qr(w.conj().swapaxes(1, 2), mode="r")
     root = r.conj().swapaxes(1, 2)  # W = root @ isometry
-    q = np.linalg.norm(root.swapaxes(1, 2) @ np.linalg.solve(a, root), 2, axis=(1, 2))
+    q = np.linalg.norm(root.swapaxes(1, 2) @ a_inverse @ root, 2, axis=(1, 2))
     d = hull_distance(z, f, float(network.eigenvalues[k]), float(network.eigenvalues[-1]))
-    return _bound("hull bound", 1 + alpha**2, d - q, {"alpha": alpha, "q": q, "d": d})
+    return _bound("hull bound", 1 + alpha**2, d - q, finite, {"alpha": alpha, "q": q, "d": d})
 
 
-def _parts(network: Network, s: ArrayLike, k: int) -> tuple[Complex, Complex, Complex, Complex, Real]:
+def _parts(network: Network, s: ArrayLike, k: int) -> tuple[Complex, Complex, Complex, Real, np.ndarray]:
+    """G^{-1}, f, A = V_k^T G^{-1} V_k + f Lambda_k, V_k, and where f is finite (elsewhere f is put to 0)."""
     network._need_nodes("a coherence bound")
-    if not 1 <= k < network.size:
-        raise InputError(f"k = {k} is out of range; give 1 <= k <= {network.size - 1}")
+    require_rank(network, k)
+    require_connected(network.laplacian, network.labels, "a coherence bound")
     points = laplace_points(s)
     z, f = network.nodes.inverse(points), network.coupling(points)
-    if not np.isfinite(f).all():
-        raise InputError(
-            f"s = {points[int(np.argmin(np.isfinite(f)))]:.6g} is a pole of the coupling f, where the "
-            "deviation is 0 and no bound is needed; move s"
-        )
+    finite = np.isfinite(f)
+    f = np.where(finite, f, 0.0)
     v = network.eigenvectors[:, :k]
-    a = v.T @ (z[:, :, None] * v) + f[:, None, None] * np.diag(network.eigenvalues[:k])
-    return points, z, f, a, v
+    return z, f, v.T @ (z[:, :, None] * v) + f[:, None, None] * np.diag(network.eigenvalues[:k]), v, finite
 
 
-def _bound(theorem: str, top: Real, bottom: Real, ingredients: dict[str, Real]) -> Bound:
-    holds = np.isfinite(top) & (bottom > 0)
+def require_rank(network: Network, k: object) -> None:
+    """Refuse a rank k that is no integer, out of range, or cuts through equal eigenvalues (then V_k means nothing)."""
+    if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k < network.size:
+        raise InputError(f"k = {k!r} is out of range; give an integer 1 <= k <= {network.size - 1}")
+    values = network.eigenvalues
+    if k > 1 and values[k] - values[k - 1] <= 1e-9 * values[k]:
+        raise InputError(
+            f"lambda_{k} = lambda_{k + 1} = {values[k]:.6g}: the {k} slowest directions are not defined; take another k"
+        )
+
+
+def _inverse(a: Complex) -> Complex:
+    """A^{-1}; infinite (and with it the bounds) where A is singular: a pole of the coherent part."""
+    singular = np.abs(np.linalg.det(a)) == 0
+    out = np.full_like(a, np.inf)
+    out[~singular] = np.linalg.inv(a[~singular])
+    return out
+
+
+def _bound(theorem: str, top: Real, bottom: Real, finite: np.ndarray, ingredients: dict[str, Real]) -> Bound:
+    holds = np.isfinite(top) & ((bottom > 0) | ~finite)
     value = np.full(len(top), np.inf)
-    value[holds] = top[holds] / bottom[holds]
+    usable = holds & finite
+    value[usable] = top[usable] / bottom[usable]
+    value[holds & ~finite] = 0.0
     return Bound(theorem, value, holds, ingredients)

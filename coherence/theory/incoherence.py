@@ -10,6 +10,7 @@ because (L_k - P^T L P) 1 = 0.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +21,10 @@ from coherence.graphs.laplacian import require_connected
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network
 from coherence.numerics.deflation import group_deviation, modal_deviation, uniform_deviation
-from coherence.theory.bounds import Bound, hull_bound, source_bound
+from coherence.theory.bounds import Bound, hull_bound, require_rank, source_bound
 from coherence.types import ArrayLike, Complex, Real, frequencies, laplace_points
+
+ENTRIES = 4_000_000  # matrix entries held at a time: 64 MB a temporary
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,9 +73,14 @@ def incoherence(network: Network, omega: ArrayLike, *, k: int = 1) -> Incoherenc
     network : Network
         Connected.
     omega : (F,) float
-        Frequencies [rad/s], ascending, > 0 where f has a pole at 0.
+        Frequencies [rad/s], >= 0 and ascending; at a pole of f the deviation is 0.
     k : int
         1: deviation from the coherent dynamics; k: from the modal model of rank k.
+
+    Returns
+    -------
+    Incoherence
+        Curves of shape (F,).
 
     Raises
     ------
@@ -90,14 +98,35 @@ def incoherence(network: Network, omega: ArrayLike, *, k: int = 1) -> Incoherenc
     w = frequencies(omega)
     s = 1j * w
     require_connected(network.laplacian, network.labels, "incoherence")
-    exact = np.linalg.norm(modal_error(network, s, k), 2, axis=(1, 2))
+    require_rank(network, k)
+    exact = spectral_norms(lambda part: modal_error(network, part, k), s, network.size)
     return Incoherence(
         w, exact, source_bound(network, s, k=k), hull_bound(network, s, k=k), k, network.effective_connectivity(s, k)
     )
 
 
+def spectral_norms(matrices: Callable[[Complex], Complex], s: Complex, n: int) -> Real:
+    """||M(s)||_2 of (F, n, n) matrices, made a few frequencies at a time so that memory stays flat."""
+    chunk = max(1, ENTRIES // n**2)
+    return np.concatenate([np.linalg.norm(matrices(s[i : i + chunk]), 2, axis=(1, 2)) for i in range(0, len(s), chunk)])
+
+
 def modal_error(network: Network, s: ArrayLike, k: int) -> Complex:
-    """T - T_k, shape (F, n, n)."""
+    """T - T_k, the deviation from the modal model of rank k.
+
+    Parameters
+    ----------
+    network : Network
+        Connected.
+    s : (F,) complex
+    k : int
+        1 <= k < n with lambda_k < lambda_{k+1}.
+
+    Returns
+    -------
+    (F, n, n) complex
+    """
+    require_rank(network, k)
     if k == 1:
         return network.deviation(s)
     z, p, q = _evaluate(network, s, "the modal error")
@@ -118,6 +147,8 @@ def group_error(network: Network, s: ArrayLike, partition: Partition, reduced: N
     """
     if partition.labels != network.labels:
         raise InputError("the partition is of other nodes than this network's; build it from network.labels")
+    if reduced is not None and reduced.size != partition.k:
+        raise InputError(f"the reduced network has {reduced.size} nodes, the partition {partition.k} groups")
     z, p, q = _evaluate(network, s, "the group error")
     error = group_deviation(z, p, q, network.laplacian, partition.assignment)
     if reduced is None or partition.k == 1:
@@ -125,6 +156,10 @@ def group_error(network: Network, s: ArrayLike, partition: Partition, reduced: N
     indicator = partition.indicator
     quotient = indicator.T @ network.laplacian @ indicator
     inverse = z @ indicator
+    if (np.abs(reduced.nodes.inverse(s) - inverse) > 1e-9 * (np.abs(z) @ indicator)).any():
+        raise InputError(
+            "the nodes of the reduced network are not the sums of the groups' (they were truncated); compare it with step_error"
+        )
     ours = uniform_deviation(inverse, p, q, quotient)
     theirs = uniform_deviation(inverse, p, q, reduced.laplacian)
     safe = np.where(q == 0, 1.0, q)

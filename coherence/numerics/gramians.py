@@ -1,0 +1,56 @@
+r"""Gramians by their factors: A X + X A^T + B B^T = 0 with X = R R^T, R computed without forming X.
+
+Hammarling's method on the complex Schur form: with A = [[A1, a], [0, l]], B = [B1; b^H], R = [[R1, u], [0, t]],
+
+    t = |b| / sqrt(-2 Re l),   (A1 + conj(l) I) u = -(a t + B1 b / t),   and R1 belongs to A1 and B1 - u b^H / t.
+
+R is accurate to rounding of its own size, so that small Hankel values and norms of differences keep their digits; a solution X has
+only half as many. (S. Hammarling, Numerical solution of the stable, non-negative definite Lyapunov equation, 1982.)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import scipy.linalg as sla
+
+from coherence.types import Complex, Real
+
+
+def gramian_factor(a: Real, b: Real) -> Real:
+    """R with A X + X A^T + B B^T = 0, X = R R^T, for stable A.
+
+    Parameters
+    ----------
+    a : (N, N) array, all eigenvalues in Re s < 0
+    b : (N, m) array
+
+    Returns
+    -------
+    (N, r) array, r <= 2 N
+        A real factor; O(N^3).
+    """
+    n = len(a)
+    if n == 0:
+        return np.zeros((0, 0))
+    t, z = sla.schur(a, output="complex")
+    factor = z @ _triangular_factor(t, z.conj().T @ b)
+    real = np.hstack([factor.real, factor.imag])  # X is real: Re(F F^H) = F_re F_re^T + F_im F_im^T
+    return np.asarray(np.linalg.qr(real.T, mode="r")).T
+
+
+def _triangular_factor(t: Complex, b: Complex) -> Complex:
+    n = len(t)
+    r, rest = np.zeros((n, n), dtype=complex), b.astype(complex)
+    for j in range(n - 1, -1, -1):
+        row = rest[j].conj()
+        size = np.linalg.norm(row)
+        if size == 0:
+            continue
+        r[j, j] = size / np.sqrt(-2 * t[j, j].real)
+        direction = row / r[j, j]
+        if j:
+            shifted = t[:j, :j] + np.conj(t[j, j]) * np.eye(j)
+            u = sla.solve_triangular(shifted, -(t[:j, j] * r[j, j] + rest[:j] @ direction), check_finite=False)
+            r[:j, j] = u
+            rest[:j] = rest[:j] - np.outer(u, direction.conj())
+    return r
