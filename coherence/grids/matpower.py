@@ -80,7 +80,7 @@ def read_matpower(path: Path, *, f_hz: float | None = None) -> Case:
                 "kind": kind,
                 "p_mw": gen["PG"],
                 "v_pu": gen["VG"],
-                "mbase_mva": gen["MBASE"].where(gen["MBASE"] != 0, float(tables["baseMVA"])),
+                "mbase_mva": gen["MBASE"].replace(0.0, float(tables["baseMVA"])),
             }
         ).reset_index(drop=True),
         notes=tuple(notes),
@@ -111,7 +111,8 @@ def _frames(path: Path) -> dict[str, Any]:
         ) from None
     for name in ("bus", "gen", "branch"):
         numbers = found[name].apply(pd.to_numeric, errors="coerce")
-        bad = ~np.isfinite(numbers.to_numpy(dtype=float)[:, : {"bus": 13, "gen": 10, "branch": 11}[name]])
+        numbers = numbers.assign(MBASE=numbers["MBASE"].fillna(0.0)) if name == "gen" else numbers  # 0 or NaN: the system base
+        bad = ~np.isfinite(numbers.to_numpy(dtype=float)[:, : {"bus": 13, "gen": 8, "branch": 11}[name]])
         if bad.any():
             row, column = np.argwhere(bad)[0]
             raise CaseError(f"{path}, mpc.{name} row {row + 1}, column {numbers.columns[column]}: not a finite number")

@@ -118,7 +118,7 @@ def step_peak(system: Realization) -> Peak:
     poles, share, drift = _modes(system, x[:, 0])
     bracket: tuple[float, float, Real] | None = None
     t, h, upper = 0.0, _STEP / np.abs(poles).max(), best[0]
-    stepper = sla.expm(system.a * h)
+    powers = _powers(sla.expm(system.a * h))
     for _ in range(_MOST // _BATCH):
         left = (share + drift * np.maximum(t, -1 / poles.real)) * np.exp(poles.real * t)
         envelope = float((left.sum(axis=1) + np.abs(final)).max())
@@ -126,11 +126,11 @@ def step_peak(system: Realization) -> Peak:
         if envelope <= best[0] or not alive.any():
             break
         while 2 * h * np.abs(poles[alive]).max() <= _STEP:
-            stepper, h = stepper @ stepper, 2 * h
-        block, power = x, stepper  # columns e^{A j h} x, j = 0 .. _BATCH, by doubling
-        while block.shape[1] < _BATCH:
-            block, power = np.hstack([block, power @ block]), power @ power
-        x = stepper @ block[:, -1:]
+            powers, h = [*powers[1:], powers[-1] @ powers[-1]], 2 * h
+        block = x  # columns e^{A j h} x, j = 0 .. _BATCH, by doubling
+        for power in powers[:-1]:
+            block = np.hstack([block, power @ block])
+        x = powers[-1] @ x
         block = np.hstack([block, x])
         value = np.abs(final[:, None] + system.c @ block)
         hidden = (left * np.minimum((h * np.abs(poles)) ** 2 / 8, 2.0)).sum(axis=1)
@@ -152,6 +152,14 @@ def step_peak(system: Realization) -> Peak:
                 best = (float(value.max()), begin + j * width / 400, int(value.argmax()))
             x = fine @ x
     return Peak(*best, max(upper, envelope if not alive.any() else 0.0, best[0]))
+
+
+def _powers(stepper: Real) -> list[Real]:
+    """The stepper to the powers 1, 2, 4, .. _BATCH."""
+    powers = [stepper]
+    while 2 ** (len(powers) - 1) < _BATCH:
+        powers.append(powers[-1] @ powers[-1])
+    return powers
 
 
 def _modes(system: Realization, x: Real) -> tuple[np.ndarray, Real, Real]:
