@@ -6,9 +6,67 @@ Public names are loaded on first use, so that `import coherence` stays fast.
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:  # for type checkers and editors; a test compares this list with the one below
+    from coherence.compare import StepError as StepError
+    from coherence.compare import coi_error as coi_error
+    from coherence.compare import step_error as step_error
+    from coherence.compare import step_size as step_size
+    from coherence.description import describe as describe
+    from coherence.errors import CaseError as CaseError
+    from coherence.errors import CoherenceError as CoherenceError
+    from coherence.errors import DisconnectedError as DisconnectedError
+    from coherence.errors import InputError as InputError
+    from coherence.errors import InstabilityError as InstabilityError
+    from coherence.errors import MissingExtraError as MissingExtraError
+    from coherence.errors import PoleError as PoleError
+    from coherence.errors import ToleranceError as ToleranceError
+    from coherence.errors import UnknownNameError as UnknownNameError
+    from coherence.graphs.laplacian import kron_reduce as kron_reduce
+    from coherence.graphs.partition import Partition as Partition
+    from coherence.grids.case import Case as Case
+    from coherence.grids.files import load_case as load_case
+    from coherence.grids.files import read_case as read_case
+    from coherence.grids.files import shipped_cases as shipped_cases
+    from coherence.grids.linearize import linearize as linearize
+    from coherence.grids.linearize import machine_nodes as machine_nodes
+    from coherence.grids.machines import add_machines as add_machines
+    from coherence.grids.powerflow import OperatingPoint as OperatingPoint
+    from coherence.grids.powerflow import power_flow as power_flow
+    from coherence.groups.spectral import spectral_groups as spectral_groups
+    from coherence.network.files import load_network as load_network
+    from coherence.network.files import save_network as save_network
+    from coherence.network.network import Network as Network
+    from coherence.nodes.families import droop_inverter as droop_inverter
+    from coherence.nodes.families import integrator as integrator
+    from coherence.nodes.families import swing as swing
+    from coherence.nodes.families import swing_turbine as swing_turbine
+    from coherence.nodes.governors import governor as governor
+    from coherence.nodes.nodes import Nodes as Nodes
+    from coherence.nodes.nodes import concatenate as concatenate
+    from coherence.nodes.systems import from_systems as from_systems
+    from coherence.numerics.rational import Rational as Rational
+    from coherence.reduction.aggregate import Aggregation as Aggregation
+    from coherence.reduction.aggregate import aggregate as aggregate
+    from coherence.reduction.reading import read_generators as read_generators
+    from coherence.reduction.truncate import Truncation as Truncation
+    from coherence.reduction.truncate import truncate as truncate
+    from coherence.simulation.simulate import Response as Response
+    from coherence.simulation.simulate import Step as Step
+    from coherence.simulation.simulate import simulate as simulate
+    from coherence.studies import Study as Study
+    from coherence.studies import study as study
+    from coherence.theory.bounds import Bound as Bound
+    from coherence.theory.bounds import hull_bound as hull_bound
+    from coherence.theory.bounds import source_bound as source_bound
+    from coherence.theory.coherent import coherent_dynamics as coherent_dynamics
+    from coherence.theory.incoherence import Incoherence as Incoherence
+    from coherence.theory.incoherence import group_error as group_error
+    from coherence.theory.incoherence import incoherence as incoherence
+    from coherence.theory.incoherence import modal_error as modal_error
 
 _PUBLIC = {
     "coherence.errors": [

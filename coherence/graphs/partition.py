@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from coherence.display import Page
 from coherence.errors import InputError, UnknownNameError
 from coherence.types import Int, Real
 
 
-@dataclass(frozen=True, eq=False)
-class Partition:
+@dataclass(frozen=True, eq=False, repr=False)
+class Partition(Page):
     """Groups of labelled nodes.
 
     Parameters
@@ -101,6 +102,13 @@ class Partition:
         if label not in self.labels:
             raise UnknownNameError(f"there is no node {label!r} in the partition")
         return self.groups[int(self.assignment[self.labels.index(label)])]
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Groups with their members."""
+        members = {group: ", ".join(self.members(group)) for group in self.groups}
+        index = pd.Index(self.groups, name="group")
+        return {"groups": pd.DataFrame({"nodes": self.sizes, "members": list(members.values())}, index=index)}
 
     def __repr__(self) -> str:
         inside = ", ".join(f"{g}: {s}" for g, s in zip(self.groups, self.sizes, strict=True))

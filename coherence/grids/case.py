@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from coherence.display import Page
 from coherence.errors import CaseError, InputError
 
 REQUIRED = {
@@ -29,8 +30,8 @@ REQUIRED = {
 Place = Callable[[str, int], str]  # table, row -> where that row stands in the file
 
 
-@dataclass(frozen=True, eq=False)
-class Case:
+@dataclass(frozen=True, eq=False, repr=False)
+class Case(Page):
     """A grid with its machines, or a bare table of nodes; the module lists the columns and units.
 
     Attributes
@@ -60,6 +61,12 @@ class Case:
     nodes: pd.DataFrame | None = None
     damping: float = 0.0
     notes: tuple[str, ...] = ()
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The generators, or the bare nodes."""
+        table = self.nodes if self.nodes is not None else self.grid[2]
+        return {"nodes" if self.nodes is not None else "generators": table.set_index("label")}
 
     def __repr__(self) -> str:
         if self.nodes is not None:

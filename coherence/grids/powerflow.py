@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.sparse as sp
 
+from coherence.display import Page
 from coherence.errors import CaseError, InputError, MissingExtraError, ToleranceError
 from coherence.types import Complex, Int
 
@@ -27,8 +28,8 @@ TOLERANCE_MVA = 1e-6  # of stored voltages: six digits below any figure a planne
 TOLERANCE_PU = 1e-6
 
 
-@dataclass(frozen=True, eq=False)
-class OperatingPoint:
+@dataclass(frozen=True, eq=False, repr=False)
+class OperatingPoint(Page):
     """Bus voltages with what they imply.
 
     Attributes

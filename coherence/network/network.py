@@ -14,17 +14,19 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
+from coherence.display import Page
 from coherence.errors import InputError, PoleError, UnknownNameError
 from coherence.graphs.laplacian import checked_laplacian, components, laplacian_of_graph, require_connected
 from coherence.graphs.partition import Partition
 from coherence.network.statespace import network_realization
 from coherence.nodes.nodes import Nodes, unknown_name
-from coherence.nodes.systems import to_control
+from coherence.nodes.systems import to_control, to_frd
 from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
-from coherence.types import ArrayLike, Complex, Int, Real, laplace_points
+from coherence.types import ArrayLike, Complex, Int, Real, frequencies, laplace_points
 
 if TYPE_CHECKING:
     import control
@@ -34,8 +36,8 @@ if TYPE_CHECKING:
 CANCELLING = 1e-2  # |sum of node inverses| / sum of their moduli below which T is inverted directly
 
 
-@dataclass(frozen=True, eq=False)
-class Network:
+@dataclass(frozen=True, eq=False, repr=False)
+class Network(Page):
     """n nodes, a symmetric positive semidefinite Laplacian and a coupling f.
 
     Parameters
@@ -109,6 +111,22 @@ class Network:
         if len(labels) != len(nodes):
             raise InputError(f"there are {len(nodes)} node dynamics for a graph of {len(labels)} nodes")
         return cls(nodes.select([nodes.index(label) for label in labels]), laplacian, coupling)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What one line says."""
+        out = {"coupling f": self.coupling.sentence, "states": str(self.order)}
+        if self.basis is None and self.size > 1:
+            out["algebraic connectivity"] = f"{self.algebraic_connectivity:.6g}"
+        return out
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The nodes: inertia, damping, order, degree in the graph."""
+        if self.basis is not None:
+            return {}
+        columns = {"inertia": self.nodes.inertia, "damping": self.nodes.damping, "order": self.nodes.orders}
+        return {"nodes": pd.DataFrame(columns | {"L_ii": np.diag(self.laplacian)}, index=pd.Index(self.labels, name="node"))}
 
     def __repr__(self) -> str:
         what = "" if self.basis is None else f" projected on {self.size} vectors"
@@ -297,6 +315,40 @@ class Network:
             states=_signals(states),
             name=name,
         )
+
+    def to_frd(self, omega: ArrayLike, *, name: str = "network") -> control.FrequencyResponseData:
+        """T(jw) at omega [rad/s] as python-control frequency response data, signals named as in `to_statespace`."""
+        w = frequencies(omega)
+        return to_frd(
+            self.transfer_matrix(1j * w),
+            w,
+            inputs=_signals([f"u[{label}]" for label in self.labels]),
+            outputs=_signals([f"y[{label}]" for label in self.labels]),
+            name=name,
+        )
+
+    def to_networkx(self) -> nx.Graph:
+        """The weighted graph: nodes with `inertia`, `damping` and `order`, edges with `weight` = -L_ij.
+
+        Examples
+        --------
+        >>> from coherence import Network, swing
+        >>> graph = Network(swing(inertia=[1, 2], damping=1, labels=["a", "b"]), [[3, -3], [-3, 3]], "1/s").to_networkx()
+        >>> graph["a"]["b"]["weight"], graph.nodes["b"]["inertia"]
+        (3.0, 2.0)
+        """
+        import networkx as nx
+
+        self._need_nodes("a graph")
+        graph = nx.Graph()
+        for label, m, d, order in zip(
+            self.labels, self.nodes.inertia.tolist(), self.nodes.damping.tolist(), self.nodes.orders.tolist(), strict=True
+        ):
+            graph.add_node(label, inertia=m, damping=d, order=order)
+        rows, columns = np.nonzero(np.triu(self.laplacian, 1))
+        for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
+            graph.add_edge(self.labels[i], self.labels[j], weight=float(-self.laplacian[i, j]))
+        return graph
 
     def _diagonal(self, points: Complex, scale: Complex | Real) -> Complex:
         """scale(s) G^{-1}(s), or V^T of it V, as (F, k, k)."""

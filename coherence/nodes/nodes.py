@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+import pandas as pd
 import scipy.linalg as sla
 
+from coherence.display import Page
 from coherence.errors import InputError, PoleError, UnknownNameError
 from coherence.numerics.realization import Realization
 from coherence.types import ArrayLike, Complex, Int, Real, laplace_points
@@ -48,8 +50,8 @@ class Bank:
         return Bank(owner, self.a[mask], self.b[mask], self.c[mask])
 
 
-@dataclass(frozen=True, eq=False)
-class Nodes:
+@dataclass(frozen=True, eq=False, repr=False)
+class Nodes(Page):
     """n labelled node dynamics as inverses.
 
     Parameters
@@ -97,6 +99,12 @@ class Nodes:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """One row per node."""
+        columns = {"inertia": self.inertia, "damping": self.damping, "order": self.orders, "relative degree": self.degree}
+        return {"nodes": pd.DataFrame(columns, index=pd.Index(self.labels, name="node"))}
 
     def __repr__(self) -> str:
         shown = ", ".join(self.labels[:4]) + (", ..." if len(self) > 4 else "")

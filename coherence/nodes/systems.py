@@ -121,6 +121,22 @@ def to_control(
     )
 
 
+def to_frd(
+    values: Complex, omega: Real, *, inputs: Sequence[str], outputs: Sequence[str], name: str
+) -> control.FrequencyResponseData:
+    """A python-control FRD from values (F, p, m) at omega [rad/s], with named signals."""
+    import control
+
+    return control.frd(np.moveaxis(values, 0, 2), omega, inputs=list(inputs), outputs=list(outputs), name=name)
+
+
+def to_time_response(time: Real, outputs: Real, *, labels: Sequence[str], title: str) -> control.TimeResponseData:
+    """A python-control TimeResponseData from outputs (N, p) at time [s]."""
+    import control
+
+    return control.TimeResponseData(time, outputs.T, output_labels=list(labels), title=title, issiso=False)
+
+
 def from_control(system: Any) -> Realization:
     """The arrays of a python-control StateSpace."""
     return Realization(*(np.asarray(m, dtype=float) for m in (system.A, system.B, system.C, system.D)))

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import scipy.linalg as sla
 
+from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.laplacian import require_connected
 from coherence.graphs.partition import Partition
@@ -26,8 +27,8 @@ from coherence.network.network import Network
 from coherence.types import Real
 
 
-@dataclass(frozen=True, eq=False)
-class Aggregation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Aggregation(Page):
     """A network of one node per group.
 
     Attributes
@@ -61,6 +62,20 @@ class Aggregation:
         """Pairs of groups joined by a negative weight (possible for the refined Laplacian)."""
         upper = np.triu(self.network.laplacian, 1)
         return int((upper > 1e-12 * np.abs(self.network.laplacian).max(initial=0.0)).sum())
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """How the groups sit in the network."""
+        return {
+            "interconnection": self.interconnection,
+            "angle to the slowest modes": f"{self.angle:.0f} degrees",
+            "pairs of groups with negative weight": str(self.positive_off_diagonals),
+        }
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Groups and the Laplacian between them."""
+        return self.partition.tables | {"Laplacian between groups": self.laplacian}
 
     def __repr__(self) -> str:
         return (

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from coherence.display import Page
 from coherence.errors import InputError, InstabilityError
 from coherence.network.network import Network
 from coherence.nodes.nodes import Nodes, concatenate, make_banks
@@ -36,8 +37,8 @@ TURBINE_WEIGHT = Rational((1.0, 0.03), (1.0, 1e-4))
 PARTS = {"closed_loop": CLOSED_LOOP_WEIGHT, "turbines": TURBINE_WEIGHT}
 
 
-@dataclass(frozen=True, eq=False)
-class Truncation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Truncation(Page):
     """A network whose nodes were reduced, with what the reduction cost node by node.
 
     Attributes
@@ -58,6 +59,16 @@ class Truncation:
     hankel: dict[str, np.ndarray]
     part: str
     weight: Rational
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What was truncated and how."""
+        return {"truncated": self.part.replace("_", " "), "weight W(s)": self.weight.sentence}
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """What the reduction cost, node by node."""
+        return {"nodes": self.table}
 
     def __repr__(self) -> str:
         before, after = int(self.table["order before"].sum()), int(self.table["order after"].sum())

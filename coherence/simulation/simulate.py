@@ -8,15 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import scipy.linalg as sla
 
+from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network
+from coherence.nodes.systems import to_time_response
 from coherence.types import Real, real_vector
+
+if TYPE_CHECKING:
+    import control
 
 
 @dataclass(frozen=True)
@@ -59,8 +65,8 @@ class Step:
         return float(sum(self.sizes.values()))
 
 
-@dataclass(frozen=True, eq=False)
-class Response:
+@dataclass(frozen=True, eq=False, repr=False)
+class Response(Page):
     """Outputs over time.
 
     Attributes
@@ -86,6 +92,17 @@ class Response:
             raise InputError("the outputs have no inertia, so there is no center of inertia")
         weights = self.inertia / self.inertia.sum()
         return pd.Series(self.frame.to_numpy() @ weights, index=self.frame.index, name="CoI")
+
+    def to_control(self) -> control.TimeResponseData:
+        """The response as python-control time response data."""
+        return to_time_response(self.time, self.frame.to_numpy(), labels=list(self.frame.columns), title=repr(self))
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Where every output ends, its extremes and when."""
+        t, y = self.time, self.frame
+        columns = {"least": y.min(), "at [s]": t[y.to_numpy().argmin(axis=0)], "largest": y.max(), "final": y.iloc[-1]}
+        return {"outputs": pd.DataFrame(columns).rename_axis("node")}
 
     def __repr__(self) -> str:
         t = self.time

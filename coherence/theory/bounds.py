@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 
+from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.laplacian import require_connected
 from coherence.network.network import Network
@@ -29,8 +30,8 @@ from coherence.numerics.hull import hull_distance
 from coherence.types import ArrayLike, Complex, Real, laplace_points
 
 
-@dataclass(frozen=True, eq=False)
-class Bound:
+@dataclass(frozen=True, eq=False, repr=False)
+class Bound(Page):
     """An upper bound at F points, with its theorem, where its hypothesis holds, and its ingredients.
 
     Attributes

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.laplacian import require_connected
 from coherence.graphs.partition import Partition
@@ -27,8 +28,8 @@ from coherence.types import ArrayLike, Complex, Real, frequencies, laplace_point
 ENTRIES = 4_000_000  # matrix entries held at a time: 64 MB a temporary
 
 
-@dataclass(frozen=True, eq=False)
-class Incoherence:
+@dataclass(frozen=True, eq=False, repr=False)
+class Incoherence(Page):
     """The curve of ||T - T_k||_2 over frequency with both bounds.
 
     Attributes
@@ -50,6 +51,16 @@ class Incoherence:
     hull: Bound
     k: int
     effective_connectivity: Real
+
+    def __repr__(self) -> str:
+        what = "g_hat 11'" if self.k == 1 else f"T_{self.k}"
+        return f"Incoherence(||T - {what}|| at {len(self.omega)} frequencies in {self.omega[0]:g}..{self.omega[-1]:g} rad/s)"
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The curve at up to ten frequencies."""
+        picks = np.unique(np.linspace(0, len(self.omega) - 1, 10).astype(int))
+        return {"deviation and its bounds": self.frame.iloc[picks]}
 
     @property
     def frame(self) -> pd.DataFrame:

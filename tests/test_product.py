@@ -1,0 +1,280 @@
+"""What a stranger meets: commands, pages, pickles, conversions, the README."""
+
+import json
+import pickle
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import control
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pytest
+
+import coherence as co
+from coherence import plots
+from coherence.display import Page, readable
+from tests.draws import random_laplacian, random_nodes
+
+ROOT = Path(__file__).parents[1]
+
+PUBLIC = """
+Aggregation Bound Case CaseError CoherenceError DisconnectedError Incoherence InputError InstabilityError MissingExtraError Network
+Nodes OperatingPoint Partition PoleError Rational Response Step StepError Study ToleranceError Truncation UnknownNameError
+__version__ add_machines aggregate coherent_dynamics coi_error concatenate describe droop_inverter from_systems governor group_error
+hull_bound incoherence integrator kron_reduce linearize load_case load_network machine_nodes modal_error power_flow read_case
+read_generators
+save_network shipped_cases simulate source_bound spectral_groups step_error step_size study swing swing_turbine
+truncate
+"""
+
+
+def run(*arguments, cwd):
+    return subprocess.run([sys.executable, "-m", "coherence", *arguments], capture_output=True, text=True, check=False, cwd=cwd)
+
+
+@pytest.fixture(scope="module")
+def result():
+    return co.study("five_generators", order=3)
+
+
+@pytest.fixture(scope="module")
+def graph_study():
+    """A student's network: a random graph with random nodes, no case anywhere."""
+    rng = np.random.default_rng(4)
+    nodes = random_nodes(rng, 14, passive=True)
+    return co.study(co.Network(nodes, 5 * random_laplacian(rng, 14), "1/s"), groups=4, disturb="n3", size=1.0)
+
+
+def test_the_public_names_are_these():
+    assert sorted(co.__all__) == sorted(PUBLIC.split())
+
+
+def test_names_for_type_checkers_are_the_public_names():
+    source = (ROOT / "coherence" / "__init__.py").read_text()
+    typed = source[source.index("if TYPE_CHECKING") : source.index("_PUBLIC")]
+    assert set(re.findall(r"(\w+) as \1\b", typed)) | {"__version__"} == set(co.__all__)
+
+
+def test_the_readme_example_runs(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("0.42004")
+
+
+def test_figures_of_the_readme_are_the_studys():
+    result = co.study("iceland", groups=3, order=3, disturb="Burfell 1-2")
+    text = (ROOT / "README.md").read_text()
+    rows = {
+        "coherent dynamics ĝ": "coherent dynamics, one node",
+        "one node per group, quotient": "aggregated, quotient",
+        "one node per group, refined (Algorithm 1)": "aggregated, refined",
+        "order 3 each, turbines truncated": "reduced, turbines",
+        "order 3 each, closed loop truncated": "reduced, closed_loop",
+    }
+    for name, model in rows.items():
+        (line,) = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
+        nodes, states, *errors = line.strip("| ").split(" | ")[1:]
+        row = result.errors.loc[model]
+        assert [int(nodes), int(states)] == [row["nodes"], row["states"]]
+        assert [float(x) for x in errors] == pytest.approx(row[["L2", "Linf", "Hinf"]].tolist(), rel=5e-3)
+
+
+def test_a_study_takes_a_network_of_any_nodes(graph_study):
+    assert graph_study.case is None
+    assert graph_study.partition.k == 4
+    assert graph_study.stability["stable"].all()
+    assert graph_study.title == "network of 14 nodes"
+    with pytest.raises(co.InputError, match="belong to a case"):
+        co.study(graph_study.network, damping=1.0)
+
+
+def test_auto_takes_the_interconnection_of_smaller_error(graph_study):
+    errors = graph_study.errors["L2"]
+    best = min(("quotient", "refined"), key=lambda name: errors[f"aggregated, {name}"])
+    assert graph_study.aggregation.interconnection == best
+    other = co.study(graph_study.network, groups=4, disturb="n3", interconnection="refined")
+    assert other.aggregation is other.refined
+    with pytest.raises(co.InputError, match="give 'auto', 'refined' or 'quotient'"):
+        co.study(graph_study.network, interconnection="best")
+
+
+def test_ten_transfer_functions_on_a_ring_make_a_study():
+    ring = nx.cycle_graph(10)
+    systems = {str(i): control.tf([1], [1 + 0.1 * i, 0.5, 0.1]) for i in ring}
+    result = co.study(co.Network.from_graph(ring, co.from_systems(systems), 2.0), groups=2, order=2, part="closed_loop")
+    assert result.reduced.size == 2
+
+
+def pages(study):
+    yield from (study, study.network, study.network.nodes, study.coherent, study.partition, study.quotient, study.truncation)
+    yield from (study.responses["full"], study.disturbance, study.reduced)
+    if study.incoherence is not None:
+        yield from (study.incoherence, study.incoherence.hull, study.aggregation)
+    if study.case is not None:
+        yield from (study.case, co.describe(study.case))
+
+
+@pytest.mark.parametrize("which", ["result", "graph_study"])
+def test_every_result_survives_pickling_and_shows_itself(which, request):
+    for page in pages(request.getfixturevalue(which)):
+        again = pickle.loads(pickle.dumps(page))
+        assert repr(again) == repr(page)
+        assert len(repr(page)) < 250
+        if isinstance(page, Page):
+            assert page._repr_html_().startswith("<div>")
+            assert again.text() == page.text()
+            json.dumps(page.to_dict(), allow_nan=False)
+
+
+def test_html_escapes_labels():
+    partition = co.Partition.of(["<b>"], labels=["<script>"])
+    assert "<script>" not in partition._repr_html_()
+
+
+def test_readable_tables_keep_four_digits_and_words():
+    assert readable(pd.DataFrame({"a": [1.23456, np.inf], "b": ["x", 2]})).to_numpy().tolist() == [["1.235", "x"], ["inf", 2]]
+
+
+def test_networks_convert_to_python_control_and_networkx(graph_study):
+    network, w = graph_study.aggregation.network, np.array([0.1, 1.0])
+    frd, ss = network.to_frd(w), network.to_statespace()
+    assert np.allclose(frd.frdata, ss(1j * w))
+    assert frd.input_labels == ss.input_labels
+    again = co.Network.from_graph(network.to_networkx(), network.nodes, network.coupling)
+    assert np.allclose(again.laplacian, network.laplacian)
+    response = graph_study.responses["full"]
+    assert np.array_equal(response.to_control().outputs, response.frame.to_numpy().T)
+    assert list(response.to_control().output_labels) == list(response.frame.columns)
+
+
+def test_signal_names_with_dots_are_taken_and_clashes_refused():
+    def network(*labels):
+        return co.Network(co.swing(inertia=[1, 1], damping=1, labels=labels), [[1.0, -1], [-1, 1]], "1/s")
+
+    assert network("Bus.1", "Bus.2").to_statespace().output_labels == ["y[Bus_1]", "y[Bus_2]"]
+    with pytest.raises(co.InputError, match=r"two signals would be named 'u\[a_b\]'"):
+        network("a.b", "a_b").to_statespace()
+
+
+@pytest.mark.parametrize("which", ["result", "graph_study"])
+def test_every_picture_of_a_study_has_a_title_and_labelled_axes(which, request):
+    figures = plots.of_study(request.getfixturevalue(which))
+    assert {"responses", "hankel"} <= set(figures)
+    for name, figure in figures.items():
+        figure.draw_without_rendering()
+        shown = [ax for ax in figure.axes if ax.get_visible()]
+        assert shown[0].get_title(loc="left"), name
+        for ax in shown:
+            if ax.get_xticks().size and name in ("responses", "hankel", "incoherence", "embedding"):
+                assert ax.get_xlabel() or name == "responses"
+    if which == "graph_study":
+        assert set(figures) == {"responses", "hankel", "incoherence", "laplacian", "embedding", "reduced_network", "network"}
+
+
+def test_pictures_refuse_what_they_cannot_show(result, graph_study):
+    with pytest.raises(co.InputError, match="one node has no edges"):
+        plots.network(result.network)
+    with pytest.raises(co.InputError, match="at least three nodes"):
+        plots.embedding(result.network, result.partition)
+    with pytest.raises(co.InputError, match="no grid"):
+        plots.grid(result.case, result.partition)
+    with pytest.raises(co.InputError, match="other nodes"):
+        plots.laplacian(graph_study.network, result.partition)
+    with pytest.raises(co.InputError, match="other nodes"):
+        plots.grid(co.load_case("iceland"), result.partition)
+    with pytest.raises(co.InputError, match="no Hankel values"):
+        plots.hankel(co.truncate(result.reduced, 3))
+
+
+def test_a_template_case_describes_and_studies_as_it_stands(tmp_path):
+    assert run("new", "mine", cwd=tmp_path).returncode == 0
+    described = run("info", "mine", cwd=tmp_path)
+    assert "stable; the pole" in described.stdout
+    done = run("study", "mine", "--groups", "2", "--json", "--out", "out", cwd=tmp_path)
+    data = json.loads(done.stdout)
+    assert data["groups"] == [
+        {"group": "1", "nodes": 2, "members": "West 1, West 2"},
+        {"group": "2", "nodes": 1, "members": "East"},
+    ]
+    assert (
+        data["errors against the full network, step of -0.1 pu at 'West 1' (L2 is infinite where steady states differ)"][0]["L2"]
+        == "inf"
+    )
+    assert (tmp_path / "out" / "grid.png").is_file()
+    again = run("new", "mine", cwd=tmp_path)
+    assert again.returncode == 2
+    assert "not an empty folder" in again.stderr
+
+
+def test_info_and_cases_say_what_there_is(tmp_path):
+    listed = json.loads(run("cases", "--json", cwd=tmp_path).stdout)
+    assert [row["case"] for row in listed["shipped cases"]] == co.shipped_cases()
+    data = json.loads(run("info", "iceland", "--json", cwd=tmp_path).stdout)
+    assert data["lambda_2"].startswith("0.420047")
+    assert "23 HYGOV" in data["machines"]
+    assert len(data["generators"]) == 35
+
+
+def test_describe_says_what_it_cannot_do():
+    case = co.load_case("iceland")
+    bare = co.Case("bare", "bare", 100.0, None, case.buses, case.branches, case.generators.drop(columns="H_s"))
+    facts = co.describe(bare).facts
+    assert "no inertia" in facts["machines"]
+    assert "frequency" in facts["network"]
+    network = co.Network(co.swing(inertia=[1, 1], damping=1), [[1.0, -1], [-1, 1]], ([-1.0], [1.0, 1.0]))
+    assert "not positive real" in co.describe(network).facts["coupling"]
+
+
+def test_a_study_of_a_saved_network_runs_from_the_command_line(tmp_path, graph_study):
+    co.save_network(graph_study.network, tmp_path / "net.json")
+    done = run("study", "net.json", "--groups", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "14 nodes" in done.stdout
+
+
+def test_an_existing_folder_is_renewed_only_if_a_study_wrote_it(tmp_path):
+    arguments = ("study", "five_generators", "--order", "2", "--out", "out")
+    assert run(*arguments, cwd=tmp_path).returncode == 0
+    (tmp_path / "out" / "mine.txt").write_text("keep")
+    assert run("study", "five_generators", "--order", "6", "--out", "out", cwd=tmp_path).returncode == 0
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert "mine.txt" in names
+    assert "hankel.png" not in names  # order 6 truncates nothing, and the old picture would lie
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("")
+    done = run(*arguments[:-1], "other", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "holds other things" in done.stderr
+    assert [p.name for p in (tmp_path / "other").iterdir()] == ["thesis.tex"]
+
+
+@pytest.mark.parametrize("out", ["file", "file/below"])
+def test_a_folder_that_cannot_be_made_is_known_before_the_work(tmp_path, out):
+    (tmp_path / "file").write_text("x")
+    done = run("study", "five_generators", "--out", out, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_ctrl_c_leaves_nothing_half_written(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "coherence", "study", "iceland", "--out", "out"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    for _ in range(600):
+        if any(tmp_path.iterdir()):
+            break
+        time.sleep(0.05)
+    assert [p.name[:7] for p in tmp_path.iterdir()] == [".study-"]
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors == "error: interrupted; nothing was written\n"
+    assert list(tmp_path.iterdir()) == []
