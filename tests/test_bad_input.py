@@ -1,5 +1,6 @@
 """Bad input gets one clear sentence: what, where, what to do."""
 
+import re
 import shutil
 
 import control
@@ -300,3 +301,178 @@ def test_a_damaged_network_file_is_refused(tmp_path, five):
         path.write_text(bad)
         with pytest.raises(co.InputError, match=message):
             co.load_network(path)
+
+
+def swings(n=2, **kwargs):
+    return co.swing(inertia=np.ones(n), damping=1, **kwargs)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: co.Network(swings(), pd.DataFrame(PAIR, index=["1", "x"], columns=["1", "x"]), "1/s"), "labelled otherwise"),
+        (lambda: co.Network(swings(), np.array(PAIR) * (1 + 1j), "1/s"), "Laplacian is complex"),
+        (lambda: co.Network(swings(), [["a", "b"], ["c", "d"]], "1/s"), "not a matrix of numbers"),
+        (lambda: co.Network(swings(), PAIR, "1/s", labels=["a"]), r"polynomial has shape \(2, 2\); it must be"),
+        (lambda: co.Network(swings(), PAIR, "1/s", labels=["a", "a"]), "'a' stands for two nodes"),
+        (lambda: co.Network([control.tf([1], [1, 1])] * 2, PAIR, "1/s"), "nodes is a list; build Nodes"),
+        (lambda: co.Network(swings(), PAIR, control.ss(0, 1, 1, 0)), r"coupling f is a state space; give a transfer function"),
+        (lambda: co.Network(swings(), [[-1.0]], "1/s", basis=np.ones((2, 1))), "projected Laplacian is indefinite"),
+        (lambda: co.Network(swings(), [[np.nan]], "1/s", basis=np.ones((2, 1))), "not symmetric and finite"),
+        (lambda: two().project(np.ones((2, 3))), "2 rows and 1 to 2 columns"),
+        (lambda: two().project(np.full((2, 1), np.nan)), "not finite"),
+        (lambda: two().project(np.eye(2), labels=["a"]), "1 labels for 2 inputs and outputs"),
+        (lambda: two().project(np.eye(2)).algebraic_connectivity, "projected on a basis"),
+        (lambda: co.kron_reduce(np.array(PAIR), [0, 0]), "give distinct node positions from 0 to 1"),
+        (lambda: co.kron_reduce(np.array(PAIR), [0, -1]), "give distinct node positions"),
+        (lambda: co.kron_reduce(np.array(PAIR), [0, 7]), "give distinct node positions"),
+        (lambda: co.swing(inertia=[], damping=[]), "there are no nodes"),
+        (lambda: co.integrator(count=-1), "count = -1 is for one gain without labels, and >= 1"),
+        (lambda: co.integrator(count=5, labels=["a"]), "count = 5 is for one gain without labels"),
+        (lambda: co.swing_turbine(inertia=1, damping=1, inverse_droop=0, time_constant=-3), "tau = -3; it must be > 0"),
+        (
+            lambda: co.swing(inertia=pd.Series([1.0, 2], index=["a", "b"]), damping=pd.Series([1.0, 2], index=["a", "c"])),
+            "index of damping",
+        ),
+        (lambda: co.from_systems({"a": control.tf([1], [1, 1])}, labels=["b"]), "a mapping already has labels"),
+        (lambda: co.from_systems([control.frd(control.tf([1], [1, 1]), [1.0, 2.0])]), "node '1' is a F"),
+        (lambda: co.from_systems([3.0]), "node '1' is a float; give a python-control"),
+        (lambda: co.governor("TGOV1", {"R": "x", "T1": 1, "T2": 1, "T3": 1, "Dt": 0}), "R = x is not a finite number"),
+        (lambda: co.Partition(("a", "b"), np.array([0, -1]), ("1",)), "one group number >= 0 per node"),
+        (lambda: co.simulate(two(), {"west": 1.0}), r"the disturbance is a dict; give Step"),
+        (lambda: co.simulate(two(), co.Step({"west": "big"})), "has size 'big'; give a finite number"),
+        (lambda: co.simulate(two(), co.Step({"west": 1j})), "give a finite number"),
+        (lambda: co.incoherence(two(), [1.0], k="2"), "k = '2' is out of range; give an integer"),
+        (lambda: co.incoherence(two(), [1.0], k=2.0), "k = 2.0 is out of range"),
+        (lambda: co.modal_error(two(), 1j, 2), "k = 2 is out of range"),
+        (lambda: co.coi_error(resistive(), co.coherent_dynamics(resistive()), co.Step({"1": 1.0})), "no inertia"),
+        (lambda: co.simulate(resistive(), co.Step({"1": 1.0})).coi, "no inertia"),
+        (lambda: co.study(None), "None is no case or network"),
+        (lambda: co.read_case("nowhere.m"), "nowhere.m does not exist"),
+        (lambda: co.read_case(cases_folder() / "iceland", f_hz=60), "states 50 Hz; f_hz = 60 contradicts it"),
+        (lambda: co.read_case(cases_folder() / "iceland", f_hz=-1), "f_hz = -1; give the nominal frequency"),
+        (lambda: co.linearize(co.load_case("five_generators"), governors="all"), "give 'rational', 'one_lag' or 'none'"),
+        (lambda: co.linearize(co.load_case("iceland"), damping=np.nan), "damping = nan"),
+    ],
+)
+def test_misuse_is_one_sentence(call, message):
+    with pytest.raises(co.CoherenceError, match=message) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+
+
+def resistive():
+    return co.Network(co.from_systems([control.tf(2.0, 1)] * 2), PAIR, "1")
+
+
+def test_equal_eigenvalues_at_the_cut_are_refused_by_the_modal_analysis():
+    complete = co.Network(swings(3), 3 * np.eye(3) - np.ones((3, 3)), "1/s")
+    with pytest.raises(co.InputError, match="the 2 slowest directions are not defined"):
+        co.incoherence(complete, [1.0], k=2)
+
+
+def test_a_truncated_network_has_no_group_error(iceland):
+    partition = co.spectral_groups(iceland, 3)
+    reduced = co.truncate(co.aggregate(iceland, partition).network, 3).network
+    with pytest.raises(co.InputError, match="compare it with step_error"):
+        co.group_error(iceland, 1j, partition, reduced)
+    with pytest.raises(co.InputError, match="2 nodes, the partition 3 groups"):
+        co.group_error(iceland, 1j, partition, co.aggregate(iceland, co.spectral_groups(iceland, 2)).network)
+
+
+def test_labels_travel_with_series_and_data_frames():
+    inertia = pd.Series({"a": 1.0, "b": 2.0, "c": 3.0})
+    nodes = co.swing(inertia=inertia, damping=pd.Series({"c": 0.3, "a": 0.1, "b": 0.2}))
+    assert nodes.labels == ("a", "b", "c")
+    assert nodes.damping.tolist() == [0.1, 0.2, 0.3]
+    path = pd.DataFrame([[1.0, -1, 0], [-1, 2, -1], [0, -1, 1]], index=list("bca"), columns=list("bca"))
+    assert co.Network(nodes, path, "1/s").laplacian[2].tolist() == [-1, -1, 2]
+
+
+def test_a_weight_that_no_edge_has_is_named():
+    graph = nx.Graph()
+    graph.add_edge("1", "2", weight=3.0)
+    with pytest.raises(co.InputError, match="no edge of the graph has the attribute 'wieght'"):
+        co.Network.from_graph(graph, swings(), "1", weight="wieght")
+
+
+def test_a_single_generator_behind_several_buses_is_one_node(folder):
+    case = co.read_case(folder)
+    keep = case.generators["label"] == "Mjolka"
+    alone = co.Case(
+        "alone", "alone", 100.0, 50.0, case.buses, case.branches, case.generators[keep].assign(kind="slack").reset_index(drop=True)
+    )
+    point = co.power_flow(case)
+    assert co.linearize(alone, point, governors="none").laplacian.tolist() == [[0.0]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("", "machines.csv: No columns to parse from file"),
+        ("bus,R_pu\n30,1\n", "column 'H_s' is missing"),
+        ("H_s\n4\n", "column 'label' or 'bus' is missing"),
+        ("bus,H_s,droop\n*,4,1\n", "column 'droop' is not understood"),
+        ("bus,H_s\n999,4\n", "line 2: there is no generator with bus '999'"),
+        ("bus,H_s\n*,4\n*,5\n", r"line 3: bus '\*' occurs twice"),
+        ("label,H_s\nMjolka,4\n", r"has no row for generator 'Burfell 1-2'; give it one, or a row '\*'"),
+        ("label,H_s\n*,0\n", "line 2: H_s = 0; it must be > 0"),
+        ("label,H_s\n*,many\n", "line 2, column 'H_s': 'many' is not a finite number"),
+    ],
+)
+def test_a_bad_machine_table_is_one_sentence(tmp_path, content, message):
+    path = tmp_path / "machines.csv"
+    path.write_text(content)
+    with pytest.raises(co.CaseError, match=message):
+        co.read_case(cases_folder() / "iceland", machines=path)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("mpc.baseMVA = 100;", "", "is not read as a MATPOWER case"),
+        (" 1 3 0 ", " 1 1 0 ", "no generator stands at a reference bus"),
+        ("mpc.branch", "mpc.brunch", "is not read as a MATPOWER case"),
+        ("0.08 0 ", "x 0 ", "mpc.branch row 1, column BR_X: not a finite number"),
+        ("1 2 0.002", "1 9 0.002", "mpc.branch row 1: to_bus = 9 is not in the table of buses"),
+        ("1 2 0.002 0.08", "1 2 0.002 0", "mpc.branch row 1: x_pu = 0; merge the two buses"),
+        ("function mpc = two_areas", "hello", "is not read as a MATPOWER case"),
+    ],
+)
+def test_a_bad_matpower_file_says_where(tmp_path, old, new, message):
+    from tests.test_grids import MATPOWER
+
+    text = re.sub(r" +", " ", MATPOWER)
+    assert old in text
+    (tmp_path / "bad.m").write_text(text.replace(old, new))
+    with pytest.raises(co.CaseError, match=message):
+        co.read_case(tmp_path / "bad.m", f_hz=60)
+
+
+@pytest.mark.parametrize(
+    ("table", "row", "column", "value", "message"),
+    [
+        ("generators", 3, "label", "", "line 5: the label is empty"),
+        ("branches", 0, "to_bus", "184", "to itself"),
+    ],
+)
+def test_more_bad_rows_are_named(folder, table, row, column, value, message):
+    if column == "to_bus":
+        value = pd.read_csv(folder / "branches.csv", dtype=str)["from_bus"][0]
+    edit(folder, table, row, column, value)
+    with pytest.raises(co.CaseError, match=message):
+        co.read_case(folder)
+
+
+def test_unknown_keys_and_repeated_records_of_a_case_are_refused(folder):
+    toml = folder / "case.toml"
+    toml.write_text(toml.read_text().replace("[damping]", "[dampingg]"))
+    with pytest.raises(co.CaseError, match="'dampingg' is not understood; known: format, name"):
+        co.read_case(folder)
+    toml.write_text(toml.read_text().replace("[dampingg]", "[damping]"))
+    path = folder / "governors" / "TGOV1.csv"
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines, lines[1]]))
+    with pytest.raises(co.CaseError, match=r"TGOV1.csv, line 12: label .* occurs twice"):
+        co.read_case(folder)

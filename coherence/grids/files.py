@@ -91,6 +91,8 @@ def open_case(case: Case | str | Path, *, machines: str | Path | pd.DataFrame | 
     """A Case as it is, a shipped case by name, or a folder or file by path; the other parameters as in `read_case`."""
     if isinstance(case, Case):
         return case if machines is None else add_machines(case, machines)
+    if not isinstance(case, (str, Path)):
+        raise InputError(f"{case!r} is no case or network; give a Case, a Network, the name of a shipped case, or a path")
     text = str(case)
     if isinstance(case, str) and text in shipped_cases() and not Path(text).exists():
         return read_case(cases_folder() / text, machines=machines, f_hz=f_hz)
