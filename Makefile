@@ -1,10 +1,10 @@
-# make demo | make test: each sets up all it needs (Python >= 3.11 and make are enough)
+# make demo | make test | make docs: each sets up all it needs (Python >= 3.11 and make are enough)
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
-.PHONY: demo test clean
+.PHONY: demo test package docs clean
 
 demo: $(STAMP)
 	$(BIN)/coherence study iceland --groups 3 --order 3 --disturb "Burfell 1-2" --size -0.1 --out demo
@@ -16,6 +16,20 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/pytest $(if $(CI),,-m "not slow")
 	$(BIN)/pytest --nbmake notebooks
+	$(BIN)/python docs/build.py build/site
+	$(MAKE) package
+
+# the wheel in an environment with nothing else: no slycot, no pandapower
+package: $(STAMP)
+	rm -rf build/package
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir build/package .
+	$(PYTHON) -m venv build/package/env
+	build/package/env/bin/python -m pip install --quiet --disable-pip-version-check build/package/*.whl
+	ls -l build/package/*.whl
+	cd build/package && env/bin/python -W error $(CURDIR)/tests/check_wheel.py
+
+docs: $(STAMP)
+	$(BIN)/python docs/build.py site
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit("coherence needs Python 3.11 or newer; set PYTHON=") if sys.version_info < (3, 11) else None'
@@ -24,4 +38,4 @@ $(STAMP): pyproject.toml
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) demo build dist
+	rm -rf $(VENV) demo build dist site
