@@ -8,23 +8,29 @@ from pathlib import Path
 
 import coherence as co
 
-assert "site-packages" in str(Path(co.__file__)), "the package must come from the wheel, not from the checkout"
-for extra in ("slycot", "pandapower", "matpowercaseframes", "pytest"):
-    assert importlib.util.find_spec(extra) is None, f"{extra} is installed; this environment must be empty"
-assert {"iceland", "five_generators"} <= set(co.shipped_cases())
-assert any(str(f).endswith("coherence/py.typed") for f in distribution("coherence").files or [])
 
-Path("grid.m").write_text("function mpc = grid\n")
-for call in (lambda: co.power_flow(co.load_case("iceland"), method="ac"), lambda: co.read_case("grid.m")):
-    sentence = ""
-    try:
-        call()
-    except co.MissingExtraError as error:
-        sentence = str(error)
-    assert "pip install 'coherence[grids]'" in sentence, "nothing says which extra is missing"
-    assert "\n" not in sentence
-command = [Path(sys.executable).with_name("coherence"), "study", "iceland", "--groups", "3", "--out", "study"]
-done = subprocess.run(command, check=True, capture_output=True, text=True)
-assert "0.420047" in done.stdout
-assert Path("study", "grid.png").is_file()
-print(f"coherence {co.__version__} works from its wheel without slycot and pandapower")
+def main() -> None:
+    assert "site-packages" in str(Path(co.__file__)), "the package must come from the wheel, not from the checkout"
+    for extra in ("slycot", "pandapower", "matpowercaseframes", "pytest"):
+        assert importlib.util.find_spec(extra) is None, f"{extra} is installed; this environment must be empty"
+    assert {"iceland", "five_generators"} <= set(co.shipped_cases())
+    assert any(str(f).endswith("coherence/py.typed") for f in distribution("coherence").files or [])
+
+    Path("grid.m").write_text("function mpc = grid\n")
+    for call in (lambda: co.power_flow(co.load_case("iceland"), method="ac"), lambda: co.read_case("grid.m")):
+        sentence = ""
+        try:
+            call()
+        except co.MissingExtraError as error:
+            sentence = str(error)
+        assert "pip install 'coherence[grids]'" in sentence, "nothing says which extra is missing"
+        assert "\n" not in sentence
+    command = [Path(sys.executable).with_name("coherence"), "study", "iceland", "--groups", "3", "--out", "study"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert "0.420047" in done.stdout
+    assert Path("study", "grid.png").is_file()
+    print(f"coherence {co.__version__} works from its wheel without slycot and pandapower")
+
+
+if __name__ == "__main__":
+    main()

@@ -23,6 +23,7 @@ _SAMPLES = 60  # per decade of pole magnitudes, for the first lower value
 _STEP = 0.1  # |pole| * step for every mode still alive in the peak search
 _BATCH = 64  # steps between two looks at which modes are alive; a power of two
 _MOST = 200_000  # samples of a peak search
+_CANDIDATES = 12  # largest samples whose neighbourhood is searched again
 
 
 class Supremum(NamedTuple):
@@ -101,9 +102,9 @@ def step_peak(system: Realization) -> Peak:
     Exact steps e^{Ah}, a block of them at a time. A mode contributes at most a_i e^{Re(p_i) t} (equal poles count as one mode, so
     that what two systems share cancels in their difference); modes below 1e-6 of the peak so far no longer limit the step
     (|p_i| h <= 0.1 for the others, h doubling), and the search ends when all modes together cannot exceed it. The
-    neighbourhood of the largest sample is then searched 400 times finer. `upper` adds to each sample what can hide between
-    two: h^2/8 max|e''|, at most sum_i a_i min(h^2 |p_i|^2/8, 2). Hardly damped modes may need more samples than `_MOST`; then
-    `upper` is also what they could still add up to.
+    neighbourhoods of the largest samples are then searched again, each 256 times finer. `upper` adds to each sample what can
+    hide between two: h^2/8 max|e''|, at most sum_i a_i min(h^2 |p_i|^2/8, 2). Hardly damped modes may need more samples than
+    `_MOST`; then `upper` is also what they could still add up to.
     """
     if system.b.shape[1] != 1:
         raise InputError(f"the peak of a step response needs one input; there are {system.b.shape[1]}")
@@ -116,7 +117,7 @@ def step_peak(system: Realization) -> Peak:
     _stable_step(system)
     x = np.linalg.solve(system.a, system.b)  # e(t) = final + C e^{At} x
     poles, share, drift = _modes(system, x[:, 0])
-    bracket: tuple[float, float, Real] | None = None
+    candidates: list[tuple[float, float, float, Real]] = []  # largest samples: value, time before it, width, state then
     t, h, upper = 0.0, _STEP / np.abs(poles).max(), best[0]
     powers = _powers(sla.expm(system.a * h))
     for _ in range(_MOST // _BATCH):
@@ -135,23 +136,39 @@ def step_peak(system: Realization) -> Peak:
         value = np.abs(final[:, None] + system.c @ block)
         hidden = (left * np.minimum((h * np.abs(poles)) ** 2 / 8, 2.0)).sum(axis=1)
         upper = max(upper, float((value.max(axis=1) + hidden).max()))
-        if value.max() > best[0]:
-            output, column = np.unravel_index(int(value.argmax()), value.shape)
+        largest = value.max(axis=0)
+        for column in np.argsort(-largest)[:_CANDIDATES]:
+            if largest[column] <= best[0] - hidden.max():
+                break
             first = max(int(column) - 1, 0)
+            candidates.append((float(largest[column]), t + first * h, 2 * h, block[:, first : first + 1]))
+        candidates = sorted(candidates, key=lambda c: -c[0])[:_CANDIDATES]
+        if largest.max() > best[0]:
+            output, column = np.unravel_index(int(value.argmax()), value.shape)
             best = (float(value.max()), t + int(column) * h, int(output))
-            bracket = (t + first * h, 2 * h, block[:, first : first + 1])
         t += block.shape[1] * h - h
     else:
         upper = max(upper, envelope)
-    if bracket is not None:
-        begin, width, x = bracket
-        fine = sla.expm(system.a * width / 400)
-        for j in range(401):
-            value = np.abs(final + (system.c @ x)[:, 0])
-            if value.max() > best[0]:
-                best = (float(value.max()), begin + j * width / 400, int(value.argmax()))
-            x = fine @ x
+    best = _searched_again(system, final, candidates, best)
     return Peak(*best, max(upper, envelope if not alive.any() else 0.0, best[0]))
+
+
+def _searched_again(
+    system: Realization, final: Real, candidates: list[tuple[float, float, float, Real]], best: tuple[float, float, int]
+) -> tuple[float, float, int]:
+    """The largest |e| near the candidates (value, time before it, width, state then), or `best`."""
+    for _, begin, width, state in candidates:
+        fine = _powers(sla.expm(system.a * width / (8 * _BATCH)))
+        for part in range(8):
+            block = state
+            for power in fine[:-1]:
+                block = np.hstack([block, power @ block])
+            value = np.abs(final[:, None] + system.c @ block)
+            if value.max() > best[0]:
+                output, column = np.unravel_index(int(value.argmax()), value.shape)
+                best = (float(value.max()), begin + (part + int(column) / _BATCH) * width / 8, int(output))
+            state = fine[-1] @ state
+    return best
 
 
 def _powers(stepper: Real) -> list[Real]:
