@@ -34,6 +34,14 @@ class StepError:
     time : float
         When it is attained [s].
     hinf : Supremum
+
+    Examples
+    --------
+    >>> from coherence import Step, coherent_dynamics, linearize, load_case, step_error
+    >>> network = linearize(load_case("iceland"))
+    >>> error = step_error(network, coherent_dynamics(network), Step({"Blanda 1": -0.1}))
+    >>> error.node, error.linf <= error.linf_upper
+    ('Blanda 2', True)
     """
 
     l2: float
@@ -57,6 +65,18 @@ def step_error(full: Network, model: Network, step: Step, partition: Partition |
     partition : Partition, optional
         None: `model` has the same nodes as `full`, or is a single node along which all move.
 
+    Returns
+    -------
+    StepError
+        l2 [rad/s^(1/2) for grids], linf with its upper bound [rad/s], where and when, hinf as an interval.
+
+    Raises
+    ------
+    InputError
+        The partition does not relate the two networks.
+    UnknownNameError
+        The step names a node that does not exist.
+
     Examples
     --------
     >>> from coherence import Step, coherent_dynamics, linearize, load_case, step_error
@@ -72,7 +92,36 @@ def step_error(full: Network, model: Network, step: Step, partition: Partition |
 
 
 def coi_error(full: Network, coherent: Network, step: Step) -> StepError:
-    """How far the center of inertia of the full network is from the coherent dynamics; parameters as in `step_error`."""
+    """How far the center of inertia of the full network is from the coherent dynamics.
+
+    Parameters
+    ----------
+    full : Network
+        Nodes with inertia.
+    coherent : Network
+        One node, e.g. `coherent_dynamics(full)`.
+    step : Step
+        At nodes of the full network.
+
+    Returns
+    -------
+    StepError
+        Of the one output CoI; units as there.
+
+    Raises
+    ------
+    InputError
+        The network has no inertia.
+    UnknownNameError
+        The step names a node that does not exist.
+
+    Examples
+    --------
+    >>> from coherence import Step, coherent_dynamics, coi_error, linearize, load_case
+    >>> network = linearize(load_case("iceland"))
+    >>> coi_error(network, coherent_dynamics(network), Step({"Blanda 1": -0.1})).linf < 1e-2
+    True
+    """
     if not full.nodes.inertia.sum() > 0:
         raise InputError("the network has no inertia, so it has no center of inertia")
     weights = (full.nodes.inertia / full.nodes.inertia.sum())[None, :]
@@ -83,7 +132,31 @@ def coi_error(full: Network, coherent: Network, step: Step) -> StepError:
 
 
 def step_size(full: Network, step: Step) -> StepError:
-    """The same norms of the response itself, to set errors against (the L2 norm is infinite unless it dies out)."""
+    """The same norms of the response itself, to set errors against (the L2 norm is infinite unless it dies out).
+
+    Parameters
+    ----------
+    full : Network
+    step : Step
+        At nodes of the network.
+
+    Returns
+    -------
+    StepError
+        Norms of T u instead of an error.
+
+    Raises
+    ------
+    UnknownNameError
+        The step names a node that does not exist.
+
+    Examples
+    --------
+    >>> from coherence import Network, Step, step_size, swing
+    >>> pair = Network(swing(inertia=[1, 1], damping=[1, 1]), [[1, -1], [-1, 1]], "1/s")
+    >>> round(step_size(pair, Step({"1": 1.0})).linf, 3)
+    0.559
+    """
     return _norms(full.realization.transformed(right=step.vector(full)[:, None]), full.labels)
 
 

@@ -50,6 +50,16 @@ def describe(
     subject : Case, shipped case name, path of a case folder or MATPOWER file, or Network
     machines, f_hz : see `read_case`
 
+    Returns
+    -------
+    Description
+        `facts` (name -> sentence) and `tables`.
+
+    Raises
+    ------
+    CaseError
+        The case cannot be read at all.
+
     Examples
     --------
     >>> from coherence import describe

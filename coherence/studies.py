@@ -55,6 +55,12 @@ class Study(Page):
     errors : DataFrame, one row per model
     stability : DataFrame, largest real part of the poles per model
     generators : DataFrame, the reduced nodes read as generators
+
+    Examples
+    --------
+    >>> from coherence import study
+    >>> study("five_generators", order=2).generators["generator"].tolist()
+    [True]
     """
 
     title: str
@@ -178,6 +184,10 @@ def study(
     random_state : int
         Seed of the clustering.
     progress : callable (stage, fraction done)
+
+    Returns
+    -------
+    Study
 
     Raises
     ------

@@ -1,5 +1,6 @@
 """What a stranger meets: commands, pages, pickles, conversions, the README."""
 
+import inspect
 import json
 import pickle
 import re
@@ -278,3 +279,16 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
     assert process.returncode == 130
     assert errors == "error: interrupted; nothing was written\n"
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", [n for n in co.__all__ if n != "__version__"])
+def test_every_public_docstring_says_parameters_results_and_shows_an_example(name):
+    thing = getattr(co, name)
+    if isinstance(thing, type) and issubclass(thing, Exception):
+        return
+    text = thing.__doc__
+    assert "Examples\n" in text
+    if not isinstance(thing, type):
+        assert "Returns\n" in text
+        for parameter in inspect.signature(thing).parameters:
+            assert re.search(rf"^\s+(\w+, )*{parameter}(, \w+)* :", text, flags=re.M), f"{name}: {parameter} is not described"

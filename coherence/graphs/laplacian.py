@@ -143,6 +143,38 @@ def kron_reduce(laplacian: Real, keep: Sequence[int], labels: Sequence[str] | No
     """Eliminate all nodes but `keep`: L_kk - L_ke L_ee^{-1} L_ek, the Laplacian that the kept nodes see.
 
     The eliminated block may be indefinite (a star branch with negative reactance); the result is checked.
+
+    Parameters
+    ----------
+    laplacian : (n, n) array
+    keep : sequence of int
+        Positions of the nodes that stay, distinct.
+    labels : sequence of str, optional
+        Of all n nodes, for messages.
+
+    Returns
+    -------
+    (k, k) array
+        In the order of `keep`.
+
+    Raises
+    ------
+    DisconnectedError
+        A component without any kept node.
+    InputError
+        Positions out of range, an eliminated block that is nearly singular, or a result that is no Laplacian.
+
+    References
+    ----------
+    F. Doerfler and F. Bullo, Kron reduction of graphs with applications to electrical networks (2013).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> path = np.array([[1.0, -1, 0], [-1, 2, -1], [0, -1, 1]])
+    >>> kron_reduce(path, [0, 2])
+    array([[ 0.5, -0.5],
+           [-0.5,  0.5]])
     """
     kept = np.asarray(keep, dtype=int)
     if kept.size == 0 or kept.min() < 0 or kept.max() >= len(laplacian) or len(set(kept.tolist())) < kept.size:

@@ -48,6 +48,12 @@ class Case(Page):
         Declared damping [pu power per pu speed on machine base], added to every generator.
     notes : tuple of str
         What reading the file left out.
+
+    Examples
+    --------
+    >>> from coherence import load_case
+    >>> load_case("iceland").terminals.loc["Blanda 1", "mbase_mva"]
+    np.float64(60.0)
     """
 
     name: str

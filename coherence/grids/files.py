@@ -32,12 +32,36 @@ def cases_folder() -> Path:
 
 
 def shipped_cases() -> list[str]:
-    """Names of the shipped cases."""
+    """Names of the shipped cases.
+
+    Returns
+    -------
+    list of str
+
+    Examples
+    --------
+    >>> shipped_cases()
+    ['five_generators', 'iceland']
+    """
     return sorted(folder.name for folder in cases_folder().iterdir() if (folder / "case.toml").is_file())
 
 
 def load_case(name: str) -> Case:
     """A shipped case by name, e.g. "iceland" or "five_generators".
+
+    Parameters
+    ----------
+    name : str
+        One of `shipped_cases()`.
+
+    Returns
+    -------
+    Case
+
+    Raises
+    ------
+    UnknownNameError
+        No case of that name; close names are listed.
 
     Examples
     --------
@@ -61,6 +85,10 @@ def read_case(path: str | Path, *, machines: str | Path | pd.DataFrame | None = 
         Inertia, damping and droop of the generators where the file has none; see `add_machines`.
     f_hz : float, optional
         Nominal frequency [Hz]; MATPOWER files do not state it.
+
+    Returns
+    -------
+    Case
 
     Raises
     ------

@@ -49,6 +49,19 @@ def linearize(
         Inputs: power [pu of base_mva]; outputs: frequency deviation [rad/s]; coupling 1/s. A case without a grid is one
         coherent group: its network is one node, the sum of all (its nodes themselves: `machine_nodes`).
 
+    Raises
+    ------
+    CaseError
+        Machine figures or the frequency are missing, or a governor record is wrong.
+    DisconnectedError
+        The grid falls apart; the buses are named.
+    ToleranceError
+        No operating point.
+
+    References
+    ----------
+    H. Min, dissertation (2023), Section 3.4 (linearised power network).
+
     Examples
     --------
     >>> from coherence import linearize, load_case
@@ -85,7 +98,35 @@ def synchronising_laplacian(case: Case, point: OperatingPoint) -> Real:
 
 
 def machine_nodes(case: Case, *, governors: str = "rational", damping: float | None = None) -> Nodes:
-    """The generators of a case as `Nodes` on the system base; parameters as in `linearize`."""
+    """The generators of a case as `Nodes` on the system base; parameters as in `linearize`.
+
+    Parameters
+    ----------
+    case : Case
+    governors : "rational", "one_lag" or "none"
+    damping : float, optional
+        As in `linearize`.
+
+    Returns
+    -------
+    Nodes
+        One per machine: m [pu s^2/rad], d [pu s/rad] and h on the system base.
+
+    Raises
+    ------
+    CaseError
+        Machine figures or the frequency are missing, or a governor record is wrong; the machine is named.
+
+    References
+    ----------
+    H. Min, dissertation (2023), Section 3.4; P. Kundur, Power System Stability and Control (1994), for H, D and the bases.
+
+    Examples
+    --------
+    >>> from coherence import load_case, machine_nodes
+    >>> machine_nodes(load_case("iceland")).order
+    149
+    """
     if governors not in ("rational", "one_lag", "none"):
         raise InputError(f"governors = {governors!r}; give 'rational', 'one_lag' or 'none'")
     if damping is not None and not np.isfinite(damping):

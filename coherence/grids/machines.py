@@ -31,6 +31,11 @@ def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
         Key column `label` or `bus` (`*`: every generator without a row of its own), `H_s` [s], and optionally `D_pu`
         [pu power per pu speed], `mbase_mva`, `R_pu` (droop) with `T_s` [s] (one-lag turbine). On machine base.
 
+    Returns
+    -------
+    Case
+        A copy with the columns H_s, D_pu, mbase_mva, R_pu and T_s of the generators set.
+
     Raises
     ------
     CaseError

@@ -44,6 +44,12 @@ class OperatingPoint(Page):
         Largest deviation of |V| from a generator's set-point.
     source : str
         "stored" or "pandapower".
+
+    Examples
+    --------
+    >>> from coherence import load_case, power_flow
+    >>> power_flow(load_case("iceland")).solves
+    True
     """
 
     voltage: Complex
@@ -74,6 +80,10 @@ def power_flow(case: Case, *, method: str = "auto") -> OperatingPoint:
     method : "auto", "stored" or "ac"
         "stored": the voltages of the file, refused when the balance is off by more than 1e-6 MVA. "ac": Newton's method of
         pandapower, reactive limits not enforced. "auto": stored voltages where the file has them and they balance, else "ac".
+
+    Returns
+    -------
+    OperatingPoint
 
     Raises
     ------

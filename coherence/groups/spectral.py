@@ -28,6 +28,17 @@ def spectral_groups(network: Network, k: int | str = "auto", *, random_state: in
     Partition
         Groups named "1", "2", ... in the order of their first node.
 
+    Raises
+    ------
+    DisconnectedError
+        The network falls apart.
+    InputError
+        k out of range.
+
+    References
+    ----------
+    F. Bach and M. Jordan, Learning spectral clustering (2003).
+
     Examples
     --------
     >>> import networkx as nx

@@ -38,7 +38,30 @@ def network_to_dict(network: Network) -> dict[str, Any]:
 
 
 def save_network(network: Network, path: str | Path) -> None:
-    """Write a network to a JSON file (replaced only when complete)."""
+    """Write a network to a JSON file (replaced only when complete).
+
+    Parameters
+    ----------
+    network : Network
+        Of nodes (not projected on a basis).
+    path : str or Path
+        Of a JSON file in a folder that exists.
+
+    Returns
+    -------
+    None
+
+    Raises
+    ------
+    InputError
+        A projected network.
+    OSError
+        The file cannot be written; an older one stays as it was.
+
+    Examples
+    --------
+    See `load_network`.
+    """
     target = Path(path)
     part = target.with_name(target.name + ".part")
     part.write_text(json.dumps(network_to_dict(network), indent=1) + "\n", encoding="utf-8")
@@ -46,7 +69,34 @@ def save_network(network: Network, path: str | Path) -> None:
 
 
 def load_network(path: str | Path) -> Network:
-    """Read a network written by `save_network`."""
+    """Read a network written by `save_network`.
+
+    Parameters
+    ----------
+    path : str or Path
+
+    Returns
+    -------
+    Network
+        Every number to the same bits.
+
+    Raises
+    ------
+    InputError
+        Not such a file, another version, or damaged; the message says what is missing.
+    FileNotFoundError
+        No such file.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> from coherence import linearize, load_case
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder) / "five.json"
+    ...     save_network(linearize(load_case("five_generators")), path)
+    ...     load_network(path)
+    Network(1 nodes, 6 states, coupling 1/s)
+    """
     try:
         data = json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -31,6 +31,21 @@ def swing(*, inertia: ArrayLike, damping: ArrayLike, labels: Sequence[str] | Non
         m_i [pu s^2/rad].
     damping : (n,) array or number
         d_i [pu s/rad]; may be zero or negative (then g_i is not stable).
+    labels : sequence of str, optional
+        Unique names; default "1", "2", ... or the index of a Series.
+
+    Returns
+    -------
+    Nodes
+
+    Raises
+    ------
+    InputError
+        An inertia that is not positive (the node is named), or lengths that differ.
+
+    References
+    ----------
+    H. Min, dissertation (2023), Section 3.3.1, Example 1.
 
     Examples
     --------
@@ -60,6 +75,21 @@ def swing_turbine(
         r_i^{-1} [pu s/rad], the reciprocal of the droop; zero means no turbine.
     time_constant : (n,) array, > 0
         tau_i [s]; may be zero where there is no turbine.
+    labels : sequence of str, optional
+        Unique names; default "1", "2", ... or the index of a Series.
+
+    Returns
+    -------
+    Nodes
+
+    Raises
+    ------
+    InputError
+        An inertia or time constant that is not positive, a negative inverse droop; the node is named.
+
+    References
+    ----------
+    H. Min, dissertation (2023), Section 3.3.1, Example 2.
 
     Examples
     --------
@@ -92,6 +122,26 @@ def droop_inverter(*, gain: ArrayLike, time_constant: ArrayLike, labels: Sequenc
         k_i [rad/(pu s)], the reciprocal of inverse droop.
     time_constant : (n,) array, > 0
         Power filter tau_i [s].
+    labels : sequence of str, optional
+        Unique names; default "1", "2", ... or the index of a Series.
+
+    Returns
+    -------
+    Nodes
+
+    Raises
+    ------
+    InputError
+        A gain or time constant that is not positive; the node is named.
+
+    References
+    ----------
+    H. Min, dissertation (2023), Section 3.3.1, Example 1.
+
+    Examples
+    --------
+    >>> droop_inverter(gain=[2.0, 1.0], time_constant=0.1).response(0.0).real
+    array([[2., 1.]])
     """
     names, (k, tau) = _columns(labels, gain=gain, time_constant=time_constant)
     _positive(k, "droop gain k", names)
@@ -105,8 +155,24 @@ def integrator(*, gain: ArrayLike = 1.0, labels: Sequence[str] | None = None, co
     Parameters
     ----------
     gain : (n,) array or number, > 0
+    labels : sequence of str, optional
+        Unique names; default "1", "2", ... or the index of a Series.
     count : int, optional
         Number of nodes when gain is a number and no labels are given.
+
+    Returns
+    -------
+    Nodes
+
+    Raises
+    ------
+    InputError
+        A gain that is not positive, or a count beside labels.
+
+    Examples
+    --------
+    >>> integrator(count=3).order
+    3
     """
     if count is not None:
         if labels is not None or np.size(gain) != 1 or count < 1:

@@ -83,6 +83,22 @@ def governor(model: str, record: Record) -> Realization:
         One of `MODELS`: "HYGOV", "TGOV1", "IEESGO".
     record : mapping parameter -> value
 
+    Returns
+    -------
+    Realization
+        h(s): power lost [pu of machine base] per speed gained [pu]; order 2 to 5.
+
+    Raises
+    ------
+    UnknownNameError
+        A model that is not known.
+    InputError
+        A parameter that is missing, no finite number, or out of range.
+
+    References
+    ----------
+    Block diagrams of the models as in the PSS/E model library; the linearisations are derived in the module.
+
     Examples
     --------
     >>> h = governor("TGOV1", {"R": 0.05, "T1": 0.5, "T2": 2.1, "T3": 7.0, "Dt": 0.0})

@@ -245,7 +245,28 @@ def make_banks(sections: Iterable[tuple[int, Realization]]) -> tuple[Bank, ...]:
 
 
 def concatenate(parts: Sequence[Nodes]) -> Nodes:
-    """All nodes of several families, in order."""
+    """All nodes of several families, in order.
+
+    Parameters
+    ----------
+    parts : sequence of Nodes
+        Labels unique over all of them.
+
+    Returns
+    -------
+    Nodes
+
+    Raises
+    ------
+    InputError
+        No parts, or a label twice.
+
+    Examples
+    --------
+    >>> from coherence import concatenate, integrator, swing
+    >>> concatenate([swing(inertia=[1], damping=1, labels=["a"]), integrator(labels=["b"])])
+    Nodes(2: a, b; 2 states)
+    """
     if not parts:
         raise InputError("there are no nodes; give at least one family of nodes")
     degree = max(len(part.polynomial) for part in parts)

@@ -35,6 +35,11 @@ def from_systems(systems: Mapping[str, Any] | Sequence[Any], *, labels: Sequence
     labels : sequence of str, optional
         Names for a sequence.
 
+    Returns
+    -------
+    Nodes
+        g_i^{-1} = polynomial + strictly proper section, by polynomial division or through the zero dynamics.
+
     Raises
     ------
     InputError

@@ -43,6 +43,13 @@ class Aggregation(Page):
     angle : float
         Largest principal angle between the groups' indicators and V_k [degrees]; near 90 the groups do not carry the k slowest
         modes, and the refined Laplacian imposes eigenvalues on directions it does not have: compare with the quotient.
+
+    Examples
+    --------
+    >>> from coherence import aggregate, linearize, load_case, spectral_groups
+    >>> network = linearize(load_case("iceland"))
+    >>> round(aggregate(network, spectral_groups(network, 3)).angle)
+    85
     """
 
     network: Network
@@ -95,10 +102,18 @@ def aggregate(network: Network, partition: Partition, *, interconnection: str = 
         Of network.labels.
     interconnection : "refined" or "quotient"
 
+    Returns
+    -------
+    Aggregation
+
     Raises
     ------
     InputError
         lambda_k = lambda_{k+1}, so that V_k (and the refinement) means nothing; use the quotient or another k.
+
+    References
+    ----------
+    H. Min, dissertation (2023), Algorithm 1 and equations (3.34), (3.42)-(3.45), with the constraint vector corrected.
 
     Examples
     --------

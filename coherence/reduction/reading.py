@@ -29,6 +29,10 @@ def read_generators(nodes: Nodes) -> pd.DataFrame:
         inertia m [pu s^2/rad], damping d [pu s/rad], inverse droop r^-1 [pu s/rad] (DC value of all turbines), turbines (text:
         "r^-1/(tau s + 1)"), generator (bool: all constants positive and real), remark.
 
+    References
+    ----------
+    H. Min, dissertation (2023), Section 3.3.2 (interpretation of the reduced model).
+
     Examples
     --------
     >>> from coherence import read_generators, swing_turbine

@@ -52,6 +52,12 @@ class Truncation(Page):
         Weighted Hankel values, descending.
     part : str
     weight : Rational
+
+    Examples
+    --------
+    >>> from coherence import linearize, load_case, truncate
+    >>> truncate(linearize(load_case("five_generators")), 3).table["order after"].tolist()
+    [3]
     """
 
     network: Network
@@ -89,12 +95,20 @@ def truncate(network: Network, order: int, *, part: str = "turbines", weight: An
     weight : Rational or (num, den), optional
         Output weight; default (s + .08)/(s + 1e-4) for the closed loop, (s + .03)/(s + 1e-4) for turbines.
 
+    Returns
+    -------
+    Truncation
+
     Raises
     ------
     InputError
         Order out of range, unknown part.
     InstabilityError
         The part to truncate is not stable (node and pole are named).
+
+    References
+    ----------
+    H. Min, dissertation (2023), Section 3.3.2; D. Enns, Model reduction with balanced realizations (1984).
 
     Examples
     --------

@@ -41,6 +41,13 @@ class Bound(Page):
         Infinite where the hypothesis fails.
     holds : (F,) bool
     ingredients : dict of name -> (F,) array
+
+    Examples
+    --------
+    >>> from coherence import Network, hull_bound, swing
+    >>> network = Network(swing(inertia=[1, 3], damping=[1, 1]), [[9, -9], [-9, 9]], "1/s")
+    >>> hull_bound(network, [0.1j, 9j])
+    Bound(hull bound; holds at 2 of 2 points)
     """
 
     theorem: str
@@ -62,6 +69,29 @@ def source_bound(network: Network, s: ArrayLike, *, k: int = 1) -> Bound:
         Laplace points. At a pole of f the deviation is 0 in the limit, and so is the bound.
     k : int
         Rank of the coherent part, 1 <= k < n.
+
+    Returns
+    -------
+    Bound
+        value (F,), in units of T; ingredients M1, M2 and the effective connectivity.
+
+    Raises
+    ------
+    InputError
+        k out of range or lambda_k = lambda_{k+1}.
+    DisconnectedError
+        The network falls apart.
+
+    References
+    ----------
+    H. Min, dissertation (2023), Lemma 3.1 and Theorem 3.8.
+
+    Examples
+    --------
+    >>> from coherence import Network, source_bound, swing
+    >>> network = Network(swing(inertia=[1, 3], damping=[1, 1]), [[9, -9], [-9, 9]], "1/s")
+    >>> source_bound(network, [0.1j, 9j]).holds.tolist()
+    [True, False]
     """
     z, f, a, _, finite = _parts(network, s, k)
     m1 = np.linalg.norm(_inverse(a), 2, axis=(1, 2))
@@ -77,7 +107,32 @@ def source_bound(network: Network, s: ArrayLike, *, k: int = 1) -> Bound:
 
 
 def hull_bound(network: Network, s: ArrayLike, *, k: int = 1) -> Bound:
-    """The hull bound (1 + alpha^2)/(d - q); never above `source_bound`. Parameters as there; derivation in the module.
+    """The hull bound (1 + alpha^2)/(d - q); never above `source_bound`. Derivation in the module.
+
+    Parameters
+    ----------
+    network : Network
+        Connected.
+    s : (F,) complex
+        Laplace points; at a pole of f the bound is 0.
+    k : int
+        Rank of the coherent part, 1 <= k < n.
+
+    Returns
+    -------
+    Bound
+        value (F,), in units of T; ingredients alpha, q, d.
+
+    Raises
+    ------
+    InputError
+        k out of range or lambda_k = lambda_{k+1}.
+    DisconnectedError
+        The network falls apart.
+
+    References
+    ----------
+    Derived in the module from the block elimination of Theorem 3.8's proof.
 
     Examples
     --------

@@ -28,6 +28,15 @@ def coherent_dynamics(network: Network) -> Network:
         One node, label "coherent". `transfer_matrix(s)[:, 0, 0]` is g_hat; n times it is the harmonic mean g_bar. Its state
         space is arrow-shaped (one swing state, every section driven by it) and keeps full accuracy for hundreds of nodes.
 
+    Raises
+    ------
+    InputError
+        A network projected on a basis.
+
+    References
+    ----------
+    H. Min, dissertation (2023), equations (3.4) and (3.26).
+
     Examples
     --------
     >>> from coherence import Network, coherent_dynamics, swing

@@ -43,6 +43,13 @@ class Incoherence(Page):
         Rank of the coherent part.
     effective_connectivity : (F,) float
         |f| lambda_{k+1}.
+
+    Examples
+    --------
+    >>> from coherence import Network, incoherence, swing
+    >>> network = Network(swing(inertia=[1, 3], damping=[1, 1]), [[9, -9], [-9, 9]], "1/s")
+    >>> list(incoherence(network, [0.1, 1.0]).frame)
+    ['exact', 'hull bound', 'source bound', '|f| lambda']
     """
 
     omega: Real
@@ -98,6 +105,10 @@ def incoherence(network: Network, omega: ArrayLike, *, k: int = 1) -> Incoherenc
     DisconnectedError
         The network falls apart (coherence is per component).
 
+    References
+    ----------
+    H. Min, dissertation (2023), Section 3.1.
+
     Examples
     --------
     >>> from coherence import Network, incoherence, swing
@@ -136,6 +147,23 @@ def modal_error(network: Network, s: ArrayLike, k: int) -> Complex:
     Returns
     -------
     (F, n, n) complex
+
+    Raises
+    ------
+    InputError
+        k out of range or lambda_k = lambda_{k+1}.
+    PoleError
+        s is a pole of T.
+
+    References
+    ----------
+    H. Min, dissertation (2023), Section 3.2.2, Theorem 3.8.
+
+    Examples
+    --------
+    >>> from coherence import linearize, load_case, modal_error
+    >>> modal_error(linearize(load_case("iceland")), [0.1j], 3).shape
+    (1, 35, 35)
     """
     require_rank(network, k)
     if k == 1:
@@ -150,11 +178,34 @@ def group_error(network: Network, s: ArrayLike, partition: Partition, reduced: N
     Parameters
     ----------
     network : Network
+    s : (F,) complex
+        Laplace points.
     partition : Partition
         Of network.labels.
     reduced : Network, optional
         One node per group with the aggregated node inverses and another Laplacian (the refined L_k). None: the quotient
         P^T L P. Reduced networks whose nodes were truncated differ from `network` as systems; compare those instead.
+
+    Returns
+    -------
+    (F, n, n) complex
+
+    Raises
+    ------
+    InputError
+        A partition of other nodes, a reduced network of other size, or one whose nodes were truncated.
+
+    References
+    ----------
+    H. Min, dissertation (2023), Section 3.3, equation (3.31).
+
+    Examples
+    --------
+    >>> from coherence import aggregate, group_error, linearize, load_case, spectral_groups
+    >>> network = linearize(load_case("iceland"))
+    >>> groups = spectral_groups(network, 3)
+    >>> group_error(network, [1j], groups, aggregate(network, groups).network).shape
+    (1, 35, 35)
     """
     if partition.labels != network.labels:
         raise InputError("the partition is of other nodes than this network's; build it from network.labels")
