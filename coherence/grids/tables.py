@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,10 @@ def read_table(path: Path, required: Sequence[str], *, text: frozenset[str] = fr
         Not readable, a required column missing, a cell that is no number, or no rows.
     """
     try:
-        raw = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
+            raw = pd.read_csv(path, dtype=str, keep_default_na=False, index_col=False, header=None)
+        raw = raw.iloc[1:].set_axis(raw.iloc[0], axis=1).reset_index(drop=True)
     except (pd.errors.ParserError, pd.errors.EmptyDataError, pd.errors.ParserWarning, UnicodeDecodeError) as error:
         raise CaseError(f"{path}: {' '.join(str(error).split())}; give a CSV table with one header line") from None
     except OSError as error:
@@ -38,13 +42,16 @@ def checked_table(
     missing = [column for column in required if column not in raw.columns]
     if missing:
         raise CaseError(f"{name}: column {missing[0]!r} is missing; needed: {', '.join(required)}")
+    twice = raw.columns[raw.columns.duplicated()]
+    if len(twice):
+        raise CaseError(f"{name}: column {twice[0]!r} occurs twice; keep one")
     if raw.empty:
         raise CaseError(f"{name} has no rows; give at least one")
     table = pd.DataFrame(index=pd.RangeIndex(len(raw)))
     for column in raw.columns:
         values = raw[column].map(lambda v: v.strip() if isinstance(v, str) else v).reset_index(drop=True)
         if column in TEXT or column in text:
-            table[column] = values.astype(str)
+            table[column] = values.fillna("").astype(str)
             continue
         numbers = pd.to_numeric(values, errors="coerce")
         bad = ~np.isfinite(numbers.to_numpy(dtype=float))

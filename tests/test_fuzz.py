@@ -1,0 +1,88 @@
+"""Damaged files: our own error or a result, nothing else; and quickly."""
+
+import random
+
+import pytest
+
+import coherence as co
+from coherence.grids.template import write_template
+from tests.test_grids import MATPOWER
+
+PIECES = [
+    "",
+    "nan",
+    "inf",
+    "-1",
+    "0",
+    "1e999",
+    "abc",
+    ",",
+    ";",
+    "\n",
+    '"',
+    "'",
+    "[",
+    "]",
+    "=",
+    "\x00",
+    "é",
+    "%",
+    " ",
+    "*",
+    "99999999999999999999",
+]
+
+
+def damaged(rng, text):
+    """One to four random edits: a piece put in, a span cut out, a character changed, the rest lost."""
+    for _ in range(rng.randint(1, 4)):
+        i, j = sorted((rng.randrange(len(text) + 1), rng.randrange(len(text) + 1)))
+        kind = rng.randrange(5)
+        if kind == 0:
+            text = text[:i] + rng.choice(PIECES) + text[i:]
+        elif kind == 1:
+            text = text[:i] + text[min(j, i + 12) :]
+        elif kind == 2:
+            text = text[:i] + chr(rng.randrange(32, 127)) + text[i + 1 :]
+        elif kind == 3:
+            text = text[:i] + rng.choice(PIECES) + text[min(j, i + 6) :]
+        else:
+            text = text[: max(j, 1)]
+    return text
+
+
+def attack(rng, path, good, read, count):
+    sentences = []
+    for _ in range(count):
+        path.write_text(damaged(rng, good), encoding="utf-8")
+        try:
+            read()
+        except co.CoherenceError as error:
+            sentences.append(str(error))
+    path.write_text(good, encoding="utf-8")
+    assert sentences  # the edits do damage something
+    assert not [sentence for sentence in sentences if "\n" in sentence]
+
+
+def fuzz(tmp_path, count):
+    rng = random.Random(20240501)
+    folder = tmp_path / "case"
+    write_template(folder)
+    for path in sorted(folder.iterdir()):
+        attack(rng, path, path.read_text(), lambda: co.read_case(folder), count)
+    machines = tmp_path / "machines.csv"
+    attack(rng, machines, "bus,H_s,R_pu,T_s\n*,4,0.05,8\n1,5,,\n", lambda: co.read_case(folder, machines=machines), count)
+    grid = tmp_path / "grid.m"
+    attack(rng, grid, MATPOWER, lambda: co.read_case(grid, f_hz=60), count)
+    saved = tmp_path / "net.json"
+    co.save_network(co.linearize(co.load_case("five_generators")), saved)
+    attack(rng, saved, saved.read_text(), lambda: co.load_network(saved), count)
+
+
+def test_damaged_files_raise_our_errors_only(tmp_path):
+    fuzz(tmp_path, 60)
+
+
+@pytest.mark.slow
+def test_damaged_files_raise_our_errors_only_in_thousands_of_cases(tmp_path):
+    fuzz(tmp_path, 1500)
