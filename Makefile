@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/installed
 
+# matrices of a few hundred rows: threads of the linear algebra library cost more than they bring
+export OPENBLAS_NUM_THREADS ?= 1
+
 .PHONY: demo test package docs clean
 
 demo: $(STAMP)
