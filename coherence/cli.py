@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import sys
 import tempfile
@@ -44,7 +45,9 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print plain data (JSON) in
 def study(
     case: CaseArgument,
     groups: Annotated[str, typer.Option(help="Number of groups, or 'auto' for the largest eigengap.")] = "auto",
-    order: Annotated[int, typer.Option(help="States per reduced generator: 2 for one turbine, 3 for two.")] = 3,
+    order: Annotated[
+        Optional[int], typer.Option(help="States per reduced generator: 2 for one turbine, 3 for two (default 3, or less).")
+    ] = None,
     disturb: Annotated[Optional[str], typer.Option(help="Node that the power step hits (default: the first).")] = None,
     size: Annotated[float, typer.Option(help="Power step in pu of the system base; negative is a loss.")] = -0.1,
     part: Annotated[str, typer.Option(help="What is truncated: turbines or closed_loop.")] = "turbines",
@@ -160,16 +163,27 @@ def _folder_for(out: Path | None) -> Iterator[Path | None]:
 
 
 def _put_in_place(folder: Path, out: Path) -> None:
-    """Move what was written to `out`; what an earlier study left there goes."""
+    """Exchange `out` for the new folder in one move; what is not an earlier study's moves along."""
     handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C must not leave half of it
     try:
         if out.exists():
-            earlier = (out / CONTENTS).read_text(encoding="utf-8").split("\n") if (out / CONTENTS).is_file() else []
-            for name in earlier:
-                if name and Path(name).name == name:
-                    (out / name).unlink(missing_ok=True)
-            for path in folder.iterdir():
-                path.replace(out / path.name)
+            earlier = {CONTENTS, *((out / CONTENTS).read_text(encoding="utf-8").split("\n") if (out / CONTENTS).is_file() else [])}
+            for path in out.iterdir():
+                if path.name in earlier:
+                    continue
+                if (folder / path.name).exists():
+                    raise InputError(f"{path} is not a study's and stands where it would write; move it away")
+                if path.is_dir():
+                    shutil.copytree(path, folder / path.name, symlinks=True)
+                else:
+                    shutil.copy2(path, folder / path.name, follow_symlinks=False)
+            old = folder.with_name("old")
+            out.rename(old)
+            try:
+                folder.rename(out)
+            except OSError:
+                old.rename(out)
+                raise
         else:
             folder.rename(out)
     finally:

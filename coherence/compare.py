@@ -26,9 +26,9 @@ class StepError:
     Attributes
     ----------
     l2, linf : float
-        Infinite when the steady states differ (l2) or the difference does not die out (both).
+        Infinite when the steady states differ (l2) or, by convention, when the difference does not settle (both).
     linf_upper : float
-        Upper bound on the supremum: about 1 % above the attained `linf`, or more where modes are hardly damped.
+        Upper bound on the supremum: about 0.1 % above the attained `linf`, more where modes are hardly damped.
     node : str
         Where `linf` is attained.
     time : float
@@ -39,9 +39,9 @@ class StepError:
     --------
     >>> from coherence import Step, coherent_dynamics, linearize, load_case, step_error
     >>> network = linearize(load_case("iceland"))
-    >>> error = step_error(network, coherent_dynamics(network), Step({"Blanda 1": -0.1}))
+    >>> error = step_error(network, coherent_dynamics(network), Step({"Burfell 1-2": -0.1}))
     >>> error.node, error.linf <= error.linf_upper
-    ('Blanda 2', True)
+    ('Burfell 1-2', True)
     """
 
     l2: float
@@ -124,6 +124,8 @@ def coi_error(full: Network, coherent: Network, step: Step) -> StepError:
     """
     if not full.nodes.inertia.sum() > 0:
         raise InputError("the network has no inertia, so it has no center of inertia")
+    if coherent.size != 1:
+        raise InputError(f"the coherent dynamics has {coherent.size} nodes; give one node")
     weights = (full.nodes.inertia / full.nodes.inertia.sum())[None, :]
     u = step.vector(full)[:, None]
     ours = full.realization.transformed(left=weights, right=u)
@@ -169,15 +171,23 @@ def _norms(error: Realization, labels: list[str] | tuple[str, ...]) -> StepError
 
 
 def _lift(full: Network, model: Network, partition: Partition | None) -> np.ndarray:
+    """P with outputs of `full` = P outputs of `model`; nodes are matched by label."""
     if partition is not None:
         if partition.labels != full.labels or partition.k != model.size:
             raise InputError(
                 f"the partition has {len(partition.labels)} nodes in {partition.k} groups; the networks have "
                 f"{full.size} and {model.size} nodes"
             )
-        return partition.indicator
+        return partition.indicator @ _matched(partition.groups, model.labels, "groups of the partition")
     if model.size == 1:
         return np.ones((full.size, 1))
     if model.size != full.size:
         raise InputError(f"the model has {model.size} nodes and the network {full.size}; give the partition that relates them")
-    return np.eye(full.size)
+    return _matched(full.labels, model.labels, "nodes of the network")
+
+
+def _matched(wanted: tuple[str, ...], labels: tuple[str, ...], what: str) -> np.ndarray:
+    if set(wanted) != set(labels):
+        odd = next(label for label in labels if label not in wanted)
+        raise InputError(f"the model has a node {odd!r}, which is none of the {what}; name its nodes alike")
+    return (np.array(wanted)[:, None] == np.array(labels)).astype(float)

@@ -24,25 +24,36 @@ class Page:
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Labelled tables, by title."""
+        """Labelled tables, by a short name that stays."""
         return {}
+
+    @property
+    def captions(self) -> dict[str, str]:
+        """What stands over a table, where the name does not say it all."""
+        return {}
+
+    @property
+    def titled(self) -> list[tuple[str, pd.DataFrame]]:
+        """Caption and table, in order."""
+        return [(self.captions.get(name, name), table) for name, table in self.tables.items()]
 
     def text(self) -> str:
         """The page as plain text."""
         width = max(map(len, self.facts), default=0)
         lines = [repr(self), *(f"{name:<{width}}  {fact}" for name, fact in self.facts.items())]
-        for title, table in self.tables.items():
+        for title, table in self.titled:
             lines += ["", title, readable(table).to_string()]
         return "\n".join(lines)
 
     def to_dict(self) -> dict[str, Any]:
         """The page as plain data for JSON: every digit; what is not finite becomes the string "inf", "-inf" or "nan"."""
-        return {"result": repr(self), **self.facts, **{title: _plain_table(table) for title, table in self.tables.items()}}
+        tables = {name: _plain_table(table) for name, table in self.tables.items()}
+        return {"result": repr(self), "facts": dict(self.facts), "tables": tables}
 
     def _repr_html_(self) -> str:
         facts = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(fact)}</td></tr>" for name, fact in self.facts.items())
         tables = "".join(
-            f"<h4>{html.escape(title)}</h4>{readable(table).to_html(border=0, max_rows=40)}" for title, table in self.tables.items()
+            f"<h4>{html.escape(title)}</h4>{readable(table).to_html(border=0, max_rows=40)}" for title, table in self.titled
         )
         return f"<div><p><b>{html.escape(repr(self))}</b></p>{f'<table>{facts}</table>' if facts else ''}{tables}</div>"
 

@@ -120,31 +120,39 @@ class Study(Page):
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """Groups, incoherence, Laplacian, generators, errors and stability."""
-        members = {group: ", ".join(self.partition.members(group)) for group in self.partition.groups}
-        groups = pd.DataFrame(
-            {"nodes": self.partition.sizes, "members": list(members.values())}, index=pd.Index(members, name="group")
-        )
-        out = {"groups": groups}
+        out = dict(self.partition.tables)
         curve = self.incoherence
         if curve is not None:
             picks = sorted({int(np.argmin(np.abs(curve.omega - w))) for w in (0.01, 0.1, 1.0, 10.0)})
-            out["deviation from coherence ||T - g_hat 11'|| [grids: rad/s per pu]"] = curve.frame.iloc[picks]
+            out["incoherence"] = curve.frame.iloc[picks]
         if self.partition.k > 1:
-            out[f"{self.aggregation.interconnection} Laplacian between groups [grids: pu/rad]"] = self.aggregation.laplacian
-        out[f"reduced generators, {self.part} truncated (pu on the system base, rad/s; inverse droop: DC value)"] = self.generators
-        out["truncation of each group"] = self.truncation.table
-        out[f"errors against the full network, step of {self.disturbance.sentence} (L2 is infinite where steady states differ)"] = (
-            self.errors
-        )
-        out["stability: the pole of largest real part [1/s]"] = self.stability
+            out["laplacian"] = self.aggregation.laplacian
+        out |= {
+            "generators": self.generators,
+            "truncation": self.truncation.table,
+            "errors": self.errors,
+            "stability": self.stability,
+        }
         return out
+
+    @property
+    def captions(self) -> dict[str, str]:
+        """What each table holds, with units."""
+        return {
+            "incoherence": "deviation from coherence ||T - g_hat 11'|| [grids: rad/s per pu]",
+            "laplacian": f"{self.aggregation.interconnection} Laplacian between groups [grids: pu/rad]",
+            "generators": f"reduced generators, {self.part} truncated (pu on the system base, rad/s; inverse droop: DC value)",
+            "truncation": "truncation of each group",
+            "errors": f"errors against the full network, step of {self.disturbance.sentence} (L2 infinite: steady states differ)",
+            "stability": "stability: the pole of largest real part [1/s]",
+        }
 
 
 def study(
     subject: Case | Network | str | Path,
     *,
     groups: int | str = "auto",
-    order: int = 3,
+    order: int | None = None,
     disturb: str | None = None,
     size: float = -0.1,
     part: str = "turbines",
@@ -165,10 +173,10 @@ def study(
     subject : Case, shipped case name, path of a case folder or MATPOWER file, or Network
     groups : int or "auto"
         Number of groups ("auto": the largest eigengap).
-    order : int
-        States per group (1: swing, 2: one turbine, 3: two turbines).
+    order : int, optional
+        States per group (1: swing, 2: one turbine, 3: two turbines); default 3, or the largest order of a group if that is less.
     disturb : str, optional
-        Node that the step hits; default the first.
+        Node that the step hits; default the first. Of generators that share a bus any one may be named.
     size : float
         Step [pu of base_mva]; negative is a loss of generation.
     part : "turbines" or "closed_loop"
@@ -201,7 +209,7 @@ def study(
     Study('Five coherent generators with heterogeneous turbines (Table 3-I)': 1 nodes, 6 states -> 1 nodes, 3 states)
     """
     case, point, network, title = _network(subject, governors, damping, machines, f_hz, progress)
-    step = Step({network.labels[0] if disturb is None else disturb: size})
+    step = Step({network.labels[0] if disturb is None else _node_of(case, disturb): size})
     step.vector(network)  # an unknown name fails now, before any work
     coherent = coherent_dynamics(network)
     if network.size == 1:
@@ -218,6 +226,7 @@ def study(
     models = {f"aggregated, {name}": result.network for name, result in aggregations.items()}
     errors = {name: step_error(network, model, step, partition) for name, model in models.items()}
     chosen = aggregations[_choice(interconnection, errors)]
+    order = min(3, int(chosen.network.nodes.orders.max())) if order is None else order
     truncations, more = _truncations(chosen.network, order, part)
     reduced = {f"reduced, {name}": result.network for name, result in truncations.items()}
     progress("responses", 0.55)
@@ -296,6 +305,15 @@ def _truncations(network: Network, order: int, part: str) -> tuple[dict[str, Tru
             except InputError as error:
                 notes.append(f"no {other} truncation to compare with: {error}")
     return results, tuple(notes)
+
+
+def _node_of(case: Case | None, label: str) -> str:
+    """The node that a generator belongs to: itself, or the sum of those at its bus."""
+    if case is None or case.nodes is not None or label not in case.labels:
+        return label
+    generators, terminals = case.grid[2], case.terminals
+    bus = generators["bus"].iloc[case.labels.index(label)]
+    return str(terminals.index[terminals["bus"] == bus][0])
 
 
 def _aggregations(network: Network, partition: Partition) -> tuple[dict[str, Aggregation], tuple[str, ...]]:

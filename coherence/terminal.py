@@ -31,7 +31,7 @@ def show(page: Page) -> None:
         facts.add_row(name, Text(fact))
     if page.facts:
         console.print(facts)
-    for title, table in page.tables.items():
+    for title, table in page.titled:
         console.print()
         console.print(Text(title, style="bold"))
         console.print(_table(table))

@@ -351,3 +351,16 @@ def test_case39_of_matpower_has_the_power_flow_of_pandapowers_copy(tmp_path):
     (tmp_path / "case39.m").write_text(text)
     point = co.power_flow(co.read_case(tmp_path / "case39.m"))
     assert point.losses_mw == pytest.approx(float(net.res_line.pl_mw.sum() + net.res_trafo.pl_mw.sum()), abs=1e-4)
+
+
+def test_a_machine_table_with_turbines_replaces_the_governor_records(case):
+    table = pd.DataFrame({"label": ["*"], "H_s": [4.0], "R_pu": [0.05], "T_s": [5.0]})
+    nodes = co.machine_nodes(co.add_machines(case, table))
+    assert nodes.order == 2 * 35
+    assert co.machine_nodes(co.add_machines(case, table[["label", "H_s"]])).order == co.machine_nodes(case).order
+
+
+def test_the_slack_bus_may_hold_other_units(ring):
+    shared = replace(ring, generators=ring.generators.assign(bus=[10, 10, 40], v_pu=[1.02, 1.02, 1.01]))
+    alone = replace(ring, generators=ring.generators.assign(p_mw=[0.0, 0.0, 20.0], bus=[10, 10, 40], v_pu=[1.02, 1.02, 1.01]))
+    assert co.power_flow(shared).slack_mw == pytest.approx(co.power_flow(alone).slack_mw - 40.0, abs=1e-6)

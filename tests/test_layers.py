@@ -25,13 +25,10 @@ FLOOR = {
     "simulation": 4,
     "grids": 4,
     "compare": 5,
-    "design": 5,
-    "identification": 5,
     "description": 6,
     "studies": 6,
     "terminal": 7,
     "cli": 7,
-    "report": 7,
     "plots": 7,
     "__main__": 8,
 }
@@ -61,15 +58,19 @@ def imports(path):
         if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test)
         for child in ast.walk(node)
     }
-    top = {id(node) for node in tree.body}
+    inside = {id(child) for f in ast.walk(tree) if isinstance(f, (ast.FunctionDef, ast.AsyncFunctionDef)) for child in ast.walk(f)}
+    top = {id(node) for node in ast.walk(tree)} - inside
     for node in ast.walk(tree):
         if id(node) in skipped:
             continue
         if isinstance(node, ast.Import):
             for alias in node.names:
+                assert alias.name != "coherence", f"{path}: import the room, not the whole house"
+                assert alias.name != "importlib" or path == PACKAGE / "__init__.py", f"{path}: importlib hides what it imports"
                 yield alias.name, id(node) in top
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{path}: relative import"
+            assert node.module != "importlib" or path.name == "__init__.py", f"{path}: importlib hides what it imports"
             if node.module == "coherence":
                 for alias in node.names:
                     yield f"coherence.{alias.name}", id(node) in top

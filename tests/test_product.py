@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import control
@@ -198,15 +199,12 @@ def test_a_template_case_describes_and_studies_as_it_stands(tmp_path):
     described = run("info", "mine", cwd=tmp_path)
     assert "stable; the pole" in described.stdout
     done = run("study", "mine", "--groups", "2", "--json", "--out", "out", cwd=tmp_path)
-    data = json.loads(done.stdout)
-    assert data["groups"] == [
+    tables = json.loads(done.stdout)["tables"]
+    assert tables["groups"] == [
         {"group": "1", "nodes": 2, "members": "West 1, West 2"},
         {"group": "2", "nodes": 1, "members": "East"},
     ]
-    assert (
-        data["errors against the full network, step of -0.1 pu at 'West 1' (L2 is infinite where steady states differ)"][0]["L2"]
-        == "inf"
-    )
+    assert tables["errors"][0]["L2"] == "inf"
     assert (tmp_path / "out" / "grid.png").is_file()
     again = run("new", "mine", cwd=tmp_path)
     assert again.returncode == 2
@@ -215,11 +213,11 @@ def test_a_template_case_describes_and_studies_as_it_stands(tmp_path):
 
 def test_info_and_cases_say_what_there_is(tmp_path):
     listed = json.loads(run("cases", "--json", cwd=tmp_path).stdout)
-    assert [row["case"] for row in listed["shipped cases"]] == co.shipped_cases()
+    assert [row["case"] for row in listed["tables"]["shipped cases"]] == co.shipped_cases()
     data = json.loads(run("info", "iceland", "--json", cwd=tmp_path).stdout)
-    assert data["lambda_2"].startswith("0.420047")
-    assert "23 HYGOV" in data["machines"]
-    assert len(data["generators"]) == 35
+    assert data["facts"]["lambda_2"].startswith("0.420047")
+    assert "23 HYGOV" in data["facts"]["machines"]
+    assert len(data["tables"]["generators"]) == 35
 
 
 def test_describe_says_what_it_cannot_do():
@@ -267,7 +265,11 @@ def test_a_folder_that_cannot_be_made_is_known_before_the_work(tmp_path, out):
 
 def test_ctrl_c_leaves_nothing_half_written(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-m", "coherence", "study", "iceland", "--out", "out"], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-m", "coherence", "study", "iceland", "--out", "out"],
+        cwd=tmp_path,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # a background job inherits it ignored
     )
     for _ in range(600):
         if any(tmp_path.iterdir()):
@@ -292,3 +294,62 @@ def test_every_public_docstring_says_parameters_results_and_shows_an_example(nam
         assert "Returns\n" in text
         for parameter in inspect.signature(thing).parameters:
             assert re.search(rf"^\s+(\w+, )*{parameter}(, \w+)* :", text, flags=re.M), f"{name}: {parameter} is not described"
+
+
+def test_a_failed_renewal_leaves_the_earlier_study_whole(tmp_path):
+    arguments = ("study", "five_generators", "--order", "2", "--out", "out")
+    assert run(*arguments, cwd=tmp_path).returncode == 0
+    (tmp_path / "out" / "responses.csv").unlink()
+    (tmp_path / "out" / "responses.csv").mkdir()
+    listed = (tmp_path / "out" / "contents.txt").read_text().replace("responses.csv\n", "")
+    (tmp_path / "out" / "contents.txt").write_text(listed + "../mine.txt\n")
+    (tmp_path / "mine.txt").write_text("keep")
+    before = sorted(p.name for p in (tmp_path / "out").iterdir())
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "is not a study's and stands where it would write" in done.stderr
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == before
+    assert (tmp_path / "mine.txt").read_text() == "keep"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["mine.txt", "out"]
+
+
+def test_a_network_of_first_order_nodes_has_a_study():
+    rng = np.random.default_rng(0)
+    result = co.study(co.Network(co.swing(inertia=rng.uniform(1, 2, 6), damping=1), random_laplacian(rng, 6), "1/s"), groups=2)
+    assert result.reduced.nodes.order == 2
+
+
+def test_values_cannot_be_changed_behind_what_was_computed_from_them():
+    given = np.array([[1.0, -1], [-1, 1]])
+    network = co.Network(co.swing(inertia=[1, 1], damping=1), given, "1/s")
+    given *= 5
+    assert network.laplacian[0, 0] == 1.0
+    with pytest.raises(ValueError, match="read-only"):
+        network.laplacian[:] *= 5
+    with pytest.raises(ValueError, match="read-only"):
+        network.nodes.polynomial[:] *= 5
+
+
+def test_the_grid_of_frequencies_holds_the_modes_of_the_network(graph_study):
+    modes = np.abs(graph_study.network.poles().imag)
+    inside = modes[(modes > 1e-3) & (modes < 100)]
+    assert inside.size
+    assert np.isin(inside, graph_study.incoherence.omega).all()
+
+
+def test_a_loose_interval_of_the_peak_is_noted():
+    network = co.Network(co.swing(inertia=[1, 2, 3], damping=[1e-7, 2e-7, 1e-7]), 10 * (3 * np.eye(3) - 1), "1/s")
+    notes = co.study(network, groups=2, interconnection="quotient").notes
+    assert any("at least" in note and "at most" in note for note in notes)
+
+
+def test_any_of_the_generators_at_a_bus_names_their_node():
+    case = co.load_case("iceland")
+    merged = replace(
+        case,
+        generators=case.generators.assign(
+            bus=case.generators["bus"].replace({case.generators["bus"][1]: case.generators["bus"][0]})
+        ),
+    )
+    result = co.study(merged, groups=2, disturb="Burfell 3-4", order=2)
+    assert list(result.disturbance.sizes) == ["Burfell 1-2 + Burfell 3-4"]

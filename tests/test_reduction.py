@@ -1,5 +1,7 @@
 """Truncation, norms and reading: figures of the source, independent software, and identities."""
 
+import math
+
 import control
 import mpmath as mp
 import numpy as np
@@ -255,6 +257,7 @@ def test_reading_flags_what_no_generator_has():
         (reading(lag(-2.0, 5.0)), "negative turbine gain -2"),
         (reading(lag(2.0, -5.0)), "turbine pole 0.2 >= 0"),
         (reading(damping=-0.3), "negative damping -0.3"),
+        (co.read_generators(co.from_systems([control.tf([1], [0.5])])).iloc[0], "inertia is not positive"),
         (reading(Realization(np.array([[0.0]]), np.eye(1), np.eye(1), np.zeros((1, 1)))), "integral action"),
         (reading(cascade(lag(1.0, 1.0), lag(3.0, 1.0))), "repeated turbine poles"),
         (reading(cascade(cascade(lag(1.0, 1.0), lag(3.0, 1.0)), lag(1.0, 1.0))), "repeated turbine poles"),
@@ -309,3 +312,58 @@ def test_a_common_integrator_cancels_in_the_error():
     one = co.simulate(co.coherent_dynamics(network), co.Step({"coherent": 1.0}), t).frame.to_numpy()
     assert error.linf == pytest.approx(np.abs(full - one).max(), rel=1e-9)
     assert co.step_size(network, co.Step({"1": 1.0})).linf == np.inf
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("j", [0, 1])
+def test_the_peak_of_repeated_poles_is_found(k, j):
+    """s^j/(s + 1)^k: its step response is an integral of the gamma density (j = 0) or the density itself (j = 1)."""
+    one = Realization(*(np.array([[x]]) for x in (-1.0, 1.0, 1.0, 0.0)))
+    washout = Realization(*(np.array([[x]]) for x in (-1.0, 1.0, -1.0, 1.0)))
+    chain = washout if j else one
+    for _ in range(k - 1):
+        chain = cascade(chain, one)
+    exact = (k - 1) ** (k - 1) * np.exp(1 - k) / math.factorial(k - 1) if j else 1.0
+    peak = step_peak(chain)
+    assert peak.value == pytest.approx(exact, rel=1e-6)
+    assert exact <= peak.upper * (1 + 1e-12) <= exact * 1.01
+
+
+def test_critically_damped_pairs_have_a_tight_interval():
+    network = co.Network(co.swing(inertia=[1, 1], damping=2), [[0.5, -0.5], [-0.5, 0.5]], "1/s")
+    error = co.step_error(network, co.coherent_dynamics(network), co.Step({"1": 1.0}))
+    assert error.linf <= error.linf_upper <= 1.01 * error.linf
+    assert error.linf == pytest.approx(0.5 * np.exp(-1.0), rel=1e-6)  # t e^{-t}/2
+
+
+def test_models_are_matched_by_label_and_strangers_refused(iceland):
+    step, groups = co.Step({"Burfell 1-2": -0.1}), co.spectral_groups(iceland, 3)
+    quotient = iceland.project(groups)
+    want = co.step_error(iceland, quotient, step, groups)
+    shuffled = co.step_error(iceland, quotient.subnetwork([2, 0, 1]), step, groups)
+    assert [shuffled.l2, shuffled.linf] == pytest.approx([want.l2, want.linf], rel=1e-9)
+    nodes = quotient.nodes
+    stranger = co.Network(Nodes(("x", "y", "z"), nodes.polynomial, nodes.banks), quotient.laplacian, "1/s")
+    with pytest.raises(co.InputError, match="has a node 'x', which is none of the groups"):
+        co.step_error(iceland, stranger, step, groups)
+
+
+def test_a_difference_that_drifts_is_infinite_however_small():
+    def network(gain):
+        return co.Network(co.integrator(gain=gain, count=2), [[1.0, -1], [-1, 1]], "1")
+
+    assert co.step_error(network(1.0), network(1.0), co.Step({"1": 1.0})).linf < 1e-12
+    assert co.step_error(network(1.0), network(1.0 + 1e-9), co.Step({"1": 1.0})).linf == np.inf
+    unstable = [
+        co.Network(co.swing(inertia=[1, 1], damping=-0.1), x * np.array([[1.0, -1], [-1, 1]]), "1/s") for x in (1.0, 1 + 1e-9)
+    ]
+    assert co.step_error(*unstable, co.Step({"1": 1.0})).linf == np.inf
+
+
+def test_the_angle_of_an_aggregation_is_the_largest_principal_angle(iceland):
+    groups = co.spectral_groups(iceland, 3)
+    angles = np.degrees(sla.subspace_angles(groups.indicator, iceland.eigenvectors[:, :3]))
+    assert co.aggregate(iceland, groups).angle == pytest.approx(angles.max(), abs=1e-5)
+    complete = co.Network(co.swing(inertia=np.ones(4), damping=1), 4 * np.eye(4) - np.ones((4, 4)), "1/s")
+    pairs = co.Partition.of([0, 0, 1, 1], labels=complete.labels)
+    assert np.isnan(co.aggregate(complete, pairs, interconnection="quotient").angle)

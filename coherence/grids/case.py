@@ -117,7 +117,7 @@ def check_case(case: Case, place: Place) -> None:
         for column in columns:
             row = _first(~table[column].isin(known))
             if row is not None:
-                raise CaseError(f"{place(name, row)}: {column} = {table[column].iloc[row]:g} is not in the table of buses")
+                raise CaseError(f"{place(name, row)}: {column} = {table[column].iloc[row]:.15g} is not in the table of buses")
     row = _first(branches["from_bus"] == branches["to_bus"])
     if row is not None:
         raise CaseError(f"{place('branches', row)}: the branch joins bus {branches['from_bus'].iloc[row]:g} to itself; remove it")

@@ -74,7 +74,7 @@ def linearize(
     buses, _, generators = case.grid
     machines = machine_nodes(case, governors=governors, damping=damping)
     point = power_flow(case) if operating_point is None else operating_point
-    grid, names = synchronising_laplacian(case, point), [f"bus {bus:g}" for bus in buses["bus"]]
+    grid, names = synchronising_laplacian(case, point), [f"bus {bus:.15g}" for bus in buses["bus"]]
     require_connected(grid, names, f"the linearisation of {case.name!r}")
     terminals, row = case.terminals, bus_index(case)
     reduced = kron_reduce(grid, [row[bus] for bus in terminals["bus"]], names)

@@ -45,6 +45,8 @@ def read_matpower(path: Path, *, f_hz: float | None = None) -> Case:
         raise CaseError(f"{path}: no generator stands at a reference bus (type 3); make one bus the reference")
     kind = np.full(len(gen), "pv", dtype=object)
     kind[reference[0]] = "slack"
+    if len(set(gen["GEN_BUS"].iloc[reference])) > 1:
+        notes.append("several reference buses: the first is the slack bus, the others hold their voltage and power")
     case = Case(
         name=path.stem,
         title=path.stem,
@@ -129,5 +131,5 @@ def _labels(buses: pd.Series) -> list[str]:
     labels = []
     for bus in buses:
         seen[bus] = seen.get(bus, 0) + 1
-        labels.append(f"G{bus:g}" + (f"-{seen[bus]}" if seen[bus] > 1 else ""))
+        labels.append(f"G{bus:.15g}" + (f"-{seen[bus]}" if seen[bus] > 1 else ""))
     return labels

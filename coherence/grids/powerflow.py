@@ -184,7 +184,7 @@ def _pandapower(case: Case) -> Complex:
                 "give solved voltages in buses.csv (vm_pu, va_deg)"
             ) from None
         logging.getLogger("pandapower.converter").setLevel(logging.ERROR)  # it remarks on transformers between equal voltages
-        net = from_ppc(_ppc(case), f_hz=50.0 if case.f_hz is None else case.f_hz)  # shapes only line capacitances, put back alike
+        net = from_ppc(_ppc(case))
         try:
             pandapower.runpp(net, numba=False, calculate_voltage_angles=True, tolerance_mva=1e-8, init="dc", trafo_model="pi")
         except pandapower.LoadflowNotConverged:

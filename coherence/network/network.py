@@ -95,6 +95,8 @@ class Network(Page):
         if len(names) != len(matrix):
             raise InputError(f"there are {len(names)} labels for {len(matrix)} inputs and outputs; give one each")
         object.__setattr__(self, "nodes", nodes)
+        matrix = np.array(matrix)
+        matrix.setflags(write=False)  # eigenvalues and state space are kept: the values must stay
         object.__setattr__(self, "laplacian", matrix)
         object.__setattr__(self, "coupling", Rational.of(coupling, "the coupling f"))
         object.__setattr__(self, "basis", basis)

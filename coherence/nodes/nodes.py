@@ -76,6 +76,9 @@ class Nodes(Page):
     banks: tuple[Bank, ...] = ()
 
     def __post_init__(self) -> None:
+        polynomial = np.array(self.polynomial, dtype=float)
+        polynomial.setflags(write=False)
+        object.__setattr__(self, "polynomial", polynomial)
         if not self.labels:
             raise InputError("there are no nodes; give at least one")
         seen: set[str] = set()

@@ -54,6 +54,8 @@ def from_systems(systems: Mapping[str, Any] | Sequence[Any], *, labels: Sequence
     >>> nodes.response(0.0).real
     array([[1., 3.]])
     """
+    if hasattr(systems, "ninputs") or not isinstance(systems, (Mapping, Sequence)):
+        raise InputError("give a mapping label -> system or a list of systems, one per node")
     if isinstance(systems, Mapping) and labels is not None:
         raise InputError("a mapping already has labels; leave `labels` out or give a sequence")
     if not isinstance(systems, Mapping):
@@ -183,7 +185,9 @@ def _divide(den: list[float], num: list[float]) -> tuple[list[float], list[float
 def _verify(node: Nodes, g: Callable[[Any], Any], roots: Complex) -> None:
     """Evaluate g and the inverse of its inverse around its poles and zeros; digits lost in between are an error."""
     size = np.abs(roots[np.abs(roots) > 0])
-    points = np.exp(1.2j) * np.unique(np.concatenate([size, 0.1 * size, 10 * size, [1.0]]))
+    radii = np.unique(np.concatenate([size, 0.1 * size, 10 * size, [1.0]]))
+    points = np.concatenate([np.exp(1j * angle) * radii for angle in (0.4, 1.2)])  # off the axes, where most roots are not
+    points = points[(np.abs(points[:, None] - roots) > 0.05 * np.abs(points)[:, None]).all(axis=1)]
     want = g(points)[:, 0, 0]
     error = np.abs(node.inverse(points)[:, 0] * want - 1.0)
     if not error.max() <= ACCURACY:

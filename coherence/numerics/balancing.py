@@ -58,5 +58,6 @@ def balance(system: Realization, weight: Realization | None = None) -> Balancing
 def _require_stable(system: Realization, what: str) -> None:
     if not system.is_stable():
         raise InstabilityError(
-            f"{what} has a pole at {system.poles()[0]:.4g} (not in Re s < 0); balanced truncation needs stable dynamics"
+            f"{what} has a pole at {system.poles()[0]:.4g}, not in Re s < 0 by more than rounding ({system.rounding:.1g}); "
+            "balanced truncation needs stable dynamics"
         )

@@ -20,8 +20,8 @@ from coherence.numerics.realization import Realization
 from coherence.types import Real
 
 _SAMPLES = 60  # per decade of pole magnitudes, for the first lower value
-_STEP = 0.1  # |pole| * step for every mode still alive in the peak search
-_BATCH = 64  # steps between two looks at which modes are alive; a power of two
+_HIDDEN = 1e-3  # of the peak: what the parabola between two samples of the peak search may hide
+_BATCH = 64  # samples between two looks at the tail; a power of two
 _MOST = 200_000  # samples of a peak search
 _CANDIDATES = 12  # largest samples whose neighbourhood is searched again
 
@@ -99,46 +99,54 @@ class Peak(NamedTuple):
 def step_peak(system: Realization) -> Peak:
     """The largest |e_i(t)| of a step response (one input) over all t >= 0, when and where, with an upper bound.
 
-    Exact steps e^{Ah}, a block of them at a time. A mode contributes at most a_i e^{Re(p_i) t} (equal poles count as one mode, so
-    that what two systems share cancels in their difference); modes below 1e-6 of the peak so far no longer limit the step
-    (|p_i| h <= 0.1 for the others, h doubling), and the search ends when all modes together cannot exceed it. The
-    neighbourhoods of the largest samples are then searched again, each 256 times finer. `upper` adds to each sample what can
-    hide between two: h^2/8 max|e''|, at most sum_i a_i min(h^2 |p_i|^2/8, 2). Hardly damped modes may need more samples than
-    `_MOST`; then `upper` is also what they could still add up to.
+    With x the state and S S^T the observability gramian, m_k(t) = |S^T A^k x(t)| is the L2 norm of the k-th derivative over
+    [t, inf), so from t on |e - e(inf)| <= (2 m_0 m_1)^(1/2) and |e''| <= (2 m_2 m_3)^(1/2), whatever the poles. Exact steps
+    e^{Ah}, a block at a time, with h^2/8 |e''| (what can hide between two samples) at most 1e-3 of the peak so far, h doubling
+    as derivatives die; the search ends when the tail cannot exceed the peak. The neighbourhoods of the largest samples are then
+    searched again, each 256 times finer. Hardly damped modes may need more samples than `_MOST`; then `upper` is what the tail
+    could still reach. Where modes are well separated their sum bounds tail and derivative too, and the lesser bound counts.
     """
     if system.b.shape[1] != 1:
         raise InputError(f"the peak of a step response needs one input; there are {system.b.shape[1]}")
+    _stable_step(system)
     start, final = np.abs(system.d[:, 0]), np.asarray(system.dc_gain())[:, 0]
     best = (float(start.max(initial=0.0)), 0.0, int(start.argmax()))
     if np.abs(final).max() > best[0]:
         best = (float(np.abs(final).max()), np.inf, int(np.abs(final).argmax()))
     if system.order == 0:
         return Peak(*best, best[0])
-    _stable_step(system)
     x = np.linalg.solve(system.a, system.b)  # e(t) = final + C e^{At} x
-    poles, share, drift = _modes(system, x[:, 0])
+    observe = gramian_factor(system.a.T, system.c.T).T
+    modes = _modes(system, x[:, 0])
     candidates: list[tuple[float, float, float, Real]] = []  # largest samples: value, time before it, width, state then
-    t, h, upper = 0.0, _STEP / np.abs(poles).max(), best[0]
-    powers = _powers(sla.expm(system.a * h))
+    powers: list[Real] = []
+    t, h, upper = 0.0, 0.0, best[0]
     for _ in range(_MOST // _BATCH):
-        left = (share + drift * np.maximum(t, -1 / poles.real)) * np.exp(poles.real * t)
-        envelope = float((left.sum(axis=1) + np.abs(final)).max())
-        alive = left.max(axis=0) > 1e-6 * best[0]
-        if envelope <= best[0] or not alive.any():
+        chain = [x]
+        for _ in range(3):
+            chain.append(system.a @ chain[-1])
+        m = np.linalg.norm(observe @ np.hstack(chain), axis=0)
+        tail = np.minimum(np.sqrt(2 * m[0] * m[1]), _envelope(modes, t))
+        curvature = float(np.max(np.minimum(np.sqrt(2 * m[2] * m[3]), _envelope(modes, t, derivative=2))))
+        reach, tail = float((np.abs(final) + tail).max()), float(np.max(tail))
+        if reach <= best[0] or tail <= 1e-7 * best[0] or curvature == 0:
             break
-        while 2 * h * np.abs(poles[alive]).max() <= _STEP:
+        wanted = np.sqrt(8 * _HIDDEN * max(best[0], 0.01 * tail) / curvature)
+        if not powers:
+            h = wanted
+            powers = _powers(sla.expm(system.a * h))
+        while 2 * h <= wanted:
             powers, h = [*powers[1:], powers[-1] @ powers[-1]], 2 * h
         block = x  # columns e^{A j h} x, j = 0 .. _BATCH, by doubling
         for power in powers[:-1]:
             block = np.hstack([block, power @ block])
         x = powers[-1] @ x
         block = np.hstack([block, x])
-        value = np.abs(final[:, None] + system.c @ block)
-        hidden = (left * np.minimum((h * np.abs(poles)) ** 2 / 8, 2.0)).sum(axis=1)
-        upper = max(upper, float((value.max(axis=1) + hidden).max()))
+        value, hidden = np.abs(final[:, None] + system.c @ block), h**2 / 8 * curvature
         largest = value.max(axis=0)
+        upper = max(upper, float(largest.max()) + hidden)
         for column in np.argsort(-largest)[:_CANDIDATES]:
-            if largest[column] <= best[0] - hidden.max():
+            if largest[column] <= best[0] - hidden:
                 break
             first = max(int(column) - 1, 0)
             candidates.append((float(largest[column]), t + first * h, 2 * h, block[:, first : first + 1]))
@@ -146,11 +154,9 @@ def step_peak(system: Realization) -> Peak:
         if largest.max() > best[0]:
             output, column = np.unravel_index(int(value.argmax()), value.shape)
             best = (float(value.max()), t + int(column) * h, int(output))
-        t += block.shape[1] * h - h
-    else:
-        upper = max(upper, envelope)
+        t += _BATCH * h
     best = _searched_again(system, final, candidates, best)
-    return Peak(*best, max(upper, envelope if not alive.any() else 0.0, best[0]))
+    return Peak(*best, max(upper, reach, best[0]))
 
 
 def _searched_again(
@@ -179,20 +185,34 @@ def _powers(stepper: Real) -> list[Real]:
     return powers
 
 
-def _modes(system: Realization, x: Real) -> tuple[np.ndarray, Real, Real]:
+def _modes(system: Realization, x: Real) -> tuple[np.ndarray, Real, Real] | None:
     """Poles p_c, amplitudes a_c and drifts b_c per output with |C e^{At} x| <= sum_c (a_c + b_c t) e^{Re(p_c) t}.
 
     Poles that rounding cannot tell apart are one cluster: its residues are summed, and what their distance from the
-    rightmost of them can add is the drift.
+    rightmost of them can add is the drift. None where the eigenvectors are too close to each other for residues to mean
+    anything (multiple poles).
     """
     poles, vectors = np.linalg.eig(system.a)
+    if np.linalg.cond(vectors) > 1e6:
+        return None
     residues = (system.c @ vectors) * np.linalg.solve(vectors, x.astype(complex))
     near = np.abs(poles[:, None] - poles) <= 10 * system.rounding + 1e-12 * np.abs(poles)
     cluster = connected_components(sp.csr_array(near), directed=False)[1]
     member = (cluster == np.arange(int(cluster.max()) + 1)[:, None]).astype(float)
     head = np.where(member > 0, poles.real, -np.inf).argmax(axis=1)
-    distance = np.abs(poles - poles[head][cluster])
+    # the eigenvalues themselves are uncertain by rounding, also where they came out equal
+    distance = np.abs(poles - poles[head][cluster]) + system.rounding
     return poles[head], np.abs(residues @ member.T), (np.abs(residues) * distance) @ member.T
+
+
+def _envelope(modes: tuple[np.ndarray, Real, Real] | None, t: float, *, derivative: int = 0) -> Real | float:
+    """Bound of each output's deviation from its final value, or of its second derivative, from time t on."""
+    if modes is None:
+        return np.inf
+    poles, share, drift = modes
+    if derivative == 2:  # p_i^2 differs from p_c^2 by 2 |p_c| times their distance
+        share, drift = share * np.abs(poles) ** 2 + 2 * np.abs(poles) * drift, drift * np.abs(poles) ** 2
+    return np.asarray(((share + drift * np.maximum(t, -1 / poles.real)) * np.exp(poles.real * t)).sum(axis=1))
 
 
 def _vanishes(system: Realization) -> bool:

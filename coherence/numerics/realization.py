@@ -83,23 +83,25 @@ def difference(first: Realization, second: Realization) -> Realization:
 
 
 def without_hidden(system: Realization) -> Realization:
-    """The same transfer function without the marginal and unstable poles that cancel in it (common integrators of a difference).
+    """The same transfer function without marginal poles that cancel in it (common integrators of a difference).
 
-    A = diag(A_0, A_-) by an ordered Schur form and a Sylvester equation; A_0 is dropped when its Markov parameters do
-    not exceed rounding of what they are made of. Otherwise the system comes back as it was.
+    A = diag(A_0, A_-) by an ordered Schur form and a Sylvester equation; A_0, of poles that rounding cannot tell from the
+    imaginary axis, is dropped when its Markov parameters do not exceed rounding of what they are made of. Otherwise, and where
+    a pole lies to the right of the axis beyond doubt, the system comes back as it was.
     """
-    limit = -system.rounding
-    if not system.order or system.poles()[0].real < limit:
+    limit = system.rounding
+    if not system.order or not -limit <= system.poles()[0].real <= limit:
         return system
-    t, z, count = sla.schur(system.a, output="real", sort=lambda re, im: re >= limit)
+    t, z, count = sla.schur(system.a, output="real", sort=lambda re, im: re >= -limit)
     b, c = z.T @ system.b, system.c @ z
     x = sla.solve_sylvester(t[:count, :count], -t[count:, count:], -t[:count, count:])
     b0, c1 = b[:count] - x @ b[count:], c[:, count:] + c[:, :count] @ x
     a0, c0 = np.where(np.abs(t[:count, :count]) > system.rounding, t[:count, :count], 0.0), c[:, :count]
     a0 = a0 / (float(np.linalg.norm(a0)) or 1.0)
     size = np.linalg.norm(c0, axis=1)[:, None] * np.linalg.norm(np.vstack([b[:count], x @ b[count:]]), axis=0)
+    allowed = 100 * system.order * np.finfo(float).eps * max(1.0, float(np.linalg.norm(x))) * size
     for _ in range(count):  # Markov parameters C_0 A_0^j B_0
-        if (np.abs(c0 @ b0) > 1e-9 * size).any():
+        if (np.abs(c0 @ b0) > allowed).any():
             return system
         b0 = a0 @ b0
     return Realization(t[count:, count:], b[count:], c1, system.d)

@@ -42,7 +42,8 @@ class Aggregation(Page):
         ||V_k - P S||_F for the refined one, NaN for the quotient.
     angle : float
         Largest principal angle between the groups' indicators and V_k [degrees]; near 90 the groups do not carry the k slowest
-        modes, and the refined Laplacian imposes eigenvalues on directions it does not have: compare with the quotient.
+        modes, and the refined Laplacian imposes eigenvalues on directions it does not have: compare with the quotient. NaN where
+        lambda_k = lambda_{k+1}.
 
     Examples
     --------
@@ -144,6 +145,9 @@ def aggregate(network: Network, partition: Partition, *, interconnection: str = 
 
 
 def _angle(network: Network, partition: Partition) -> float:
+    k, values = partition.k, network.eigenvalues
+    if 1 < k < network.size and values[k] - values[k - 1] <= 1e-9 * values[k]:
+        return float("nan")  # V_k is not defined
     basis = partition.indicator / np.sqrt(partition.sizes)
     cosine = np.linalg.svd(basis.T @ network.eigenvectors[:, : partition.k], compute_uv=False)[-1]
     return float(np.degrees(np.arccos(np.clip(cosine, 0.0, 1.0))))

@@ -165,7 +165,9 @@ def _reduce(node: Nodes, order: int, part: str, weight: Rational) -> tuple[Nodes
     w = weight.realization()
     balanced = balance(whole, w)
     smaller = balanced.truncate(kept) if kept else Realization(np.zeros((0, 0)), np.zeros((0, 1)), np.zeros((1, 0)), whole.d)
-    error = hinf_norm(cascade(difference(whole, smaller), w)).upper / hinf_norm(cascade(whole, w)).lower
+    if not kept:
+        smaller = Realization(smaller.a, smaller.b, smaller.c, whole.dc_gain())  # h(0) joins the damping
+    error = _ratio(cascade(difference(whole, smaller), w), cascade(whole, w))
     if not kept:
         new = Nodes(node.labels, node.polynomial).with_damping([float(whole.dc_gain()[0, 0])])  # the droops join the damping
         return new, balanced.hankel, _row(node, new, error, 1.0)
@@ -187,7 +189,7 @@ def _reduce(node: Nodes, order: int, part: str, weight: Rational) -> tuple[Nodes
 def _row(before: Nodes, after: Nodes, weighted: float, factor: float) -> dict[str, float]:
     g = node_realization(before)
     change = difference(g, node_realization(after))
-    relative = hinf_norm(change).upper / hinf_norm(g).lower if change.is_stable() else np.nan
+    relative = _ratio(change, g) if change.is_stable() else np.nan
     return {
         "order before": int(before.order),
         "order after": int(after.order),
@@ -195,3 +197,9 @@ def _row(before: Nodes, after: Nodes, weighted: float, factor: float) -> dict[st
         "relative error of g": 0.0 if after is before else relative,
         "DC rescaled by": factor,
     }
+
+
+def _ratio(part: Realization, whole: Realization) -> float:
+    """||part||_inf / ||whole||_inf; 0 where both vanish."""
+    top, bottom = hinf_norm(part).upper, hinf_norm(whole).lower
+    return top / bottom if bottom else (0.0 if top == 0 else np.inf)

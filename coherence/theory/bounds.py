@@ -94,12 +94,13 @@ def source_bound(network: Network, s: ArrayLike, *, k: int = 1) -> Bound:
     [True, False]
     """
     z, f, a, _, finite = _parts(network, s, k)
-    m1 = np.linalg.norm(_inverse(a), 2, axis=(1, 2))
+    a_inverse, regular = _inverse(a)
+    m1 = np.where(regular, np.linalg.norm(a_inverse, 2, axis=(1, 2)), np.inf)
     m2 = np.abs(z).max(axis=1)
-    reach = np.abs(f) * network.eigenvalues[k] - m2 - m1 * m2**2
+    reach = np.abs(f) * network.eigenvalues[k] - m2 - np.where(regular, m1, 0.0) * m2**2
     return _bound(
         "Lemma 3.1" if k == 1 else "Theorem 3.8",
-        (m1 * m2 + 1) ** 2,
+        np.where(regular, (np.where(regular, m1, 0.0) * m2 + 1) ** 2, np.inf),
         reach,
         finite,
         {"M1": m1, "M2": m2, "effective_connectivity": np.abs(f) * network.eigenvalues[k]},
@@ -144,13 +145,13 @@ def hull_bound(network: Network, s: ArrayLike, *, k: int = 1) -> Bound:
     z, f, a, v, finite = _parts(network, s, k)
     head = v.T @ (z[:, :, None] * v)
     w = z[:, None, :] * v.T - head @ v.T
-    a_inverse = _inverse(a)
+    a_inverse, regular = _inverse(a)
     alpha = np.linalg.norm(a_inverse @ w, 2, axis=(1, 2))
     r: Any = np.linalg.qr(w.conj().swapaxes(1, 2), mode="r")
     root = r.conj().swapaxes(1, 2)  # W = root @ isometry
     q = np.linalg.norm(root.swapaxes(1, 2) @ a_inverse @ root, 2, axis=(1, 2))
     d = hull_distance(z, f, float(network.eigenvalues[k]), float(network.eigenvalues[-1]))
-    return _bound("hull bound", 1 + alpha**2, d - q, finite, {"alpha": alpha, "q": q, "d": d})
+    return _bound("hull bound", np.where(regular, 1 + alpha**2, np.inf), d - q, finite, {"alpha": alpha, "q": q, "d": d})
 
 
 def _parts(network: Network, s: ArrayLike, k: int) -> tuple[Complex, Complex, Complex, Real, np.ndarray]:
@@ -177,12 +178,14 @@ def require_rank(network: Network, k: object) -> None:
         )
 
 
-def _inverse(a: Complex) -> Complex:
-    """A^{-1}; infinite (and with it the bounds) where A is singular: a pole of the coherent part."""
-    singular = np.abs(np.linalg.det(a)) == 0
-    out = np.full_like(a, np.inf)
-    out[~singular] = np.linalg.inv(a[~singular])
-    return out
+def _inverse(a: Complex) -> tuple[Complex, np.ndarray]:
+    """A^{-1} and where A is regular; elsewhere (a pole of the coherent part) the identity stands in and no bound holds."""
+    size = np.abs(a).max(axis=(1, 2))
+    least = np.linalg.svd(a, compute_uv=False)[:, -1]
+    regular = least > a.shape[1] * np.finfo(float).eps * size
+    stand_in: Complex = np.where(regular[:, None, None], a, np.eye(a.shape[1], dtype=complex))
+    inverse: Complex = np.linalg.inv(stand_in)
+    return inverse, np.asarray(regular)
 
 
 def _bound(theorem: str, top: Real, bottom: Real, finite: np.ndarray, ingredients: dict[str, Real]) -> Bound:
