@@ -40,7 +40,7 @@ class StepError:
     >>> from coherence import Step, coherent_dynamics, linearize, load_case, step_error
     >>> network = linearize(load_case("iceland"))
     >>> error = step_error(network, coherent_dynamics(network), Step({"Burfell 1-2": -0.1}))
-    >>> error.node, error.linf <= error.linf_upper
+    >>> error.node, bool(error.linf <= error.linf_upper)
     ('Burfell 1-2', True)
     """
 

@@ -138,7 +138,8 @@ def _network_facts(network: Network) -> dict[str, str]:
     poles = network.poles()
     if poles.size:
         worst = poles[0]
-        verdict = "stable" if network.realization.is_stable() else "not stable"
+        doubt = network.realization.rounding
+        verdict = "stable" if worst.real < -doubt else "marginal (undamped)" if worst.real <= doubt else "not stable"
         facts["stability"] = f"{verdict}; the pole of largest real part is {worst.real:.4g} ± {abs(worst.imag):.4g}j [1/s]"
     one = coherent_dynamics(network).nodes
     stiffness = float(one.inverse(0.0)[0, 0].real)

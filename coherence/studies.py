@@ -151,7 +151,7 @@ class Study(Page):
 def study(
     subject: Case | Network | str | Path,
     *,
-    groups: int | str = "auto",
+    groups: int | str | Partition = "auto",
     order: int | None = None,
     disturb: str | None = None,
     size: float = -0.1,
@@ -171,8 +171,8 @@ def study(
     Parameters
     ----------
     subject : Case, shipped case name, path of a case folder or MATPOWER file, or Network
-    groups : int or "auto"
-        Number of groups ("auto": the largest eigengap).
+    groups : int, "auto" or Partition
+        Number of groups ("auto": the largest eigengap), or your own.
     order : int, optional
         States per group (1: swing, 2: one turbine, 3: two turbines); default 3, or the largest order of a group if that is less.
     disturb : str, optional
@@ -208,19 +208,21 @@ def study(
     >>> study("five_generators", order=3)
     Study('Five coherent generators with heterogeneous turbines (Table 3-I)': 1 nodes, 6 states -> 1 nodes, 3 states)
     """
+    _require("interconnection", interconnection, ("auto", "refined", "quotient"))
+    _require("part", part, tuple(PARTS))
     case, point, network, title = _network(subject, governors, damping, machines, f_hz, progress)
     step = Step({network.labels[0] if disturb is None else _node_of(case, disturb): size})
     step.vector(network)  # an unknown name fails now, before any work
     coherent = coherent_dynamics(network)
     if network.size == 1:
         curve, partition = None, Partition(network.labels, np.zeros(1, dtype=int), ("1",))
-        if groups not in ("auto", 1):
+        if not isinstance(groups, Partition) and groups not in ("auto", 1):
             raise InputError(f"{title!r} is one coherent group; {groups} groups were asked")
     else:
         progress("incoherence and its bounds", 0.1)
         curve = incoherence(network, _frequencies(network) if omega is None else omega)
         progress("groups", 0.4)
-        partition = spectral_groups(network, groups, random_state=random_state)
+        partition = groups if isinstance(groups, Partition) else spectral_groups(network, groups, random_state=random_state)
     progress("aggregation and truncation", 0.5)
     aggregations, notes = _aggregations(network, partition)
     models = {f"aggregated, {name}": result.network for name, result in aggregations.items()}
@@ -258,7 +260,7 @@ def study(
         chosen,
         truncations,
         part,
-        (() if case is None else case.notes) + notes + more + _unsettled(errors),
+        (() if case is None else case.notes) + _verdict(network) + notes + more + _unsettled(errors),
         step,
         responses,
         table,
@@ -307,6 +309,11 @@ def _truncations(network: Network, order: int, part: str) -> tuple[dict[str, Tru
     return results, tuple(notes)
 
 
+def _require(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise InputError(f"{name} = {value!r}; give {', '.join(map(repr, known[:-1]))} or {known[-1]!r}")
+
+
 def _node_of(case: Case | None, label: str) -> str:
     """The node that a generator belongs to: itself, or the sum of those at its bus."""
     if case is None or case.nodes is not None or label not in case.labels:
@@ -327,14 +334,21 @@ def _aggregations(network: Network, partition: Partition) -> tuple[dict[str, Agg
 
 def _choice(interconnection: str, errors: dict[str, StepError]) -> str:
     """The interconnection asked for, or the one of smaller step error (L2, then L-infinity, then the quotient)."""
-    if interconnection not in ("auto", "refined", "quotient"):
-        raise InputError(f"interconnection = {interconnection!r}; give 'auto', 'refined' or 'quotient'")
     names = ["quotient", *(["refined"] if "aggregated, refined" in errors else [])]
     if interconnection == "auto":
         return min(names, key=lambda name: (errors[f"aggregated, {name}"].l2, errors[f"aggregated, {name}"].linf))
     if interconnection not in names:
         raise InputError("there is no refined aggregation for these groups; use interconnection='quotient'")
     return interconnection
+
+
+def _verdict(network: Network) -> tuple[str, ...]:
+    if network.realization.is_stable():
+        return ()
+    worst = network.poles()[0]
+    what = "undamped (marginal)" if worst.real <= network.realization.rounding else "unstable"
+    where = f"{worst.real:.3g} ± {abs(worst.imag):.3g}j [1/s]"
+    return (f"the full network is {what}: pole {where}, so its response has no norms over all time",)
 
 
 def _unsettled(errors: dict[str, StepError]) -> tuple[str, ...]:

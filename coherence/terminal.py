@@ -43,7 +43,7 @@ def _table(frame: pd.DataFrame) -> Table:
     table.add_column(Text(str(frame.index.name or "")), overflow="fold")
     for column in frame:
         number = pd.api.types.is_numeric_dtype(frame[column]) and not pd.api.types.is_bool_dtype(frame[column])
-        table.add_column(Text(str(column)), justify="right" if number else "left", overflow="fold")
+        table.add_column(Text(str(column)), justify="right" if number else "left", overflow="fold", no_wrap=bool(number))
     for label, row in text.iterrows():
         shown = readable(pd.DataFrame([[label]])).iloc[0, 0]
         table.add_row(Text(str(shown)), *(Text(str(value)) for value in row))

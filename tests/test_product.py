@@ -353,3 +353,32 @@ def test_any_of_the_generators_at_a_bus_names_their_node():
     )
     result = co.study(merged, groups=2, disturb="Burfell 3-4", order=2)
     assert list(result.disturbance.sizes) == ["Burfell 1-2 + Burfell 3-4"]
+
+
+def test_two_groups_are_drawn_apart(graph_study):
+    figure = plots.network(graph_study.network.project(co.Partition.of([0] * 7 + [1] * 7, labels=graph_study.network.labels)))
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    assert np.ptp(ax.get_xlim()) > 1
+    assert ax.get_window_extent().width > 300
+
+
+def test_labels_with_dollars_are_drawn_as_they_are():
+    network = co.Network(co.swing(inertia=[1, 1, 1], damping=1, labels=["$\\frac$", "a$b", "c"]), 3 * np.eye(3) - 1, "1/s")
+    for figure in plots.of_study(co.study(network, groups=2, interconnection="quotient")).values():
+        figure.draw_without_rendering()
+
+
+def test_marginal_and_unstable_networks_are_called_so():
+    def network(damping):
+        return co.Network(co.swing(inertia=[1.0, 2.0], damping=damping), [[1.0, -1], [-1, 1]], "1/s")
+
+    assert co.describe(network(0.0)).facts["stability"].startswith("marginal (undamped)")
+    assert co.describe(network(-0.1)).facts["stability"].startswith("not stable")
+    assert "undamped (marginal)" in co.study(network(0.0), groups=2).notes[0]
+    assert "unstable: pole 0.0667" in co.study(network(-0.1), groups=2).notes[0]
+
+
+def test_a_study_takes_the_users_own_groups(graph_study):
+    mine = co.Partition.of(["a"] * 5 + ["b"] * 9, labels=graph_study.network.labels)
+    assert co.study(graph_study.network, groups=mine).partition is mine

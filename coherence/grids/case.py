@@ -147,7 +147,10 @@ def check_case(case: Case, place: Place) -> None:
             raise CaseError(
                 f"{place('generators', row)}: generator {label!r} has governor {model}, but governors/{model}.csv has no such row"
             )
-        if model and "R_pu" in generators and np.isfinite(generators["R_pu"].iloc[row]):
+        droop, lag = (bool(np.isfinite(generators[c].iloc[row])) if c in generators else False for c in ("R_pu", "T_s"))
+        if lag and not droop:
+            raise CaseError(f"{place('generators', row)}: generator {label!r} has T_s but no droop R_pu; give both or neither")
+        if model and droop:
             raise CaseError(f"{place('generators', row)}: generator {label!r} has both governor {model} and R_pu; give one")
 
 

@@ -7,6 +7,7 @@ line: buses.csv, branches.csv, generators.csv, governors/MODEL.csv; or nodes.csv
 from __future__ import annotations
 
 import tomllib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from coherence.grids.tables import read_table
 from coherence.nodes.governors import MODELS
 from coherence.nodes.nodes import unknown_name
 
+USED = {*REQUIRED["generators"], *REQUIRED["machines"], "governor", "R_pu", "T_s"}  # columns of generators.csv
+USED |= {"name", "record", "machine_model", "xd_prime_pu", "q_min_mvar", "q_max_mvar"}  # known, and of no effect yet
 KEYS = ("format", "name", "title", "base_mva", "f_hz", "damping")  # of case.toml
 
 
@@ -122,7 +125,7 @@ def open_case(case: Case | str | Path, *, machines: str | Path | pd.DataFrame | 
     if not isinstance(case, (str, Path)):
         raise InputError(f"{case!r} is no case or network; give a Case, a Network, the name of a shipped case, or a path")
     text = str(case)
-    if isinstance(case, str) and text in shipped_cases() and not Path(text).exists():
+    if isinstance(case, str) and text in shipped_cases() and not (Path(text) / "case.toml").exists():
         return read_case(cases_folder() / text, machines=machines, f_hz=f_hz)
     if isinstance(case, Path) or Path(text).exists() or "/" in text or "\\" in text or Path(text).suffix:
         return read_case(case, machines=machines, f_hz=f_hz)
@@ -156,6 +159,9 @@ def _read_folder(folder: Path) -> Case:
         governors={f.stem: _governors(f) for f in sorted((folder / "governors").glob("*.csv"))},
         damping=_damping(meta, folder),
     )
+    unused = [column for column in case.grid[2] if column not in USED]
+    if unused:
+        case = replace(case, notes=(f"columns of generators.csv that are not used: {', '.join(map(str, unused))}",))
     check_case(case, lambda table, row: f"{folder / table}.csv, line {row + 2}")
     return case
 

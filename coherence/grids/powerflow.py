@@ -19,6 +19,7 @@ import scipy.sparse as sp
 
 from coherence.display import Page
 from coherence.errors import CaseError, InputError, MissingExtraError, ToleranceError
+from coherence.graphs.laplacian import require_connected
 from coherence.types import Complex, Int
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ class OperatingPoint(Page):
     voltage : (buses,) complex
         pu, in the order of `case.buses`.
     slack_mw, losses_mw : float
-        Generation at the slack bus; total branch losses.
+        Output of the slack generator (others at its bus make what the case says); total branch losses.
     mismatch_mva : float
         Largest unsatisfied power balance.
     mismatch_pu : float
@@ -111,6 +112,8 @@ def power_flow(case: Case, *, method: str = "auto") -> OperatingPoint:
             return point
         if method == "stored":
             raise ToleranceError(f"case {case.name!r}: the stored voltages {_miss(point)}; use method='ac' or correct the file")
+    graph, _ = admittance(case)
+    require_connected(abs(graph), [f"bus {bus:.15g}" for bus in buses["bus"]], "an AC power flow")
     point = _judge(case, _pandapower(case), "pandapower")
     if not point.solves:
         raise ToleranceError(f"case {case.name!r}: the voltages that pandapower returned {_miss(point)}")

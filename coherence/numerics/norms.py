@@ -118,7 +118,7 @@ def step_peak(system: Realization) -> Peak:
     x = np.linalg.solve(system.a, system.b)  # e(t) = final + C e^{At} x
     observe = gramian_factor(system.a.T, system.c.T).T
     modes = _modes(system, x[:, 0])
-    candidates: list[tuple[float, float, float, Real]] = []  # largest samples: value, time before it, width, state then
+    candidates: list[tuple[float, float, float, Real]] = []  # what may hide there, time before it, width, state then
     powers: list[Real] = []
     t, h, upper = 0.0, 0.0, best[0]
     for _ in range(_MOST // _BATCH):
@@ -149,7 +149,7 @@ def step_peak(system: Realization) -> Peak:
             if largest[column] <= best[0] - hidden:
                 break
             first = max(int(column) - 1, 0)
-            candidates.append((float(largest[column]), t + first * h, 2 * h, block[:, first : first + 1]))
+            candidates.append((float(largest[column]) + hidden, t + first * h, 2 * h, block[:, first : first + 1]))
         candidates = sorted(candidates, key=lambda c: -c[0])[:_CANDIDATES]
         if largest.max() > best[0]:
             output, column = np.unravel_index(int(value.argmax()), value.shape)
@@ -162,9 +162,14 @@ def step_peak(system: Realization) -> Peak:
 def _searched_again(
     system: Realization, final: Real, candidates: list[tuple[float, float, float, Real]], best: tuple[float, float, int]
 ) -> tuple[float, float, int]:
-    """The largest |e| near the candidates (value, time before it, width, state then), or `best`."""
-    for _, begin, width, state in candidates:
-        fine = _powers(sla.expm(system.a * width / (8 * _BATCH)))
+    """The largest |e| near the candidates (what may hide there, time before it, width, state then), or `best`."""
+    steps: dict[float, list[Real]] = {}
+    for most, begin, width, state in candidates:
+        if most <= best[0]:
+            continue
+        if width not in steps:
+            steps[width] = _powers(sla.expm(system.a * width / (8 * _BATCH)))
+        fine = steps[width]
         for part in range(8):
             block = state
             for power in fine[:-1]:

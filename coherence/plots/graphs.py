@@ -90,9 +90,14 @@ def network(network: Network, partition: Partition | None = None, *, title: str 
         _groups(ax, groups, xy, size, "nodes", legend=partition is not None)
         if n <= NAMED:
             for label, point in zip(network.labels, xy, strict=True):
-                ax.annotate(label, point, xytext=(12, 10), textcoords="offset points", fontsize=9 if n > FEW else 12, zorder=5)
+                ax.annotate(
+                    style.plain(label), point, xytext=(12, 10), textcoords="offset points", fontsize=9 if n > FEW else 12, zorder=5
+                )
         ax.set_aspect("equal")
         ax.margins(0.15)
+        if n <= FEW:
+            ax.set_xlim(-1.4, 1.4)
+            ax.set_ylim(-1.25, 1.4)
         style.bare(ax)
         if partition is not None:
             _legend(ax, "groups")
@@ -125,11 +130,10 @@ def laplacian(network: Network, partition: Partition, *, title: str = "") -> Fig
         raise InputError("the partition is of other nodes than this network's; build it from network.labels")
     order = np.argsort(partition.assignment, kind="stable")
     size = np.abs(network.laplacian[np.ix_(order, order)])
-    off = size[~np.eye(len(size), dtype=bool)]
-    if not off.any():
+    if not size.any():
         raise InputError("the network has no edges to draw")
-    top = float(off.max())
-    floor = max(float(off[off > 0].min()), top * 1e-4)
+    top = float(size.max())
+    floor = min(max(float(size[size > 0].min()), top * 1e-4), 0.1 * top)
     with style.drawing(8, 7) as figure:
         ax = figure.subplots()
         shown = ax.imshow(
@@ -139,7 +143,7 @@ def laplacian(network: Network, partition: Partition, *, title: str = "") -> Fig
         for i, count in enumerate(partition.sizes):
             ax.add_patch(Rectangle((edge - 0.5, edge - 0.5), count, count, fill=False, edgecolor=style.colour(i), lw=2.0))
             edge += int(count)
-        labels = [network.labels[i] for i in order]
+        labels = [style.plain(network.labels[i]) for i in order]
         if len(labels) <= NAMED:
             ax.set_xticks(range(len(labels)), labels, rotation=90, fontsize=8)
             ax.set_yticks(range(len(labels)), labels, fontsize=8)
@@ -163,14 +167,15 @@ def layout(n: int, f: Int, t: Int, weights: Real | None = None) -> Real:
 
 
 def _circle(n: int) -> Real:
-    angle = np.pi / 2 - 2 * np.pi * np.arange(n) / n
+    angle = (np.pi if n == 2 else np.pi / 2) - 2 * np.pi * np.arange(n) / n
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
 
 def _groups(ax: Axes, partition: Partition, xy: Real, size: Real, what: str, *, legend: bool = True) -> None:
     for i, group in enumerate(partition.groups):
         mine = partition.assignment == i
-        name = f"group {group}: {int(mine.sum())} {what}" if legend else None
+        count = int(mine.sum())
+        name = f"group {style.plain(group)}: {count} {what if count != 1 else what.removesuffix('s')}" if legend else None
         ax.scatter(xy[mine, 0], xy[mine, 1], s=size[mine], color=style.colour(i), edgecolor="white", lw=0.8, zorder=3, label=name)
 
 
@@ -194,7 +199,16 @@ def _name_plants(ax: Axes, labels: list[str], xy: Real) -> None:
         together = np.ptp(xy[members], axis=0).max() < 0.15 * span
         for text, units in [(name, members)] if together else [(labels[i], [i]) for i in members]:
             x, y = xy[units].max(axis=0)[0], xy[units].mean(axis=0)[1]
-            ax.annotate(text, (x, y), xytext=(9, 0), textcoords="offset points", fontsize=8, color="#222222", va="center", zorder=4)
+            ax.annotate(
+                style.plain(text),
+                (x, y),
+                xytext=(9, 0),
+                textcoords="offset points",
+                fontsize=8,
+                color="#222222",
+                va="center",
+                zorder=4,
+            )
 
 
 def _name_apart(ax: Axes, labels: tuple[str, ...], xy: Real) -> None:
@@ -204,5 +218,5 @@ def _name_apart(ax: Axes, labels: tuple[str, ...], xy: Real) -> None:
     named: list[Real] = []
     for label, point in zip(labels, xy, strict=True):
         if all((np.abs(point - other) / span > (0.12, 0.03)).any() for other in named):
-            ax.annotate(label, point, xytext=(7, 5), textcoords="offset points", fontsize=8, color="#222222", zorder=4)
+            ax.annotate(style.plain(label), point, xytext=(7, 5), textcoords="offset points", fontsize=8, color="#222222", zorder=4)
             named.append(point)

@@ -79,7 +79,7 @@ def responses(study: Study) -> Figure:
             ax.set_ylabel("response [grids: rad/s]" if study.case is None else "frequency deviation [rad/s]")
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(5, 2 * columns), fontsize=10)
-        figure.suptitle(f"{study.title}: step of {study.disturbance.sentence}", fontsize=12, wrap=True)
+        figure.suptitle(style.plain(f"{study.title}: step of {study.disturbance.sentence}"), fontsize=12, wrap=True)
     return figure
 
 
@@ -96,7 +96,9 @@ def hankel(truncation: Truncation, *, title: str = "") -> Figure:
                 continue
             relative = values[values > 1e-12 * values[0]] / values[0]
             order = np.arange(1, len(relative) + 1)
-            ax.semilogy(order, relative, "o-", color=colour(i), ms=3.5, lw=1.0, label=f"{label} ({len(values)} values)")
+            ax.semilogy(
+                order, relative, "o-", color=colour(i), ms=3.5, lw=1.0, label=style.plain(f"{label} ({len(values)} values)")
+            )
             before, after = (int(truncation.table[name][label]) for name in ("order before", "order after"))
             kept = min(len(values) - before + after, len(relative))
             if kept >= 1:

@@ -39,7 +39,12 @@ def colour(group: int) -> str:
 
 def title(ax: Axes, text: str) -> None:
     """A title over the left end."""
-    ax.set_title(text, loc="left", fontsize=11)
+    ax.set_title(plain(text), loc="left", fontsize=11)
+
+
+def plain(text: str) -> str:
+    """A label as it is: a dollar sign in it starts no formula."""
+    return text.replace("$", r"\$")
 
 
 def bare(ax: Axes) -> None:

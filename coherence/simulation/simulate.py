@@ -24,6 +24,8 @@ from coherence.types import Real, real_vector
 if TYPE_CHECKING:
     import control
 
+LARGEST = 1e9  # squares of responses must stay numbers
+
 
 @dataclass(frozen=True)
 class Step:
@@ -43,6 +45,10 @@ class Step:
         for label, size in self.sizes.items():
             if isinstance(size, complex) or not isinstance(size, (int, float, np.number)) or not np.isfinite(size):
                 raise InputError(f"the step at {label!r} has size {size!r}; give a finite number")
+            if abs(size) > LARGEST:
+                raise InputError(
+                    f"the step at {label!r} has size {size:g}; responses are linear, give one of at most {LARGEST:g} pu"
+                )
             u[network.index(label)] += size
         return u
 
