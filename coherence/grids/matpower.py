@@ -107,9 +107,9 @@ def _frames(path: Path) -> dict[str, Any]:
             frames = CaseFrames(str(path))
         found = {name: getattr(frames, name) for name in ("baseMVA", "bus", "gen", "branch")}
     except Exception as error:  # the reader raises whatever its parsing stumbles on
+        reason = "" if isinstance(error, AttributeError) else f" ({' '.join(str(error).split())})"
         raise CaseError(
-            f"{path} is not read as a MATPOWER case ({type(error).__name__}: {error}); it needs baseMVA and the tables "
-            "bus, gen and branch as plain numbers"
+            f"{path} is not read as a MATPOWER case{reason}; it needs baseMVA and the tables bus, gen and branch as plain numbers"
         ) from None
     for name in ("bus", "gen", "branch"):
         numbers = found[name].apply(pd.to_numeric, errors="coerce")
