@@ -365,8 +365,10 @@ def test_two_groups_are_drawn_apart(graph_study):
 
 def test_labels_with_dollars_are_drawn_as_they_are():
     network = co.Network(co.swing(inertia=[1, 1, 1], damping=1, labels=["$\\frac$", "a$b", "c"]), 3 * np.eye(3) - 1, "1/s")
-    for figure in plots.of_study(co.study(network, groups=2, interconnection="quotient")).values():
+    figures = plots.of_study(co.study(network, groups=2, interconnection="quotient"))
+    for figure in figures.values():
         figure.draw_without_rendering()
+    assert {r"a\$b", "c"} <= {text.get_text() for text in figures["network"].axes[0].texts}
 
 
 def test_marginal_and_unstable_networks_are_called_so():
