@@ -18,7 +18,10 @@ __all__ = ["ArrayLike", "Complex", "Int", "Real", "frequencies", "laplace_points
 
 def laplace_points(s: ArrayLike) -> Complex:
     """Return s as a one-dimensional complex array, frequency axis first; refuse what is not finite."""
-    points = np.atleast_1d(np.asarray(s, dtype=complex))
+    try:
+        points = np.atleast_1d(np.asarray(s, dtype=complex))
+    except (TypeError, ValueError):
+        raise InputError(f"s = {s!r:.60}; give Laplace points, complex numbers in rad/s") from None
     if points.ndim != 1:
         raise InputError(f"s has {points.ndim} axes; give a number or a one-dimensional array of Laplace points")
     if not np.isfinite(points).all():

@@ -104,6 +104,12 @@ class Case(Page):
         return table.reset_index().set_index("label")
 
 
+def require_case(case: object) -> None:
+    """Refuse what is no Case with the sentence that says how to get one."""
+    if not isinstance(case, Case):
+        raise InputError(f"the case is a {type(case).__name__}; give a Case, from load_case(name) or read_case(path)")
+
+
 def check_case(case: Case, place: Place) -> None:
     """Raise CaseError naming the first row of a table that cannot be used."""
     buses, branches, generators = case.grid

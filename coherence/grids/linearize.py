@@ -16,7 +16,7 @@ import numpy as np
 
 from coherence.errors import CaseError, InputError
 from coherence.graphs.laplacian import kron_reduce, require_connected
-from coherence.grids.case import Case
+from coherence.grids.case import Case, require_case
 from coherence.grids.powerflow import OperatingPoint, branch_ends, bus_index, power_flow
 from coherence.network.network import Network
 from coherence.nodes.families import swing, swing_turbine
@@ -68,6 +68,7 @@ def linearize(
     >>> round(linearize(load_case("iceland")).algebraic_connectivity, 5)
     0.42005
     """
+    require_case(case)
     if case.nodes is not None:
         nodes = machine_nodes(case, governors=governors, damping=damping)
         return Network(nodes.aggregate(np.zeros(len(nodes), dtype=int), [case.name]), np.zeros((1, 1)), "1/s")
@@ -127,6 +128,7 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
     >>> machine_nodes(load_case("iceland")).order
     149
     """
+    require_case(case)
     if governors not in ("rational", "one_lag", "none"):
         raise InputError(f"governors = {governors!r}; give 'rational', 'one_lag' or 'none'")
     if damping is not None and not np.isfinite(damping):

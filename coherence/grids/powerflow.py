@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import warnings
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
@@ -20,10 +20,8 @@ import scipy.sparse as sp
 from coherence.display import Page
 from coherence.errors import CaseError, InputError, MissingExtraError, ToleranceError
 from coherence.graphs.laplacian import require_connected
+from coherence.grids.case import Case, require_case
 from coherence.types import Complex, Int
-
-if TYPE_CHECKING:
-    from coherence.grids.case import Case
 
 TOLERANCE_MVA = 1e-6  # of stored voltages: six digits below any figure a planner reads
 TOLERANCE_PU = 1e-6
@@ -99,6 +97,7 @@ def power_flow(case: Case, *, method: str = "auto") -> OperatingPoint:
     >>> power_flow(load_case("iceland"))
     OperatingPoint(stored: slack 234.137 MW, losses 44.927 MW, mismatch 3.7e-10 MVA)
     """
+    require_case(case)
     buses, _, _ = case.grid
     if method not in ("auto", "stored", "ac"):
         raise InputError(f"method = {method!r}; give 'auto', 'stored' or 'ac'")

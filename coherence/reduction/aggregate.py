@@ -125,6 +125,10 @@ def aggregate(network: Network, partition: Partition, *, interconnection: str = 
     """
     if interconnection not in ("refined", "quotient"):
         raise InputError(f"interconnection = {interconnection!r}; give 'refined' or 'quotient'")
+    if not isinstance(partition, Partition):
+        raise InputError(
+            f"the partition is a {type(partition).__name__}; build one with Partition.of(groups, labels=network.labels)"
+        )
     quotient = network.project(partition)
     if interconnection == "quotient":
         return Aggregation(quotient, partition, "quotient", angle=_angle(network, partition))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from coherence.errors import InputError
 from coherence.nodes.nodes import Nodes
 from coherence.numerics.realization import Realization
 
@@ -39,6 +40,8 @@ def read_generators(nodes: Nodes) -> pd.DataFrame:
     >>> read_generators(swing_turbine(inertia=[1], damping=[.1], inverse_droop=[2], time_constant=[5]))["turbines"].iloc[0]
     '2/(5 s + 1)'
     """
+    if not isinstance(nodes, Nodes):
+        raise InputError(f"a {type(nodes).__name__} cannot be read; give Nodes, e.g. network.nodes")
     rows = []
     for i, label in enumerate(nodes.labels):
         one = nodes.select([i])
