@@ -353,7 +353,7 @@ def _verdict(network: Network) -> tuple[str, ...]:
 
 def _unsettled(errors: dict[str, StepError]) -> tuple[str, ...]:
     return tuple(
-        f"L-infinity of {name} is at least {e.linf:.4g} and at most {e.linf_upper:.4g}: modes are hardly damped"
+        f"L-infinity of {name} is at least {e.linf:.4g} and at most {e.linf_upper:.4g}: the search ended before its modes died out"
         for name, e in errors.items()
         if np.isfinite(e.linf) and e.linf_upper > 1.1 * e.linf
     )

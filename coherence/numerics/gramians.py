@@ -16,7 +16,7 @@ import scipy.linalg as sla
 from coherence.errors import ToleranceError
 from coherence.types import Complex, Real
 
-RESIDUAL = 1e-11  # relative to |A| |X|: a hundred times what was seen on Iceland and on stiff random systems
+RESIDUAL = 1e-11  # relative to |A| |X|; 1.1e-15 is the largest seen on Iceland and 200 stiff random systems of order 30
 
 
 def gramian_factor(a: Real, b: Real) -> Real:
