@@ -28,17 +28,24 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.graphs.laplacian import kron_reduce as kron_reduce
     from coherence.graphs.partition import Partition as Partition
     from coherence.grids.case import Case as Case
+    from coherence.grids.convention import Convention as Convention
     from coherence.grids.files import load_case as load_case
     from coherence.grids.files import read_case as read_case
     from coherence.grids.files import shipped_cases as shipped_cases
     from coherence.grids.linearize import linearize as linearize
     from coherence.grids.linearize import machine_nodes as machine_nodes
     from coherence.grids.machines import add_machines as add_machines
+    from coherence.grids.modes import modes as modes
     from coherence.grids.powerflow import OperatingPoint as OperatingPoint
     from coherence.grids.powerflow import power_flow as power_flow
+    from coherence.grids.synchronising import SynchronisingMatrix as SynchronisingMatrix
+    from coherence.grids.synchronising import synchronising_matrix as synchronising_matrix
+    from coherence.grids.topology import island as island
+    from coherence.grids.topology import islands as islands
     from coherence.groups.spectral import spectral_groups as spectral_groups
     from coherence.network.files import load_network as load_network
     from coherence.network.files import save_network as save_network
+    from coherence.network.modes import Modes as Modes
     from coherence.network.network import Network as Network
     from coherence.nodes.families import droop_inverter as droop_inverter
     from coherence.nodes.families import integrator as integrator
@@ -98,6 +105,11 @@ _PUBLIC = {
     "coherence.grids.machines": ["add_machines"],
     "coherence.grids.powerflow": ["OperatingPoint", "power_flow"],
     "coherence.grids.linearize": ["linearize", "machine_nodes"],
+    "coherence.grids.convention": ["Convention"],
+    "coherence.grids.synchronising": ["SynchronisingMatrix", "synchronising_matrix"],
+    "coherence.grids.topology": ["island", "islands"],
+    "coherence.grids.modes": ["modes"],
+    "coherence.network.modes": ["Modes"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
     "coherence.reduction.truncate": ["Truncation", "truncate"],
     "coherence.reduction.reading": ["read_generators"],

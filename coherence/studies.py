@@ -6,7 +6,7 @@ nodes -> step responses -> table of errors. Each arrow is one public verb; this 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,10 @@ from coherence.errors import InputError
 from coherence.graphs.partition import Partition
 from coherence.grids.case import Case
 from coherence.grids.files import open_case
-from coherence.grids.linearize import CONVENTION, linearize
+from coherence.grids.convention import Convention
+from coherence.grids.linearize import assemble, linearize
 from coherence.grids.powerflow import OperatingPoint, power_flow
+from coherence.grids.synchronising import SynchronisingMatrix, synchronising_matrix
 from coherence.groups.spectral import spectral_groups
 from coherence.network.network import Network
 from coherence.progress import Progress, silent
@@ -66,6 +68,7 @@ class Study(Page):
     title: str
     case: Case | None
     operating_point: OperatingPoint | None
+    synchronising: SynchronisingMatrix | None
     network: Network
     coherent: Network
     incoherence: Incoherence | None
@@ -107,8 +110,10 @@ class Study(Page):
         out["network"] = repr(self.network)
         if self.network.size > 1:
             out["lambda_2"] = f"{self.network.algebraic_connectivity:.6g} [grids: pu/rad]"
-        if self.operating_point is not None:
-            out["convention"] = CONVENTION
+        if self.synchronising is not None:
+            out["convention"] = f"{self.synchronising.convention}; pu/rad on the system base"
+            if not self.synchronising.convention.lossless:
+                out["asymmetry"] = f"max|K - K'|/max|K| = {self.synchronising.asymmetry:.2%}; the network is the symmetrised one"
         out["disturbance"] = self.disturbance.sentence
         if self.partition.k > 1:
             out["aggregation"] = (
@@ -157,6 +162,7 @@ def study(
     size: float = -0.1,
     part: str = "turbines",
     interconnection: str = "auto",
+    convention: str | Convention = "terminal",
     governors: str = "rational",
     damping: float | None = None,
     machines: pd.DataFrame | str | Path | None = None,
@@ -183,7 +189,7 @@ def study(
         What the truncation acts on; see `truncate`.
     interconnection : "auto", "refined" or "quotient"
         Laplacian between the groups; "auto" takes the one whose step error is smaller in L2.
-    governors, damping : see `linearize` (cases only)
+    convention, governors, damping : see `linearize` (cases only)
     machines, f_hz : see `read_case` (cases only)
     omega : (F,) array, optional
         Frequencies of the incoherence curve [rad/s]; default 300 from 1e-3 to 100 and the modes of the network between.
@@ -210,8 +216,8 @@ def study(
     """
     _require("interconnection", interconnection, ("auto", "refined", "quotient"))
     _require("part", part, tuple(PARTS))
-    case, point, network, title = _network(subject, governors, damping, machines, f_hz, progress)
-    step = Step({network.labels[0] if disturb is None else _node_of(case, disturb): size})
+    case, point, found, network, title = _network(subject, convention, governors, damping, machines, f_hz, progress)
+    step = Step({network.labels[0] if disturb is None else _node_of(case, network, disturb): size})
     step.vector(network)  # an unknown name fails now, before any work
     coherent = coherent_dynamics(network)
     if network.size == 1:
@@ -243,14 +249,15 @@ def study(
     table = _errors(network, coherent, models | reduced, errors, step)
     progress("stability", 0.95)
     judged = {"full": network, "coherent": coherent, "aggregated": chosen.network, **reduced}
-    if case is not None and case.nodes is None:
-        judged["full, declared damping 0"] = linearize(replace(case, damping=0.0), point, governors=governors)
+    if case is not None and found is not None:
+        judged["full, declared damping 0"] = assemble(case, found, governors=governors, damping=0.0)
     stability = _stability(judged)
     progress("done", 1.0)
     return Study(
         title,
         case,
         point,
+        found,
         network,
         coherent,
         curve,
@@ -271,23 +278,27 @@ def study(
 
 def _network(
     subject: Case | Network | str | Path,
+    convention: str | Convention,
     governors: str,
     damping: float | None,
     machines: pd.DataFrame | str | Path | None,
     f_hz: float | None,
     progress: Progress,
-) -> tuple[Case | None, OperatingPoint | None, Network, str]:
+) -> tuple[Case | None, OperatingPoint | None, SynchronisingMatrix | None, Network, str]:
     if isinstance(subject, Network):
         if damping is not None or machines is not None or f_hz is not None:
             raise InputError(
                 "damping, machines and f_hz belong to a case; this is a network, whose nodes already have their dynamics"
             )
-        return None, None, subject, f"network of {subject.size} nodes"
+        return None, None, None, subject, f"network of {subject.size} nodes"
     progress("reading the case", 0.0)
     case = open_case(subject, machines=machines, f_hz=f_hz)
     progress("operating point and linearisation", 0.03)
-    point = None if case.nodes is not None else power_flow(case)
-    return case, point, linearize(case, point, governors=governors, damping=damping), case.title
+    if case.nodes is not None:
+        return case, None, None, linearize(case, governors=governors, damping=damping), case.title
+    point = power_flow(case)
+    found = synchronising_matrix(case, point, convention=convention, load_damping=bool(case.load_damping))
+    return case, point, found, assemble(case, found, governors=governors, damping=damping), case.title
 
 
 def _frequencies(network: Network) -> Real:
@@ -314,9 +325,9 @@ def _require(name: str, value: str, known: tuple[str, ...]) -> None:
         raise InputError(f"{name} = {value!r}; give {', '.join(map(repr, known[:-1]))} or {known[-1]!r}")
 
 
-def _node_of(case: Case | None, label: str) -> str:
+def _node_of(case: Case | None, network: Network, label: str) -> str:
     """The node that a generator belongs to: itself, or the sum of those at its bus."""
-    if case is None or case.nodes is not None or label not in case.labels:
+    if case is None or case.nodes is not None or label in network.labels or label not in set(case.machines["label"]):
         return label
     generators, terminals = case.grid[2], case.terminals
     bus = generators["bus"].iloc[case.labels.index(label)]

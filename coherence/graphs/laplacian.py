@@ -15,6 +15,7 @@ import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
 from coherence.errors import DisconnectedError, InputError
+from coherence.numerics.sparse import positive_definite, schur_complement
 from coherence.types import Int, Real
 
 if TYPE_CHECKING:
@@ -78,6 +79,48 @@ def checked_laplacian(matrix: Any, labels: Sequence[str] | None = None) -> Real:
     return a - np.diag(a.sum(axis=1))
 
 
+def checked_sparse_laplacian(matrix: Any, labels: Sequence[str] | None = None) -> sp.csr_array:
+    """The same checks for a sparse matrix, which stays sparse."""
+    a = sp.csr_array(matrix)
+    if a.ndim != 2 or a.shape[0] != a.shape[1]:
+        raise InputError(f"the Laplacian has shape {a.shape}; it must be square")
+    if np.iscomplexobj(a.data):
+        raise InputError("the Laplacian is complex; the theory needs a real one (its imaginary part has no place)")
+    a = a.astype(float)
+    name, n = _namer(labels, a.shape[0]), a.shape[0]
+    tol = ROUNDING * max(float(np.abs(a.data).max(initial=0.0)), np.finfo(float).tiny)
+    if not np.isfinite(a.data).all():
+        entry = sp.coo_array(a)
+        bad = int(np.argmin(np.isfinite(entry.data)))
+        raise InputError(f"the Laplacian entry ({name(entry.row[bad])}, {name(entry.col[bad])}) = {entry.data[bad]} is not finite")
+    skew = sp.coo_array(a - a.T)
+    if np.abs(skew.data).max(initial=0.0) > tol:
+        bad = int(np.abs(skew.data).argmax())
+        i, j = int(skew.row[bad]), int(skew.col[bad])
+        raise InputError(
+            f"the Laplacian is not symmetric: entry ({name(i)}, {name(j)}) = {a[i, j]:.6g} but "
+            f"({name(j)}, {name(i)}) = {a[j, i]:.6g}; the theory needs L = L^T"
+        )
+    sums = np.asarray(a.sum(axis=1)).ravel()
+    if np.abs(sums).max(initial=0.0) > tol * max(1, n):
+        i = int(np.abs(sums).argmax())
+        raise InputError(
+            f"row {name(i)} of the Laplacian sums to {sums[i]:.6g}; every row must sum to 0 (put shunts and loads into the nodes)"
+        )
+    off = sp.csr_array(0.5 * (a + a.T))
+    off = sp.csr_array(off - sp.diags_array(off.diagonal()))
+    off.eliminate_zeros()
+    full = sp.csr_array(off - sp.diags_array(np.asarray(off.sum(axis=1)).ravel()))
+    if off.data.max(initial=0.0) > tol and not positive_definite(full + sp.eye_array(n) * (tol * n)):
+        entry = sp.coo_array(off)
+        worst = int(entry.data.argmax())
+        raise InputError(
+            f"the Laplacian is indefinite; the largest negative weight joins {name(entry.row[worst])} and {name(entry.col[worst])} "
+            f"({-entry.data[worst]:.6g}); eliminate it or correct its sign"
+        )
+    return full
+
+
 def _aligned(frame: pd.DataFrame, labels: Sequence[str] | None) -> pd.DataFrame:
     """Rows and columns of a labelled Laplacian in the order of `labels`."""
     rows, columns = [str(x) for x in frame.index], [str(x) for x in frame.columns]
@@ -139,14 +182,14 @@ def require_connected(laplacian: Any, labels: Sequence[str], what: str) -> None:
         )
 
 
-def kron_reduce(laplacian: Real, keep: Sequence[int], labels: Sequence[str] | None = None) -> Real:
+def kron_reduce(laplacian: Any, keep: Sequence[int] | Int, labels: Sequence[str] | None = None) -> Any:
     """Eliminate all nodes but `keep`: L_kk - L_ke L_ee^{-1} L_ek, the Laplacian that the kept nodes see.
 
     The eliminated block may be indefinite (a star branch with negative reactance); the result is checked.
 
     Parameters
     ----------
-    laplacian : (n, n) array
+    laplacian : (n, n) array or sparse matrix
     keep : sequence of int
         Positions of the nodes that stay, distinct.
     labels : sequence of str, optional
@@ -154,7 +197,7 @@ def kron_reduce(laplacian: Real, keep: Sequence[int], labels: Sequence[str] | No
 
     Returns
     -------
-    (k, k) array
+    (k, k) array, or sparse array for a sparse Laplacian
         In the order of `keep`.
 
     Raises
@@ -176,29 +219,26 @@ def kron_reduce(laplacian: Real, keep: Sequence[int], labels: Sequence[str] | No
     array([[ 0.5, -0.5],
            [-0.5,  0.5]])
     """
-    kept = np.asarray(keep, dtype=int)
-    if kept.size == 0 or kept.min() < 0 or kept.max() >= len(laplacian) or len(set(kept.tolist())) < kept.size:
-        raise InputError(f"keep = {kept.tolist()}; give distinct node positions from 0 to {len(laplacian) - 1}")
-    gone = np.setdiff1d(np.arange(len(laplacian)), kept)
-    name = _namer(labels, len(laplacian))
-    names = None if labels is None else [labels[i] for i in kept]
-    if gone.size == 0:
-        return checked_laplacian(laplacian[np.ix_(kept, kept)], names)
+    n, kept = laplacian.shape[0], np.asarray(keep, dtype=int)
+    if kept.size == 0 or kept.min() < 0 or kept.max() >= n or len(set(kept.tolist())) < kept.size:
+        raise InputError(f"keep = {kept.tolist()}; give distinct node positions from 0 to {n - 1}")
+    name = _namer(labels, n)
     index = components(laplacian)
     lonely = sorted(set(index) - set(index[kept]))
     if lonely:
         i = int(np.flatnonzero(index == lonely[0])[0])
         raise DisconnectedError(f"the component of {name(i)} holds none of the nodes to keep; remove it or keep one of its nodes")
-    block = laplacian[np.ix_(kept, gone)]
-    reduced = laplacian[np.ix_(kept, kept)] - block @ np.linalg.solve(laplacian[np.ix_(gone, gone)], block.T)
-    reduced = 0.5 * (reduced + reduced.T)
-    sums, scale = reduced.sum(axis=1), ROUNDING * len(laplacian) * float(np.abs(laplacian).max())
+    reduced = schur_complement(laplacian, kept)
+    reduced = sp.csr_array(0.5 * (reduced + reduced.T))
+    sums, scale = np.asarray(reduced.sum(axis=1)).ravel(), ROUNDING * n * float(abs(laplacian).max())
     if np.abs(sums).max() > scale:
         raise InputError(
-            f"eliminating {gone.size} nodes leaves row sums up to {np.abs(sums).max():.3g}: the eliminated block is "
+            f"eliminating {n - kept.size} nodes leaves row sums up to {np.abs(sums).max():.3g}: the eliminated block is "
             "nearly singular (negative weights that cancel); keep the nodes at their ends"
         )
-    return checked_laplacian(reduced - np.diag(sums), names)  # rounding of large entries, judged above against their size
+    reduced = sp.csr_array(reduced - sp.diags_array(sums))  # rounding of large entries, judged above against their size
+    names = None if labels is None else [labels[i] for i in kept]
+    return checked_sparse_laplacian(reduced, names) if sp.issparse(laplacian) else checked_laplacian(reduced, names)
 
 
 def _namer(labels: Sequence[str] | None, n: int) -> Any:

@@ -1,8 +1,9 @@
 r"""The value `Case`: a grid with its machines, as tables with named columns and units.
 
-    buses        bus, kv, p_load_mw, q_load_mvar, g_shunt_mw, b_shunt_mvar [, vm_pu, va_deg: solved] [, x, y: drawing]
+    buses        bus, p_load_mw, q_load_mvar, g_shunt_mw, b_shunt_mvar [, kv] [, vm_pu, va_deg: solved] [, x, y: drawing]
     branches     from_bus, to_bus, r_pu, x_pu, b_pu, tap (1: none), shift_deg
-    generators   label, bus, kind (pv or slack), p_mw, v_pu, mbase_mva, H_s, D_pu [, governor] [, R_pu, T_s: one-lag turbine]
+    generators   label, bus, kind (pv or slack), p_mw, v_pu, mbase_mva, H_s (empty: no machine), D_pu [, xd_prime_pu] [, governor]
+                 [, R_pu, T_s: one-lag turbine] [, q_min_mvar, q_max_mvar]
     governors    model name -> table of label and that model's parameters
     nodes        instead of all of these: label, inertia, damping, inverse_droop, time_constant (one group, no grid)
 
@@ -19,12 +20,12 @@ import pandas as pd
 
 from coherence.display import Page
 from coherence.errors import CaseError, InputError
+from coherence.types import Int
 
 REQUIRED = {
-    "buses": ["bus", "kv", "p_load_mw", "q_load_mvar", "g_shunt_mw", "b_shunt_mvar"],
+    "buses": ["bus", "p_load_mw", "q_load_mvar", "g_shunt_mw", "b_shunt_mvar"],
     "branches": ["from_bus", "to_bus", "r_pu", "x_pu", "b_pu", "tap", "shift_deg"],
     "generators": ["label", "bus", "kind", "p_mw", "v_pu", "mbase_mva"],
-    "machines": ["H_s", "D_pu"],
     "nodes": ["label", "inertia", "damping", "inverse_droop", "time_constant"],
 }
 Place = Callable[[str, int], str]  # table, row -> where that row stands in the file
@@ -45,7 +46,9 @@ class Case(Page):
     governors : dict of str -> DataFrame
     nodes : DataFrame or None
     damping : float
-        Declared damping [pu power per pu speed on machine base], added to every generator.
+        Declared damping [pu power per pu speed on machine base], added to every machine.
+    load_damping : float
+        Declared frequency dependence of loads [pu power per pu frequency, on each bus's own load].
     notes : tuple of str
         What reading the file left out.
 
@@ -66,6 +69,7 @@ class Case(Page):
     governors: dict[str, pd.DataFrame] = field(default_factory=dict)
     nodes: pd.DataFrame | None = None
     damping: float = 0.0
+    load_damping: float = 0.0
     notes: tuple[str, ...] = ()
 
     @property
@@ -98,9 +102,23 @@ class Case(Page):
         return tuple(table["label"])
 
     @property
+    def machine_rows(self) -> Int:
+        """Rows of the generators with a machine (`H_s` given); the others are static sources."""
+        generators = self.grid[2]
+        rows = np.flatnonzero(generators["H_s"].notna()) if "H_s" in generators else np.arange(len(generators))
+        if not rows.size:
+            raise CaseError(f"case {self.name!r}: no generator has an inertia H_s, so there is no machine; give at least one")
+        return rows
+
+    @property
+    def machines(self) -> pd.DataFrame:
+        """The generators with a machine."""
+        return self.grid[2].iloc[self.machine_rows]
+
+    @property
     def terminals(self) -> pd.DataFrame:
-        """The nodes of the network: label -> bus, mbase_mva. Generators at one bus are one node, `A + B`."""
-        table = self.grid[2].groupby("bus", sort=False).agg(label=("label", " + ".join), mbase_mva=("mbase_mva", "sum"))
+        """The nodes of the network: label -> bus, mbase_mva. Machines at one bus are one node, `A + B`."""
+        table = self.machines.groupby("bus", sort=False).agg(label=("label", " + ".join), mbase_mva=("mbase_mva", "sum"))
         return table.reset_index().set_index("label")
 
 
@@ -127,13 +145,10 @@ def check_case(case: Case, place: Place) -> None:
     row = _first(branches["from_bus"] == branches["to_bus"])
     if row is not None:
         raise CaseError(f"{place('branches', row)}: the branch joins bus {branches['from_bus'].iloc[row]:g} to itself; remove it")
-    row = _first(branches["x_pu"] == 0)
-    if row is not None:
-        raise CaseError(f"{place('branches', row)}: x_pu = 0; merge the two buses")
     row = _first(branches["tap"] <= 0)
     if row is not None:
         raise CaseError(f"{place('branches', row)}: tap = {branches['tap'].iloc[row]:g}; give the ratio, 1 for none")
-    for column in ("mbase_mva", "H_s"):
+    for column in ("mbase_mva", "H_s", "xd_prime_pu"):
         row = _first(generators[column] <= 0) if column in generators else None
         if row is not None:
             raise CaseError(f"{place('generators', row)}: {column} = {generators[column].iloc[row]:g}; it must be > 0")

@@ -19,11 +19,13 @@ from coherence.grids.case import REQUIRED, Case, check_case
 from coherence.grids.machines import add_machines
 from coherence.grids.matpower import read_matpower
 from coherence.grids.tables import read_table
+from coherence.grids.topology import merge_ties
+from coherence.grids.units import doubtful_units
 from coherence.nodes.governors import MODELS
 from coherence.nodes.nodes import unknown_name
 
-USED = {*REQUIRED["generators"], *REQUIRED["machines"], "governor", "R_pu", "T_s"}  # columns of generators.csv
-USED |= {"name", "record", "machine_model", "xd_prime_pu", "q_min_mvar", "q_max_mvar"}  # known, and of no effect yet
+USED = {*REQUIRED["generators"], "H_s", "D_pu", "xd_prime_pu", "governor", "R_pu", "T_s", "q_min_mvar", "q_max_mvar"}
+USED |= {"name", "record", "machine_model"}  # said by whom, and of no effect
 KEYS = ("format", "name", "title", "base_mva", "f_hz", "damping")  # of case.toml
 
 
@@ -155,15 +157,31 @@ def _read_folder(folder: Path) -> Case:
         f_hz=_number(meta, "f_hz", folder),
         buses=_table(folder, "buses", REQUIRED["buses"]),
         branches=_table(folder, "branches", REQUIRED["branches"]),
-        generators=_table(folder, "generators", REQUIRED["generators"] + REQUIRED["machines"]),
+        generators=_generators(folder),
         governors={f.stem: _governors(f) for f in sorted((folder / "governors").glob("*.csv"))},
-        damping=_damping(meta, folder),
+        **_damping(meta, folder),
     )
     unused = [column for column in case.grid[2] if column not in USED]
     if unused:
         case = replace(case, notes=(f"columns of generators.csv that are not used: {', '.join(map(str, unused))}",))
     check_case(case, lambda table, row: f"{folder / table}.csv, line {row + 2}")
-    return case
+    return finished(case)
+
+
+def finished(case: Case) -> Case:
+    """What every reader does last: buses without impedance between them merged, doubtful units noted."""
+    case = merge_ties(case)
+    return replace(case, notes=(*case.notes, *doubtful_units(case.grid[2])))
+
+
+def _generators(folder: Path) -> pd.DataFrame:
+    table = _table(folder, "generators", REQUIRED["generators"])
+    missing = [column for column in ("H_s", "D_pu") if column not in table]
+    if missing:
+        raise CaseError(
+            f"{folder / 'generators.csv'}: column {missing[0]!r} is missing; give the machines' figures (an empty H_s: no machine)"
+        )
+    return table
 
 
 def _governors(path: Path) -> pd.DataFrame:
@@ -203,12 +221,24 @@ def _number(meta: dict[str, Any], key: str, folder: Path) -> float:
     return float(value)
 
 
-def _damping(meta: dict[str, Any], folder: Path) -> float:
-    table = meta.get("damping", {"at": "machines", "pu_on_machine_base": 0.0})
-    where = folder / "case.toml"
-    if not isinstance(table, dict) or table.get("at") != "machines":
-        raise CaseError(f'{where}: [damping] needs at = "machines" (load buses are not modelled)')
-    value = table.get("pu_on_machine_base")
-    if not isinstance(value, (int, float)) or isinstance(value, bool) or not np.isfinite(value):
-        raise CaseError(f"{where}: damping.pu_on_machine_base = {value!r}; give a number")
-    return float(value)
+def _damping(meta: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """`damping` and `load_damping` of a Case, from the table [damping]."""
+    where, table = folder / "case.toml", meta.get("damping", {})
+    if not isinstance(table, dict):
+        raise CaseError(f"{where}: damping = {table!r}; give a table [damping] with pu_on_machine_base or pu_on_load")
+    known = {"at": "", "pu_on_machine_base": "damping", "pu_on_load": "load_damping"}
+    unknown = [key for key in table if key not in known]
+    if unknown:
+        raise CaseError(f"{where}: damping.{unknown[0]} is not understood; known: {', '.join(known)}")
+    if table and table.get("at") not in ("machines", "loads", "machines and loads"):
+        raise CaseError(f'{where}: [damping] needs at = "machines", "loads" or "machines and loads"')
+    out: dict[str, Any] = {}
+    for place, key in (("machines", "pu_on_machine_base"), ("loads", "pu_on_load")):
+        if (place in table.get("at", "")) != (key in table):
+            raise CaseError(f"{where}: [damping] at = {table.get('at')!r} and {key} do not go together; give {key} with {place!r}")
+        if key in table:
+            value = table[key]
+            if not isinstance(value, (int, float)) or isinstance(value, bool) or not np.isfinite(value):
+                raise CaseError(f"{where}: damping.{key} = {value!r}; give a number")
+            out[known[key]] = float(value)
+    return out

@@ -1,11 +1,11 @@
-r"""From a case and its operating point to the Network of its generators.
+r"""From a case and its operating point to the Network of its machines.
 
 Nodes. With S the machine base, S_b the system base, w0 = 2 pi f:  m = 2 H S/(w0 S_b),  d = (D + D_t + D_declared) S/(w0 S_b),
-governor h(s) S/(w0 S_b); frequencies in rad/s, power in pu of S_b. Coupling f = 1/s.
+governor h(s) S/(w0 S_b); frequencies in rad/s, power in pu of S_b (`units`). Coupling f = 1/s.
 
-Laplacian (the convention "terminal, lossless, series reactance"): generators sit at their terminal buses, loads are constant power,
-the weight of a branch is |V_i||V_j|/(x tap) cos(theta_i - theta_j - shift), and all buses without a generator are eliminated
-(Kron). Generators at one bus are rigidly coupled there: together they are one node, whose inverse is the sum of theirs.
+Laplacian: the synchronising coefficients of `synchronising_matrix`, in one of the conventions of `convention`. Machines at one terminal bus are
+rigidly coupled there: together they are one node, whose inverse is the sum of theirs. Loads that depend on frequency are nodes with
+g^{-1} = d = D_L P/(w0 S_b); passive buses that stay are nodes with g^{-1} = 0.
 """
 
 from __future__ import annotations
@@ -15,33 +15,46 @@ from typing import Any
 import numpy as np
 
 from coherence.errors import CaseError, InputError
-from coherence.graphs.laplacian import kron_reduce, require_connected
 from coherence.grids.case import Case, require_case
-from coherence.grids.powerflow import OperatingPoint, branch_ends, bus_index, power_flow
+from coherence.grids.convention import Convention
+from coherence.grids.powerflow import OperatingPoint
+from coherence.grids.synchronising import SynchronisingMatrix, synchronising_matrix
+from coherence.grids.units import inertia, per_frequency
 from coherence.network.network import Network
 from coherence.nodes.families import swing, swing_turbine
 from coherence.nodes.governors import governor, one_lag, turbine
 from coherence.nodes.nodes import Nodes, make_banks
 from coherence.numerics.realization import Realization
-from coherence.types import Real
-
-CONVENTION = "|V_i||V_j|/x cos(theta_ij) at generator terminals, other buses Kron-eliminated, pu/rad on the system base"
 
 
 def linearize(
-    case: Case, operating_point: OperatingPoint | None = None, *, governors: str = "rational", damping: float | None = None
+    case: Case,
+    operating_point: OperatingPoint | None = None,
+    *,
+    convention: str | Convention = "terminal",
+    passive: str = "eliminate",
+    governors: str = "rational",
+    damping: float | None = None,
+    load_damping: float | None = None,
 ) -> Network:
-    """The network of a case's generators at an operating point.
+    """The network of a case's machines at an operating point.
 
     Parameters
     ----------
     case : Case
     operating_point : OperatingPoint, optional
         From `power_flow`; computed when not given.
+    convention : "terminal", "classical", "flow" or Convention
+        Where machines sit, and how voltages, losses and loads act. The Laplacian of a lossy convention is the
+        symmetrised one; `synchronising_matrix` tells how asymmetric the grid is.
+    passive : "eliminate" or "keep"
+        Buses without dynamics: eliminated (Kron), or kept as nodes with g^-1 = 0 in a sparse Laplacian (voltages fixed only).
     governors : "rational", "one_lag" or "none"
         Full governor records, their one-lag approximation (same gain and first moment), or none.
     damping : float, optional
         Declared damping [pu power per pu speed on machine base], in place of the case's.
+    load_damping : float, optional
+        Frequency dependence of loads [pu power per pu frequency, on each bus's own load], in place of the case's.
 
     Returns
     -------
@@ -55,6 +68,8 @@ def linearize(
         Machine figures or the frequency are missing, or a governor record is wrong.
     DisconnectedError
         The grid falls apart; the buses are named.
+    InputError
+        The Laplacian is not proper; the weight is named.
     ToleranceError
         No operating point.
 
@@ -67,39 +82,73 @@ def linearize(
     >>> from coherence import linearize, load_case
     >>> round(linearize(load_case("iceland")).algebraic_connectivity, 5)
     0.42005
+    >>> linearize(load_case("nets_nyps68"), convention="classical").size
+    16
     """
     require_case(case)
+    if passive not in ("eliminate", "keep"):
+        raise InputError(f"passive = {passive!r}; give 'eliminate' or 'keep'")
     if case.nodes is not None:
         nodes = machine_nodes(case, governors=governors, damping=damping)
         return Network(nodes.aggregate(np.zeros(len(nodes), dtype=int), [case.name]), np.zeros((1, 1)), "1/s")
-    buses, _, generators = case.grid
+    found = synchronising_matrix(case, operating_point, convention=convention, load_damping=bool(_load_damping(case, load_damping)))
+    return assemble(case, found, passive=passive, governors=governors, damping=damping, load_damping=load_damping)
+
+
+def assemble(
+    case: Case,
+    found: SynchronisingMatrix,
+    *,
+    passive: str = "eliminate",
+    governors: str = "rational",
+    damping: float | None = None,
+    load_damping: float | None = None,
+) -> Network:
+    """The network on synchronising coefficients already found; parameters as in `linearize`."""
+    nodes = placed_nodes(case, found, governors=governors, damping=damping, load_damping=load_damping)
+    if passive == "eliminate":
+        return Network(nodes, found.laplacian, "1/s")
+    laplacian, labels = found.with_passive_buses()
+    idle = np.zeros((len(nodes.polynomial), len(labels) - len(nodes)))
+    return Network(Nodes(labels, np.hstack([nodes.polynomial, idle]), nodes.banks), laplacian, "1/s")
+
+
+def placed_nodes(
+    case: Case,
+    found: SynchronisingMatrix,
+    *,
+    governors: str = "rational",
+    damping: float | None = None,
+    load_damping: float | None = None,
+) -> Nodes:
+    """The machines and the loads with damping as the nodes of `found`, in its order."""
     machines = machine_nodes(case, governors=governors, damping=damping)
-    point = power_flow(case) if operating_point is None else operating_point
-    grid, names = synchronising_laplacian(case, point), [f"bus {bus:.15g}" for bus in buses["bus"]]
-    require_connected(grid, names, f"the linearisation of {case.name!r}")
-    terminals, row = case.terminals, bus_index(case)
-    reduced = kron_reduce(grid, [row[bus] for bus in terminals["bus"]], names)
-    node_at = {bus: i for i, bus in enumerate(terminals["bus"])}
-    nodes = machines.aggregate(np.array([node_at[bus] for bus in generators["bus"]]), list(terminals.index))
-    return Network(nodes, reduced, "1/s")
+    if found.convention.machines == "internal":
+        owner = list(range(len(machines)))
+    else:
+        owner = [found.rows[bus] for bus in case.machines["bus"]]
+    nodes = machines.aggregate(np.array(owner), list(found.labels))
+    per_load = _load_damping(case, load_damping)
+    if not per_load:
+        return nodes
+    assert case.f_hz is not None
+    buses, extra = case.grid[0], np.zeros(len(found.labels))
+    factor = per_frequency(np.array(1.0), base_mva=case.base_mva, f_hz=case.f_hz)
+    for bus, load in zip(buses["bus"], buses["p_load_mw"], strict=True):
+        if found.rows[bus] < len(extra):
+            extra[found.rows[bus]] += per_load * load * factor
+    return nodes.with_damping(extra)
 
 
-def synchronising_laplacian(case: Case, point: OperatingPoint) -> Real:
-    """Laplacian over all buses with weights |V_i||V_j|/(x tap) cos(theta_i - theta_j - shift) [pu/rad]; may be indefinite."""
-    branches = case.grid[1]
-    f, t = branch_ends(case)
-    size, angle = np.abs(point.voltage), np.angle(point.voltage)
-    shift = np.deg2rad(branches["shift_deg"].to_numpy())
-    weight = size[f] * size[t] * np.cos(angle[f] - angle[t] - shift) / (branches["x_pu"] * branches["tap"]).to_numpy()
-    n = len(size)
-    laplacian = np.zeros((n, n))
-    for rows, columns, sign in ((f, f, 1), (t, t, 1), (f, t, -1), (t, f, -1)):
-        np.add.at(laplacian, (rows, columns), sign * weight)
-    return laplacian
+def _load_damping(case: Case, load_damping: float | None) -> float:
+    value = case.load_damping if load_damping is None else load_damping
+    if not np.isfinite(value):
+        raise InputError(f"load_damping = {value}; give a finite number")
+    return float(value)
 
 
 def machine_nodes(case: Case, *, governors: str = "rational", damping: float | None = None) -> Nodes:
-    """The generators of a case as `Nodes` on the system base; parameters as in `linearize`.
+    """The machines of a case as `Nodes` on the system base; parameters as in `linearize`.
 
     Parameters
     ----------
@@ -135,7 +184,7 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
         raise InputError(f"damping = {damping}; give a finite number")
     if case.nodes is not None:
         return _bare_nodes(case, damping)
-    g = case.grid[2]
+    g = case.machines
     if case.f_hz is None:
         raise CaseError(f"case {case.name!r} does not state its frequency; read it with f_hz=50 or 60 (command line: --f-hz)")
     if "H_s" not in g:
@@ -143,7 +192,9 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
             f"case {case.name!r} has no machine figures (H_s); add a table with add_machines (command line: --machines FILE)"
         )
     declared = case.damping if damping is None else float(damping)
-    base = (g["mbase_mva"] / (2 * np.pi * case.f_hz * case.base_mva)).to_numpy()
+    rated = g["mbase_mva"].to_numpy()
+    base = per_frequency(rated, base_mva=case.base_mva, f_hz=case.f_hz)
+    names = tuple(g["label"])
     models = list(g["governor"]) if "governor" in g and governors != "none" else [""] * len(g)
     records: dict[tuple[str, str], dict[str, Any]] = {
         (model, record["label"]): {str(k): v for k, v in record.items()}
@@ -151,16 +202,16 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
         for record in table.to_dict("records")
     }
     turbine_damping = np.array(
-        [float(records[model, label].get("Dt", 0.0)) if model else 0.0 for model, label in zip(models, case.labels, strict=True)]
+        [float(records[model, label].get("Dt", 0.0)) if model else 0.0 for model, label in zip(models, names, strict=True)]
     )
     nodes = swing(
-        inertia=2 * g["H_s"].to_numpy() * base,
-        damping=(g["D_pu"].to_numpy() + turbine_damping + declared) * base,
-        labels=case.labels,
+        inertia=inertia(g["H_s"].to_numpy(), rated, base_mva=case.base_mva, f_hz=case.f_hz),
+        damping=(g["D_pu"].fillna(0.0).to_numpy() + turbine_damping + declared) * base,
+        labels=names,
     )
     droop, lag = (g[name].to_numpy() if name in g else np.full(len(g), np.nan) for name in ("R_pu", "T_s"))
     sections = []
-    for i, (model, label) in enumerate(zip(models, case.labels, strict=True)):
+    for i, (model, label) in enumerate(zip(models, names, strict=True)):
         if not model and not (np.isfinite(droop[i]) and governors != "none"):
             continue
         try:

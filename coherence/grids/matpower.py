@@ -83,6 +83,8 @@ def read_matpower(path: Path, *, f_hz: float | None = None) -> Case:
                 "p_mw": gen["PG"],
                 "v_pu": gen["VG"],
                 "mbase_mva": gen["MBASE"].replace(0.0, float(tables["baseMVA"])),
+                "q_min_mvar": gen["QMIN"],
+                "q_max_mvar": gen["QMAX"],
             }
         ).reset_index(drop=True),
         notes=tuple(notes),

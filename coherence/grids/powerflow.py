@@ -1,30 +1,30 @@
-r"""The operating point of a case: stored voltages if they satisfy the power balance, otherwise an AC power flow.
+r"""The operating point of a case: stored voltages if they satisfy the power balance, otherwise a power flow.
 
     S_i = V_i conj(sum_j Y_ij V_j),   MATPOWER branch model (tap and shift at the from end).
 
 The mismatch is judged at every bus except for what generators supply freely (Q at pv, P and Q at the slack bus), and |V| at
-generators against their set-points.
-Solving is pandapower's job (extra `grids`).
+generators against their set-points, unless the generators of the bus are at a reactive limit that is enforced.
+Solving is pandapower's job (`pandapower`, extra `grids`).
 """
 
 from __future__ import annotations
 
-import logging
-import warnings
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
+import pandas as pd
 import scipy.sparse as sp
 
 from coherence.display import Page
-from coherence.errors import CaseError, InputError, MissingExtraError, ToleranceError
+from coherence.errors import CaseError, InputError, ToleranceError
 from coherence.graphs.laplacian import require_connected
 from coherence.grids.case import Case, require_case
+from coherence.grids.pandapower import solve
 from coherence.types import Complex, Int
 
 TOLERANCE_MVA = 1e-6  # of stored voltages: six digits below any figure a planner reads
 TOLERANCE_PU = 1e-6
+METHODS = ("auto", "stored", "ac", "dc", "flat")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,14 +35,18 @@ class OperatingPoint(Page):
     ----------
     voltage : (buses,) complex
         pu, in the order of `case.buses`.
+    generation : (generators,) complex
+        P + jQ of each generator [MVA]; generators at one bus share Q in proportion to their machine bases.
     slack_mw, losses_mw : float
         Output of the slack generator (others at its bus make what the case says); total branch losses.
     mismatch_mva : float
-        Largest unsatisfied power balance.
+        Largest unsatisfied power balance (of an approximation, "dc" or "flat": how far it is from an AC solution).
     mismatch_pu : float
         Largest deviation of |V| from a generator's set-point.
     source : str
-        "stored" or "pandapower".
+        "stored", "ac", "dc" or "flat".
+    limited : tuple of str
+        Generators at a reactive limit, where limits are enforced; they do not hold their voltage.
 
     Examples
     --------
@@ -52,11 +56,13 @@ class OperatingPoint(Page):
     """
 
     voltage: Complex
+    generation: Complex
     slack_mw: float
     losses_mw: float
     mismatch_mva: float
     mismatch_pu: float
     source: str
+    limited: tuple[str, ...] = ()
 
     @property
     def solves(self) -> bool:
@@ -64,21 +70,26 @@ class OperatingPoint(Page):
         return self.mismatch_mva <= TOLERANCE_MVA and self.mismatch_pu <= TOLERANCE_PU
 
     def __repr__(self) -> str:
+        at_limit = f", {len(self.limited)} generators at a reactive limit" if self.limited else ""
         return (
             f"OperatingPoint({self.source}: slack {self.slack_mw:.3f} MW, losses {self.losses_mw:.3f} MW, "
-            f"mismatch {self.mismatch_mva:.1e} MVA)"
+            f"mismatch {self.mismatch_mva:.1e} MVA{at_limit})"
         )
 
 
-def power_flow(case: Case, *, method: str = "auto") -> OperatingPoint:
+def power_flow(case: Case, *, method: str = "auto", enforce_limits: bool = False) -> OperatingPoint:
     """The operating point of a case with buses.
 
     Parameters
     ----------
     case : Case
-    method : "auto", "stored" or "ac"
+    method : "auto", "stored", "ac", "dc" or "flat"
         "stored": the voltages of the file, refused when the balance is off by more than 1e-6 MVA. "ac": Newton's method of
-        pandapower, reactive limits not enforced. "auto": stored voltages where the file has them and they balance, else "ac".
+        pandapower. "auto": stored voltages where the file has them and they balance, else "ac". Approximations, whose mismatch
+        is reported: "dc": |V| = 1, angles by pandapower's linear power flow. "flat": |V| = 1, all angles equal, nothing flows.
+    enforce_limits : bool
+        Whether generators leave their voltage set-point at `q_min_mvar` and `q_max_mvar` ("auto", "stored" and "ac"); the slack
+        bus has no limits. Generators at one bus share a common limit.
 
     Returns
     -------
@@ -89,7 +100,7 @@ def power_flow(case: Case, *, method: str = "auto") -> OperatingPoint:
     ToleranceError
         Stored voltages that do not solve the case, or a power flow that does not converge.
     MissingExtraError
-        "ac" without pandapower.
+        "ac" or "dc" without pandapower.
 
     Examples
     --------
@@ -99,21 +110,26 @@ def power_flow(case: Case, *, method: str = "auto") -> OperatingPoint:
     """
     require_case(case)
     buses, _, _ = case.grid
-    if method not in ("auto", "stored", "ac"):
-        raise InputError(f"method = {method!r}; give 'auto', 'stored' or 'ac'")
+    if method not in METHODS:
+        raise InputError(f"method = {method!r}; give {', '.join(map(repr, METHODS[:-1]))} or {METHODS[-1]!r}")
+    if method == "flat":
+        return _judge(case, np.ones(len(buses), dtype=complex), "flat")
     stored = {"vm_pu", "va_deg"} <= set(buses.columns) and not buses[["vm_pu", "va_deg"]].isna().any().any()
     if method == "stored" and not stored:
         raise CaseError(f"case {case.name!r} stores no voltages (buses.csv: vm_pu, va_deg); use method='ac'")
-    if stored and method != "ac":
+    if stored and method in ("auto", "stored"):
         angle = np.deg2rad(buses["va_deg"].to_numpy())
-        point = _judge(case, buses["vm_pu"].to_numpy() * np.exp(1j * angle), "stored")
+        point = _judge(case, buses["vm_pu"].to_numpy() * np.exp(1j * angle), "stored", enforce_limits)
         if point.solves:
             return point
         if method == "stored":
             raise ToleranceError(f"case {case.name!r}: the stored voltages {_miss(point)}; use method='ac' or correct the file")
     graph, _ = admittance(case)
-    require_connected(abs(graph), [f"bus {bus:.15g}" for bus in buses["bus"]], "an AC power flow")
-    point = _judge(case, _pandapower(case), "pandapower")
+    require_connected(abs(graph), [f"bus {bus:.15g}" for bus in buses["bus"]], "a power flow")
+    voltage = solve(case, *branch_ends(case), reactive_limits(case) if enforce_limits else None, dc=method == "dc")
+    if method == "dc":
+        return _judge(case, voltage, "dc")
+    point = _judge(case, voltage, "ac", enforce_limits)
     if not point.solves:
         raise ToleranceError(f"case {case.name!r}: the voltages that pandapower returned {_miss(point)}")
     return point
@@ -137,12 +153,31 @@ def branch_ends(case: Case) -> tuple[Int, Int]:
     return (np.array([row[b] for b in branches["from_bus"]]), np.array([row[b] for b in branches["to_bus"]]))
 
 
-def admittance(case: Case) -> tuple[sp.csr_array, Complex]:
-    """Y_bus [pu] without shunts, and the shunt admittances [pu]."""
+def reactive_limits(case: Case) -> pd.DataFrame:
+    """Reactive limits of each generator bus [Mvar], bus -> low, high: sums over its generators, infinite where one is not given."""
+    generators = case.grid[2]
+    low, high = (
+        generators[name].fillna(side * np.inf) if name in generators else pd.Series(side * np.inf, index=generators.index)
+        for name, side in (("q_min_mvar", -1.0), ("q_max_mvar", 1.0))
+    )
+    limits = pd.DataFrame({"bus": generators["bus"], "low": low, "high": high}).groupby("bus", sort=False).sum()
+    limits.loc[generators["bus"][generators["kind"] == "slack"].iloc[0]] = [-np.inf, np.inf]
+    return limits
+
+
+def admittance(case: Case, *, lossless: bool = False) -> tuple[sp.csr_array, Complex]:
+    """Y_bus [pu] without shunts, and the shunt admittances [pu]; lossless: series branches are 1/(jx)."""
     buses, br, _ = case.grid
     n = len(buses)
     f, t = branch_ends(case)
-    series = 1.0 / (br["r_pu"].to_numpy() + 1j * br["x_pu"].to_numpy())
+    r, x = br["r_pu"].to_numpy(), br["x_pu"].to_numpy()
+    if lossless and (x == 0).any():
+        i = int(np.argmax(x == 0))
+        raise CaseError(
+            f"case {case.name!r}: the branch from bus {br['from_bus'].iloc[i]:.15g} to {br['to_bus'].iloc[i]:.15g} has no reactance, "
+            "so a lossless convention cannot hold it; give it x_pu, or use a convention with conductances"
+        )
+    series = 1.0 / (1j * x if lossless else r + 1j * x)
     ratio = br["tap"].to_numpy() * np.exp(1j * np.deg2rad(br["shift_deg"].to_numpy()))
     y_tt = series + 0.5j * br["b_pu"].to_numpy()
     values = np.concatenate([y_tt / np.abs(ratio) ** 2, y_tt, -series / ratio.conj(), -series / ratio])
@@ -151,7 +186,7 @@ def admittance(case: Case) -> tuple[sp.csr_array, Complex]:
     return y, shunt
 
 
-def _judge(case: Case, v: Complex, source: str) -> OperatingPoint:
+def _judge(case: Case, v: Complex, source: str, enforce_limits: bool = False) -> OperatingPoint:
     buses, _, generators = case.grid
     y, shunt = admittance(case)
     row = bus_index(case)
@@ -164,64 +199,33 @@ def _judge(case: Case, v: Complex, source: str) -> OperatingPoint:
     supplied = np.zeros(len(v))
     np.add.at(supplied, gens, planned)
     gap = needed - supplied
+    reactive = gap.imag.copy()
     gap[gens] = gap[gens].real
     gap[slack] = 0.0
+    off = np.abs(v[gens]) - generators["v_pu"].to_numpy()
+    limited = np.zeros(len(gens), dtype=bool)
+    if enforce_limits:
+        limits = reactive_limits(case).loc[generators["bus"]]
+        low, high, q = limits["low"].to_numpy(), limits["high"].to_numpy(), reactive[gens]
+        limited = ((off < 0) & (np.abs(q - high) <= TOLERANCE_MVA)) | ((off > 0) & (np.abs(q - low) <= TOLERANCE_MVA))
+        np.maximum.at(gap.imag, gens, np.maximum(np.maximum(low - q, q - high), 0.0))
     others = planned[(gens == slack) & ~is_slack].sum()
-    off = np.abs(np.abs(v[gens]) - generators["v_pu"].to_numpy()).max()
+    slack_mw = float(needed[slack].real - others)
+    share = generators["mbase_mva"].to_numpy() / np.bincount(gens, generators["mbase_mva"], minlength=len(v))[gens]
+    generation = np.where(is_slack, slack_mw, planned) + 1j * reactive[gens] * share
+    losses = float(into_grid.real.sum())
+    if source in ("dc", "flat"):  # approximations: the slack bus balances loads and shunts, and nothing is lost
+        balance = float((load.real + shunt.real * case.base_mva).sum() - planned[~is_slack].sum())
+        generation = np.where(is_slack, balance, planned) if source == "dc" else np.zeros(len(gens))
+        slack_mw, losses, gap[slack] = (balance if source == "dc" else 0.0), 0.0, 0.0
+        generation = generation.astype(complex)
     return OperatingPoint(
-        v, float(needed[slack].real - others), float(into_grid.real.sum()), float(np.abs(gap).max()), float(off), source
+        v,
+        generation,
+        slack_mw,
+        losses,
+        float(np.abs(gap).max()),
+        float(np.abs(off[~limited]).max(initial=0.0)),
+        source,
+        tuple(generators["label"][limited]),
     )
-
-
-def _pandapower(case: Case) -> Complex:
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", category=DeprecationWarning)  # of tap_dependency_table, in pandapower's own code
-        warnings.filterwarnings("ignore", category=FutureWarning)  # of pandas, in pandapower's own code
-        try:
-            import pandapower
-            from pandapower.converter.pypower.from_ppc import from_ppc
-        except ImportError:
-            raise MissingExtraError(
-                "an AC power flow needs pandapower; install it with pip install 'coherence[grids]', or "
-                "give solved voltages in buses.csv (vm_pu, va_deg)"
-            ) from None
-        logging.getLogger("pandapower.converter").setLevel(logging.ERROR)  # it remarks on transformers between equal voltages
-        net = from_ppc(_ppc(case))
-        try:
-            pandapower.runpp(net, numba=False, calculate_voltage_angles=True, tolerance_mva=1e-8, init="dc", trafo_model="pi")
-        except pandapower.LoadflowNotConverged:
-            raise ToleranceError(
-                f"case {case.name!r}: the AC power flow did not converge; check loads, limits and voltages"
-            ) from None
-    solved = net.res_bus.sort_index()
-    return np.asarray(solved.vm_pu * np.exp(1j * np.deg2rad(solved.va_degree)), dtype=complex)
-
-
-def _ppc(case: Case) -> dict[str, Any]:
-    """The case in MATPOWER columns, buses numbered from 0, one generator per bus, every bus at 1 kV, charging as bus shunts.
-
-    All equivalent in per unit, and modelled alike by every converter: with equal voltage levels a tap stays at its from end.
-    """
-    buses, branches, gens = case.grid
-    row, n = bus_index(case), len(buses)
-    bus = np.zeros((n, 13))
-    bus[:, 0], bus[:, 1], bus[:, 6], bus[:, 10] = np.arange(n), 1, 1, 1
-    bus[:, 2:6] = buses[["p_load_mw", "q_load_mvar", "g_shunt_mw", "b_shunt_mvar"]]
-    bus[:, 7], bus[:, 9], bus[:, 11], bus[:, 12] = 1.0, 1.0, 2.0, 0.0
-    slack = gens["bus"][gens["kind"] == "slack"].iloc[0]
-    table = gens.groupby("bus", sort=False).agg(p_mw=("p_mw", "sum"), v_pu=("v_pu", "first"))
-    at = np.array([row[b] for b in table.index])
-    bus[at, 1] = np.where(table.index == slack, 3, 2)
-    gen = np.zeros((len(table), 21))
-    gen[:, 0], gen[:, 1], gen[:, 5], gen[:, 7] = at, table["p_mw"], table["v_pu"], 1
-    gen[:, 3], gen[:, 4], gen[:, 8], gen[:, 6] = 9999, -9999, 9999, case.base_mva
-    f, t = branch_ends(case)
-    branch = np.zeros((len(branches), 13))
-    branch[:, 0], branch[:, 1], branch[:, 10], branch[:, 11], branch[:, 12] = f, t, 1, -360, 360
-    branch[:, 2:4] = branches[["r_pu", "x_pu"]]
-    charging = 0.5 * branches["b_pu"].to_numpy() * case.base_mva
-    np.add.at(bus[:, 5], f, charging / branches["tap"].to_numpy() ** 2)
-    np.add.at(bus[:, 5], t, charging)
-    branch[:, 5:8] = 1e4
-    branch[:, 8], branch[:, 9] = branches["tap"], branches["shift_deg"]
-    return {"version": "2", "baseMVA": case.base_mva, "bus": bus, "gen": gen, "branch": branch}

@@ -54,5 +54,5 @@ def spectral_groups(network: Network, k: int | str = "auto", *, random_state: in
         raise InputError(f"k = {k!r} is not a number of groups; give an integer or 'auto'")
     if isinstance(random_state, bool) or not isinstance(random_state, (int, np.integer)) or random_state < 0:
         raise InputError(f"random_state = {random_state!r}; give an integer >= 0")
-    assignment = bach_jordan(network.laplacian, int(k), random_state=random_state)
+    assignment = bach_jordan(network.dense_laplacian, int(k), random_state=random_state)
     return Partition(network.labels, assignment, tuple(str(i + 1) for i in range(k)))

@@ -32,7 +32,7 @@ def network_to_dict(network: Network) -> dict[str, Any]:
         "version": VERSION,
         "meaning": "1/g(s) = sum_j polynomial[j] s^j + sum over sections of c (s - a)^-1 b; T = (1/G + f L)^-1",
         "coupling": {"num": list(network.coupling.num), "den": list(network.coupling.den)},
-        "laplacian": network.laplacian.tolist(),
+        "laplacian": network.dense_laplacian.tolist(),
         "nodes": nodes,
     }
 

@@ -15,10 +15,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from coherence.display import Page
 from coherence.errors import InputError, PoleError, UnknownNameError
-from coherence.graphs.laplacian import checked_laplacian, components, laplacian_of_graph, require_connected
+from coherence.graphs.laplacian import (
+    checked_laplacian,
+    checked_sparse_laplacian,
+    components,
+    kron_reduce,
+    laplacian_of_graph,
+    require_connected,
+)
 from coherence.graphs.partition import Partition
 from coherence.network.statespace import network_realization
 from coherence.nodes.nodes import Nodes, unknown_name
@@ -26,6 +34,7 @@ from coherence.nodes.systems import to_control, to_frd
 from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
+from coherence.numerics.sparse import deviation_columns, smallest_eigenvalues
 from coherence.types import ArrayLike, Complex, Int, Real, frequencies, laplace_points
 
 if TYPE_CHECKING:
@@ -33,6 +42,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 
+DENSE_LIMIT = 5000  # nodes: 200 MB a matrix, minutes an eigenvalue problem
 CANCELLING = 1e-2  # |sum of node inverses| / sum of their moduli below which T is inverted directly
 
 
@@ -45,7 +55,7 @@ class Network(Page):
     nodes : Nodes
         The node dynamics g_i.
     laplacian : (n, n) array or sparse matrix
-        L. In grids: synchronising coefficients [pu/rad].
+        L; a sparse one stays sparse. In grids: synchronising coefficients [pu/rad].
     coupling : Rational, "1", "1/s", number, (num, den) or transfer function
         f(s); any proper real-rational function. In grids 1/s.
     basis : (n, k) array, optional
@@ -63,7 +73,7 @@ class Network(Page):
     """
 
     nodes: Nodes
-    laplacian: Real
+    laplacian: Any
     coupling: Rational
     basis: Real | None = None
     labels: tuple[str, ...] = field(default=())
@@ -75,9 +85,10 @@ class Network(Page):
             raise InputError(f"nodes is a {type(nodes).__name__}; build Nodes with a family (swing, ...) or from_systems([...])")
         names = tuple(nodes.labels if labels is None else map(str, labels))
         if basis is None:
-            matrix = checked_laplacian(laplacian, names if np.shape(laplacian) == (len(names),) * 2 else None)
-            if len(matrix) != len(nodes):
-                raise InputError(f"the Laplacian is {len(matrix)} x {len(matrix)} but there are {len(nodes)} nodes")
+            known = names if np.shape(laplacian) == (len(names),) * 2 else None
+            matrix = (checked_sparse_laplacian if sp.issparse(laplacian) else checked_laplacian)(laplacian, known)
+            if matrix.shape[0] != len(nodes):
+                raise InputError(f"the Laplacian is {matrix.shape[0]} x {matrix.shape[0]} but there are {len(nodes)} nodes")
             if names != nodes.labels:
                 nodes = Nodes(names, nodes.polynomial, nodes.banks)  # checks their number and that they are unique
         else:
@@ -92,11 +103,12 @@ class Network(Page):
                 raise InputError("the projected Laplacian is not symmetric and finite")
             if np.linalg.eigvalsh(matrix)[0] < -1e-9 * len(matrix) * size:
                 raise InputError("the projected Laplacian is indefinite")
-        if len(names) != len(matrix):
-            raise InputError(f"there are {len(names)} labels for {len(matrix)} inputs and outputs; give one each")
+        if len(names) != matrix.shape[0]:
+            raise InputError(f"there are {len(names)} labels for {matrix.shape[0]} inputs and outputs; give one each")
         object.__setattr__(self, "nodes", nodes)
-        matrix = np.array(matrix)
-        matrix.setflags(write=False)  # eigenvalues and state space are kept: the values must stay
+        matrix = matrix.copy()
+        values: Any = matrix.data if sp.issparse(matrix) else matrix
+        values.flags.writeable = False  # what is computed from it is kept
         object.__setattr__(self, "laplacian", matrix)
         object.__setattr__(self, "coupling", Rational.of(coupling, "the coupling f"))
         object.__setattr__(self, "basis", basis)
@@ -128,7 +140,7 @@ class Network(Page):
         if self.basis is not None:
             return {}
         columns = {"inertia": self.nodes.inertia, "damping": self.nodes.damping, "order": self.nodes.orders}
-        return {"nodes": pd.DataFrame(columns | {"L_ii": np.diag(self.laplacian)}, index=pd.Index(self.labels, name="node"))}
+        return {"nodes": pd.DataFrame(columns | {"L_ii": self.laplacian.diagonal()}, index=pd.Index(self.labels, name="node"))}
 
     def __repr__(self) -> str:
         what = "" if self.basis is None else f" projected on {self.size} vectors"
@@ -137,7 +149,27 @@ class Network(Page):
     @property
     def size(self) -> int:
         """Number of inputs = outputs."""
-        return len(self.laplacian)
+        return int(self.laplacian.shape[0])
+
+    @cached_property
+    def dense_laplacian(self) -> Real:
+        """L as a dense array, for work that is dense.
+
+        Raises
+        ------
+        InputError
+            More than 5000 nodes.
+        """
+        if not sp.issparse(self.laplacian):
+            return np.asarray(self.laplacian)
+        if self.size > DENSE_LIMIT:
+            raise InputError(
+                f"this is dense work on {self.size} nodes (at most {DENSE_LIMIT}); eliminate those without dynamics with "
+                "network.kron_reduce(), or ask for columns of T with transfer_columns"
+            )
+        dense = self.laplacian.toarray()
+        dense.flags.writeable = False
+        return np.asarray(dense)
 
     def index(self, label: str) -> int:
         """Position of an input or output by its label."""
@@ -154,7 +186,7 @@ class Network(Page):
         """Number of states of the state space (without the angle of the uniform motion, which nothing observes)."""
         if self.basis is not None:
             return self.realization.order
-        angles = self.size - 1 - int(components(self.laplacian).max(initial=0))
+        angles = self.size - int(self.nodes.passive.sum()) - 1 - int(components(self.laplacian).max(initial=0))
         return self.nodes.order + self.coupling.order * angles
 
     @cached_property
@@ -171,14 +203,14 @@ class Network(Page):
     def _eigen(self) -> tuple[Real, Real]:
         n = self.size
         if self.basis is not None:
-            values, vectors = np.linalg.eigh(self.laplacian)
+            values, vectors = np.linalg.eigh(self.dense_laplacian)
             return values, vectors
         # reflect 1/sqrt(n) onto e_1, so that the null vector is exact whatever the rest of the null space
         u = np.full(n, 1.0 / np.sqrt(n))
         w = u.copy()
         w[0] += 1.0
         mirror = np.eye(n) - 2.0 * np.outer(w, w) / (w @ w)
-        values, vectors = np.linalg.eigh((mirror @ self.laplacian @ mirror)[1:, 1:])
+        values, vectors = np.linalg.eigh((mirror @ self.dense_laplacian @ mirror)[1:, 1:])
         full = np.column_stack([u, mirror[:, 1:] @ vectors])
         return np.concatenate([[0.0], np.maximum(values, 0.0)]), full
 
@@ -186,7 +218,16 @@ class Network(Page):
     def algebraic_connectivity(self) -> float:
         """lambda_2 of L; infinite for a single node."""
         self._need_nodes("the algebraic connectivity")
-        return float(self.eigenvalues[1]) if self.size > 1 else np.inf
+        return float(self._least_eigenvalues[1]) if self.size > 1 else np.inf
+
+    @cached_property
+    def _least_eigenvalues(self) -> Real:
+        """The two least eigenvalues of L; sparse where L is."""
+        if not sp.issparse(self.laplacian) or self.size < 3:
+            return self.eigenvalues[:2]
+        if len(self._components) > 1:
+            return np.zeros(2)
+        return smallest_eigenvalues(self.laplacian, 2)
 
     def effective_connectivity(self, s: ArrayLike, k: int = 1) -> Real:
         """|f(s)| lambda_{k+1}, shape (F,)."""
@@ -200,7 +241,7 @@ class Network(Page):
         f = self.coupling(points)
         if not np.isfinite(f).all():
             raise PoleError(f"s = {points[int(np.argmin(np.isfinite(f)))]:.6g} is a pole of the coupling f; move s")
-        return self._diagonal(points, np.ones(points.size)) + f[:, None, None] * self.laplacian
+        return self._diagonal(points, np.ones(points.size)) + f[:, None, None] * self.dense_laplacian
 
     def transfer_matrix(self, s: ArrayLike) -> Complex:
         """T(s), shape (F, n, n); at a pole of f the limit g_hat 11^T.
@@ -228,12 +269,12 @@ class Network(Page):
         summed &= total != 0
         out = np.empty((points.size, self.size, self.size), dtype=complex)
         out[~summed] = self._direct(points[~summed], p[~summed], q[~summed])
-        out[summed] = uniform_deviation(z[summed], p[summed], q[summed], self.laplacian) + 1.0 / total[summed, None, None]
+        out[summed] = uniform_deviation(z[summed], p[summed], q[summed], self.dense_laplacian) + 1.0 / total[summed, None, None]
         return out
 
     def _direct(self, points: Complex, p: Complex, q: Complex) -> Complex:
         try:
-            return q[:, None, None] * np.linalg.inv(self._diagonal(points, q) + p[:, None, None] * self.laplacian)
+            return q[:, None, None] * np.linalg.inv(self._diagonal(points, q) + p[:, None, None] * self.dense_laplacian)
         except np.linalg.LinAlgError:
             raise PoleError(f"one of the {points.size} points s is a pole of T or of the coupling; move it") from None
 
@@ -245,9 +286,35 @@ class Network(Page):
     def subnetwork(self, nodes: Sequence[int] | Int) -> Network:
         """The network of some nodes, given by position, with the edges between them."""
         picked = [int(i) for i in nodes]
-        part = self.laplacian[np.ix_(picked, picked)]
-        off = part - np.diag(np.diag(part))
-        return Network(self.nodes.select(picked), off - np.diag(off.sum(axis=1)), self.coupling)
+        part = sp.csr_array(self.laplacian[picked][:, picked])
+        off = part - sp.diags_array(part.diagonal())
+        off = off - sp.diags_array(np.asarray(off.sum(axis=1)).ravel())
+        return Network(self.nodes.select(picked), off if sp.issparse(self.laplacian) else off.toarray(), self.coupling)
+
+    def kron_reduce(self) -> Network:
+        """The network without its passive nodes (g_i^-1 = 0): the same T between the others, with a dense Laplacian.
+
+        Raises
+        ------
+        InputError
+            No node has dynamics.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from coherence import Network, Nodes
+        >>> star = [[1, 0, -1], [0, 1, -1], [-1, -1, 2]]
+        >>> Network(Nodes(("a", "b", "bus"), np.array([[1.0, 1, 0], [2, 2, 0]])), star, "1/s").kron_reduce()
+        Network(2 nodes, 3 states, coupling 1/s)
+        """
+        self._need_nodes("elimination of passive nodes")
+        active = np.flatnonzero(~self.nodes.passive)
+        if not active.size:
+            raise InputError("every node of this network is passive (g^-1 = 0); give at least one its dynamics")
+        if active.size == self.size:
+            return self
+        reduced = kron_reduce(self.laplacian, active, self.labels)
+        return Network(self.nodes.select(active.tolist()), reduced.toarray() if sp.issparse(reduced) else reduced, self.coupling)
 
     def deviation(self, s: ArrayLike) -> Complex:
         """E(s) = T(s) - g_hat(s) 11^T, shape (F, n, n), by elimination (nothing cancels).
@@ -261,8 +328,30 @@ class Network(Page):
         self._need_nodes("the deviation from coherence")
         require_connected(self.laplacian, self.labels, "the deviation from coherence")
         return uniform_deviation(
-            self.nodes.inverse(points), self.coupling.numerator(points), self.coupling.denominator(points), self.laplacian
+            self.nodes.inverse(points), self.coupling.numerator(points), self.coupling.denominator(points), self.dense_laplacian
         )
+
+    def transfer_columns(self, s: ArrayLike, inputs: Sequence[str]) -> Complex:
+        """T(s) for some inputs only, shape (F, n, len(inputs)); one sparse factorisation per point where L is sparse.
+
+        Raises
+        ------
+        PoleError
+            s is a pole of T or of the coherent dynamics.
+
+        Examples
+        --------
+        >>> from coherence import Network, swing
+        >>> network = Network(swing(inertia=[1, 2], damping=[1, 1], labels=["a", "b"]), [[3, -3], [-3, 3]], "1/s")
+        >>> network.transfer_columns(1j, ["b"]).shape
+        (1, 2, 1)
+        """
+        columns, points = np.array([self.index(label) for label in inputs], dtype=int), laplace_points(s)
+        if not sp.issparse(self.laplacian):
+            return self.transfer_matrix(points)[:, :, columns]
+        require_connected(self.laplacian, self.labels, "a column of T")
+        z, p, q = self.nodes.inverse(points), self.coupling.numerator(points), self.coupling.denominator(points)
+        return deviation_columns(self.laplacian, z, p, q, columns) + (1.0 / z.sum(axis=1))[:, None, None]
 
     def project(self, onto: Partition | Real, *, labels: Sequence[str] | None = None) -> Network:
         """The smaller network V^T Y V.
@@ -279,7 +368,7 @@ class Network(Page):
             if onto.labels != self.labels:
                 raise InputError("the partition is of other nodes than this network's; build it from network.labels")
             self._need_nodes("projection on a partition")
-            quotient = onto.indicator.T @ self.laplacian @ onto.indicator
+            quotient = onto.indicator.T @ (self.laplacian @ onto.indicator)
             quotient -= np.diag(quotient.sum(axis=1))  # row sums are zero in exact arithmetic
             return Network(self.nodes.aggregate(onto.assignment, onto.groups), quotient, self.coupling)
         v = np.asarray(onto, dtype=float)
@@ -291,14 +380,14 @@ class Network(Page):
             raise InputError(f"the {v.shape[1]} basis vectors are linearly dependent (rank {np.linalg.matrix_rank(v)})")
         names = [f"v{i + 1}" for i in range(v.shape[1])] if labels is None else labels
         basis = v if self.basis is None else self.basis @ v
-        product, size = v.T @ self.laplacian @ v, np.abs(v).T @ np.abs(self.laplacian) @ np.abs(v)
+        product, size = v.T @ (self.laplacian @ v), np.abs(v).T @ (abs(self.laplacian) @ np.abs(v))
         product[np.abs(product) <= 4 * self.size * np.finfo(float).eps * size] = 0.0  # rounding of what is exactly 0
         return Network(self.nodes, 0.5 * (product + product.T), self.coupling, basis=basis, labels=names)
 
     @cached_property
     def realization(self) -> Realization:
         """T as dense arrays A, B, C, D; minimal in the coupling states (no mode at the origin that nothing sees)."""
-        return network_realization(self.nodes, self.laplacian, self.coupling, self.basis)[0]
+        return network_realization(self.nodes, self.dense_laplacian, self.coupling, self.basis)[0]
 
     def poles(self) -> Complex:
         """Eigenvalues of the state matrix, by descending real part."""
@@ -309,7 +398,7 @@ class Network(Page):
 
         python-control takes no dot in a signal's name: it becomes an underscore.
         """
-        system, states = network_realization(self.nodes, self.laplacian, self.coupling, self.basis, self.labels)
+        system, states = network_realization(self.nodes, self.dense_laplacian, self.coupling, self.basis, self.labels)
         return to_control(
             system,
             inputs=_signals([f"u[{label}]" for label in self.labels]),
@@ -347,9 +436,9 @@ class Network(Page):
             self.labels, self.nodes.inertia.tolist(), self.nodes.damping.tolist(), self.nodes.orders.tolist(), strict=True
         ):
             graph.add_node(label, inertia=m, damping=d, order=order)
-        rows, columns = np.nonzero(np.triu(self.laplacian, 1))
-        for i, j in zip(rows.tolist(), columns.tolist(), strict=True):
-            graph.add_edge(self.labels[i], self.labels[j], weight=float(-self.laplacian[i, j]))
+        edges = sp.coo_array(sp.triu(sp.csr_array(self.laplacian), 1))
+        for i, j, entry in zip(edges.row.tolist(), edges.col.tolist(), edges.data.tolist(), strict=True):
+            graph.add_edge(self.labels[i], self.labels[j], weight=-entry)
         return graph
 
     def _diagonal(self, points: Complex, scale: Complex | Real) -> Complex:

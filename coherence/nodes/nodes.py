@@ -17,6 +17,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 import scipy.linalg as sla
+from numpy.typing import NDArray
 
 from coherence.display import Page
 from coherence.errors import InputError, PoleError, UnknownNameError
@@ -118,6 +119,14 @@ class Nodes(Page):
         """Degree of each polynomial part = relative degree of g_i, shape (n,); -1 where the polynomial is zero."""
         present = self.polynomial != 0
         return np.where(present.any(axis=0), len(present) - 1 - present[::-1].argmax(axis=0), -1)
+
+    @property
+    def passive(self) -> NDArray[np.bool_]:
+        """Which nodes have no dynamics at all, g_i^{-1} = 0, shape (n,)."""
+        idle = ~(self.polynomial != 0).any(axis=0)
+        for bank in self.banks:
+            idle[bank.owner] = False
+        return idle
 
     @property
     def orders(self) -> Int:

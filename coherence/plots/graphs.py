@@ -66,7 +66,7 @@ def network(network: Network, partition: Partition | None = None, *, title: str 
     groups = Partition.of(network.labels, labels=network.labels) if partition is None else partition
     if groups.labels != network.labels:
         raise InputError("the partition is of other nodes than this network's; build it from network.labels")
-    weights = -np.triu(network.laplacian, 1)
+    weights = -np.triu(network.dense_laplacian, 1)
     f, t = np.nonzero(np.abs(weights) > 1e-12 * np.abs(weights).max())
     values = weights[f, t]
     xy = _circle(n) if n <= FEW else layout(n, f, t, np.abs(values))
@@ -109,7 +109,7 @@ def embedding(network: Network, partition: Partition, *, title: str = "") -> Fig
     """The nodes in the plane of the two slowest directions of spectral clustering, where coherent groups are clouds."""
     if network.size < 3 or network.basis is not None:
         raise InputError(f"an embedding needs a network of at least three nodes; this one has {network.size}")
-    values, points, _ = clustering_embedding(network.laplacian, 3)
+    values, points, _ = clustering_embedding(network.dense_laplacian, 3)
     xy = points[:, 1:3]
     with style.drawing(8, 6.4) as figure:
         ax = figure.subplots()
@@ -129,7 +129,7 @@ def laplacian(network: Network, partition: Partition, *, title: str = "") -> Fig
     if partition.labels != network.labels:
         raise InputError("the partition is of other nodes than this network's; build it from network.labels")
     order = np.argsort(partition.assignment, kind="stable")
-    size = np.abs(network.laplacian[np.ix_(order, order)])
+    size = np.abs(network.dense_laplacian[np.ix_(order, order)])
     if not size.any():
         raise InputError("the network has no edges to draw")
     top = float(size.max())

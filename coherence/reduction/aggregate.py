@@ -63,13 +63,13 @@ class Aggregation(Page):
     def laplacian(self) -> pd.DataFrame:
         """The reduced Laplacian, labelled."""
         groups = list(self.partition.groups)
-        return pd.DataFrame(self.network.laplacian, index=groups, columns=groups)
+        return pd.DataFrame(self.network.dense_laplacian, index=groups, columns=groups)
 
     @property
     def positive_off_diagonals(self) -> int:
         """Pairs of groups joined by a negative weight (possible for the refined Laplacian)."""
-        upper = np.triu(self.network.laplacian, 1)
-        return int((upper > 1e-12 * np.abs(self.network.laplacian).max(initial=0.0)).sum())
+        upper = np.triu(self.network.dense_laplacian, 1)
+        return int((upper > 1e-12 * np.abs(self.network.dense_laplacian).max(initial=0.0)).sum())
 
     @property
     def facts(self) -> dict[str, str]:

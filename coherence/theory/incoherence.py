@@ -212,20 +212,20 @@ def group_error(network: Network, s: ArrayLike, partition: Partition, reduced: N
     if reduced is not None and reduced.size != partition.k:
         raise InputError(f"the reduced network has {reduced.size} nodes, the partition {partition.k} groups")
     z, p, q = _evaluate(network, s, "the group error")
-    error = group_deviation(z, p, q, network.laplacian, partition.assignment)
+    error = group_deviation(z, p, q, network.dense_laplacian, partition.assignment)
     if reduced is None or partition.k == 1:
         return error
     indicator = partition.indicator
-    quotient = indicator.T @ network.laplacian @ indicator
+    quotient = indicator.T @ (network.laplacian @ indicator)
     inverse = z @ indicator
     if (np.abs(reduced.nodes.inverse(s) - inverse) > 1e-9 * (np.abs(z) @ indicator)).any():
         raise InputError(
             "the nodes of the reduced network are not the sums of the groups' (they were truncated); compare it with step_error"
         )
     ours = uniform_deviation(inverse, p, q, quotient)
-    theirs = uniform_deviation(inverse, p, q, reduced.laplacian)
+    theirs = uniform_deviation(inverse, p, q, reduced.dense_laplacian)
     safe = np.where(q == 0, 1.0, q)
-    middle = ours @ ((reduced.laplacian - quotient) * (p / safe)[:, None, None]) @ theirs
+    middle = ours @ ((reduced.dense_laplacian - quotient) * (p / safe)[:, None, None]) @ theirs
     return error + indicator @ middle @ indicator.T
 
 

@@ -1,0 +1,81 @@
+"""Electromechanical modes of a case or a network; the solver is in `network.modes`."""
+
+from __future__ import annotations
+
+from coherence.errors import InputError
+from coherence.grids.case import Case, require_case
+from coherence.grids.convention import Convention
+from coherence.grids.linearize import placed_nodes
+from coherence.grids.powerflow import OperatingPoint
+from coherence.grids.synchronising import synchronising_matrix
+from coherence.network.modes import Modes, oscillations
+from coherence.network.network import Network
+
+
+def modes(
+    subject: Case | Network,
+    operating_point: OperatingPoint | None = None,
+    *,
+    convention: str | Convention = "classical",
+    governors: str = "rational",
+    damping: float | None = None,
+    load_damping: float | None = None,
+    count: int | None = None,
+    near_hz: float | None = None,
+    all_oscillations: bool = False,
+) -> Modes:
+    """The electromechanical modes, with shapes, damping and participations.
+
+    Of a case they come from its synchronising matrix K itself, asymmetric where the convention has conductances; a network
+    has only the symmetrised one.
+
+    Parameters
+    ----------
+    subject : Case or Network
+        A network needs coupling 1/s and swing-type nodes.
+    operating_point, convention, governors, damping, load_damping
+        As in `linearize`, for a case; but the convention is by default the one of stability studies.
+    count : int, optional
+        How many modes, the nearest to `near_hz`, by sparse shift-invert; without it all, densely (up to 2500 states).
+    near_hz : float, optional
+        Frequency [Hz] around which `count` modes are sought; default 0.5, where areas swing against each other.
+    all_oscillations : bool
+        Those of governors and of the frequency that all share too; by default only modes in which machines swing against each
+        other (`swing` at least 0.5), of which n machines have n - 1.
+
+    Returns
+    -------
+    Modes
+
+    Raises
+    ------
+    CaseError
+        Machine figures are missing (the classical convention needs xd_prime_pu).
+    InputError
+        Nodes or coupling of another kind, or too many states for all modes.
+    ToleranceError
+        A mode with too large a residual.
+
+    References
+    ----------
+    P. Kundur, Power System Stability and Control (1994), Section 12.2 (participation factors).
+
+    Examples
+    --------
+    >>> from coherence import load_case, modes
+    >>> modes(load_case("two_area")).table["frequency_hz"].round(3).tolist()
+    [0.546, 1.143, 1.151]
+    """
+    if isinstance(subject, Network):
+        if operating_point is not None or damping is not None or load_damping is not None:
+            raise InputError("an operating point and damping belong to a case; this is a network, whose nodes have their dynamics")
+        if subject.basis is not None or subject.coupling.sentence != "1/s":
+            raise InputError("modes need a network of nodes with coupling 1/s; the poles of others: network.poles()")
+        nodes, stiffness = subject.nodes, subject.laplacian
+    else:
+        require_case(subject)
+        loads = subject.load_damping if load_damping is None else load_damping
+        found = synchronising_matrix(subject, operating_point, convention=convention, load_damping=bool(loads))
+        nodes = placed_nodes(subject, found, governors=governors, damping=damping, load_damping=load_damping)
+        stiffness = found.stiffness if count is not None else found.matrix.to_numpy()
+    return oscillations(nodes, stiffness, count=count, near_hz=near_hz, all_oscillations=all_oscillations)

@@ -1,0 +1,149 @@
+"""What hangs together: buses joined without impedance become one, and islands are named and taken out one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from scipy.sparse.csgraph import connected_components
+
+from coherence.errors import CaseError, InputError, UnknownNameError
+from coherence.grids.case import Case, require_case
+from coherence.types import Int
+
+
+def merge_ties(case: Case) -> Case:
+    """The case with buses that zero-impedance branches join (r = x = 0: bus couplers) merged into the first of them.
+
+    Loads and shunts add up; what was merged stands in the notes.
+
+    Raises
+    ------
+    CaseError
+        A tie with a tap or a phase shift, or ties that join generators of different set-points.
+    """
+    buses, branches, generators = case.grid
+    tie = ((branches["r_pu"] == 0) & (branches["x_pu"] == 0)).to_numpy()
+    if not tie.any():
+        return case
+    for i in np.flatnonzero(tie):
+        ends = f"case {case.name!r}: the branch from bus {branches['from_bus'].iloc[i]:.15g} to {branches['to_bus'].iloc[i]:.15g}"
+        if branches["tap"].iloc[i] != 1 or branches["shift_deg"].iloc[i] != 0:
+            raise CaseError(f"{ends} has no impedance but a tap or phase shift, so its buses cannot be merged; give it x_pu")
+    row = {bus: i for i, bus in enumerate(buses["bus"])}
+    index = _components(len(buses), branches[tie], row)
+    first = np.array([int(np.flatnonzero(index == c)[0]) for c in range(int(index.max()) + 1)])
+    target = dict(zip(buses["bus"], buses["bus"].to_numpy()[first[index]], strict=True))
+    merged = buses.iloc[np.sort(first)].reset_index(drop=True)
+    for column in ("p_load_mw", "q_load_mvar", "g_shunt_mw", "b_shunt_mvar"):
+        totals = buses[column].groupby(buses["bus"].map(target)).sum()
+        merged[column] = merged["bus"].map(totals)
+    charging = branches.loc[tie].assign(at=branches.loc[tie, "from_bus"].map(target)).groupby("at")["b_pu"].sum() * case.base_mva
+    merged["b_shunt_mvar"] += merged["bus"].map(charging).fillna(0.0)
+    kept = branches[~tie].assign(from_bus=lambda b: b["from_bus"].map(target), to_bus=lambda b: b["to_bus"].map(target))
+    inner = kept["from_bus"] == kept["to_bus"]
+    moved = generators.assign(bus=generators["bus"].map(target))
+    odd = (moved["v_pu"] != moved.groupby("bus")["v_pu"].transform("first")).to_numpy()
+    if odd.any():
+        label = moved["label"].iloc[int(np.argmax(odd))]
+        raise CaseError(
+            f"case {case.name!r}: generator {label!r} holds another voltage than a generator that a zero-impedance branch joins it to; "
+            "give them one v_pu"
+        )
+    joined = [f"{bus:.15g} into {target[bus]:.15g}" for bus in buses["bus"] if target[bus] != bus]
+    shown = ", ".join(joined[:4]) + (f" and {len(joined) - 4} more" if len(joined) > 4 else "")
+    note = f"{int(tie.sum())} branches without impedance: bus {shown} merged"
+    if inner.any():
+        note += f"; {int(inner.sum())} branches in parallel to them left out"
+    return replace(
+        case,
+        buses=merged,
+        branches=kept[~inner].reset_index(drop=True),
+        generators=moved,
+        notes=(*case.notes, note),
+    )
+
+
+def islands(case: Case) -> pd.DataFrame:
+    """The connected parts of a grid, the largest first.
+
+    Parameters
+    ----------
+    case : Case
+
+    Returns
+    -------
+    DataFrame
+        island -> buses, generators, load_mw, and `bus`: one of its buses, to select it with `island`.
+
+    Examples
+    --------
+    >>> from coherence import islands, load_case
+    >>> islands(load_case("iceland"))["buses"].tolist()
+    [189]
+    """
+    require_case(case)
+    buses, branches, generators = case.grid
+    index = _components(len(buses), branches, {bus: i for i, bus in enumerate(buses["bus"])})
+    at = dict(zip(buses["bus"], index, strict=True))
+    count = int(index.max()) + 1
+    table = pd.DataFrame(
+        {
+            "buses": np.bincount(index, minlength=count),
+            "generators": np.bincount(generators["bus"].map(at), minlength=count),
+            "load_mw": np.bincount(index, weights=buses["p_load_mw"], minlength=count),
+            "bus": [buses["bus"].iloc[int(np.argmax(index == c))] for c in range(count)],
+        }
+    )
+    table = table.sort_values("buses", ascending=False, kind="stable").reset_index(drop=True)
+    return table.rename_axis("island")
+
+
+def island(case: Case, bus: float) -> Case:
+    """The connected part of a grid that holds a bus. If it lacks the slack generator, its largest generator becomes it.
+
+    Raises
+    ------
+    UnknownNameError
+        No such bus.
+    InputError
+        The part has no generator.
+
+    Examples
+    --------
+    >>> from coherence import island, load_case
+    >>> island(load_case("iceland"), 0)
+    Case('iceland': 189 buses, 206 branches, 35 generators, 50 Hz, 100 MVA)
+    """
+    require_case(case)
+    buses, branches, generators = case.grid
+    row = {number: i for i, number in enumerate(buses["bus"])}
+    if bus not in row:
+        raise UnknownNameError(f"case {case.name!r} has no bus {bus!r}; give a number from its table of buses")
+    index = _components(len(buses), branches, row)
+    mine = buses["bus"][index == index[row[bus]]]
+    if len(mine) == len(buses):
+        return case
+    machines = generators[generators["bus"].isin(mine)].reset_index(drop=True)
+    if machines.empty:
+        raise InputError(f"the island of bus {bus:.15g} has no generator; choose another with islands(case)")
+    note = f"the island of bus {bus:.15g}: {len(mine)} of {len(buses)} buses"
+    if not (machines["kind"] == "slack").any():
+        largest = int(machines["mbase_mva"].to_numpy().argmax())
+        machines.loc[largest, "kind"] = "slack"
+        note += f"; {machines['label'].iloc[largest]} is its slack generator"
+    return replace(
+        case,
+        buses=buses[buses["bus"].isin(mine)].reset_index(drop=True),
+        branches=branches[branches["from_bus"].isin(mine)].reset_index(drop=True),
+        generators=machines,
+        notes=(*case.notes, note),
+    )
+
+
+def _components(n: int, branches: pd.DataFrame, row: dict[float, int]) -> Int:
+    f, t = branches["from_bus"].map(row).to_numpy(dtype=int), branches["to_bus"].map(row).to_numpy(dtype=int)
+    graph = sp.coo_array((np.ones(len(f)), (f, t)), shape=(n, n))
+    return np.asarray(connected_components(graph, directed=False)[1], dtype=int)

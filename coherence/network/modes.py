@@ -1,0 +1,266 @@
+r"""Electromechanical modes: how swing-type nodes oscillate against each other, with shapes, damping and participations in one result.
+
+With angles delta, speeds w, the nodes' inner states x and, where a stiffness is not reduced, what follows at once (xi):
+
+    delta' = w,   m w' = -d w - C x - K_kk delta - K_ke xi,   x' = A x + B w,   0 = K_ek delta + K_ee xi.
+
+Dense (all modes) for small systems; shift-invert on this sparse descriptor form (the modes nearest to a frequency) for large ones. K need not
+be symmetric.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.linalg as sla
+import scipy.sparse as sp
+import scipy.sparse.linalg as spla
+
+from coherence.display import Page
+from coherence.errors import InputError, ToleranceError
+from coherence.nodes.nodes import Nodes
+from coherence.numerics.sparse import schur_complement
+from coherence.types import Complex, Real
+
+DENSE_STATES = 2500  # about a minute for all modes
+SWING = 0.5  # twice the angles' share of the participations: 1 where angles and speeds exchange all, 0 where all move as one
+RESIDUAL = 1e-7  # |(A - lambda E) v| / (|A| |v|) that a mode must reach
+GROWTH = 4  # how much more of the spectrum is asked for where too few modes were electromechanical
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Modes(Page):
+    """Oscillatory modes in ascending frequency; see `modes`.
+
+    Attributes
+    ----------
+    table : DataFrame
+        mode (1, 2, ...) -> real, imag [1/s], frequency_hz, damping_ratio, swing (twice the share of the angles in the
+        participations: 1 for machines that swing on their network alone, 0 where all move as one),
+        largest (node that participates most), residual (relative, of the eigenvalue equation).
+    shapes : DataFrame
+        (node, mode), complex: speeds, the largest of each mode being 1.
+    participations : DataFrame
+        (node, mode): modulus of the sum of a node's participation factors w_i v_i, where those of all states sum to 1.
+
+    Examples
+    --------
+    >>> from coherence import load_case, modes
+    >>> found = modes(load_case("nets_nyps68"))
+    >>> found.table["frequency_hz"].round(4).tolist()[:3]
+    [0.3905, 0.5009, 0.6419]
+    >>> found.participations[1].idxmax()
+    'G13'
+    """
+
+    table: pd.DataFrame
+    shapes: pd.DataFrame
+    participations: pd.DataFrame
+
+    @property
+    def eigenvalues(self) -> Complex:
+        """lambda [1/s], (modes,), with positive imaginary parts."""
+        return np.asarray(self.table["real"] + 1j * self.table["imag"], dtype=complex)
+
+    def __repr__(self) -> str:
+        if self.table.empty:
+            return f"Modes(no oscillatory mode of {len(self.shapes)} nodes)"
+        low, high = self.table["frequency_hz"].iloc[[0, -1]]
+        return f"Modes({len(self.table)} of {len(self.shapes)} nodes, {low:.4g} to {high:.4g} Hz)"
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The modes, and the participations."""
+        return {"modes": self.table, "participations": self.participations}
+
+
+def oscillations(
+    nodes: Nodes, stiffness: Any, *, count: int | None = None, near_hz: float | None = None, all_oscillations: bool = False
+) -> Modes:
+    """Modes of nodes m s + d + h(s) coupled by a stiffness over s; parameters as in `coherence.modes`.
+
+    `stiffness` (N, N) begins with the angles of the nodes, in order; further rows are algebraic.
+    """
+    if len(nodes.polynomial) > 2 and np.any(nodes.polynomial[2:]):
+        label = nodes.labels[int(np.argmax(nodes.degree > 1))]
+        raise InputError(f"node {label!r} is of relative degree > 1; modes are of swing-type nodes m s + d + h(s)")
+    if count is not None and (not isinstance(count, (int, np.integer)) or isinstance(count, bool) or count < 1):
+        raise InputError(f"count = {count!r}; give a whole number of modes >= 1, or leave it out for all")
+    if near_hz is not None and not (isinstance(near_hz, (int, float, np.number)) and np.isfinite(near_hz) and near_hz > 0):
+        raise InputError(f"near_hz = {near_hz!r}; give a frequency in Hz > 0")
+    if near_hz is not None and count is None:
+        raise InputError("near_hz needs count: how many modes near it")
+    system = _descriptor(nodes, sp.csr_array(stiffness))
+    if count is None:
+        if system.size - system.algebraic > DENSE_STATES:
+            raise InputError(
+                f"all modes of {system.size - system.algebraic} states are too much dense work (at most {DENSE_STATES}); "
+                "give count and near_hz for those nearest to a frequency"
+            )
+        values, right, left = _all(system)
+    else:
+        values, right, left = _nearest(system, int(count), 0.5 if near_hz is None else float(near_hz), all_oscillations)
+    modes = _collect(nodes, system, values, right, left, all_oscillations)
+    if count is None:
+        return modes
+    nearest = np.argsort(np.abs(modes.eigenvalues - 2j * np.pi * (near_hz or 0.5)), kind="stable")[:count]
+    return _select(modes, np.sort(nearest))
+
+
+@dataclass(frozen=True)
+class _System:
+    """E z' = A z with z = (delta, w, x, xi); `owner` of each differential inner state, `k` nodes."""
+
+    e: Real  # diagonal
+    a: sp.csr_array
+    k: int
+    owner: Any
+    algebraic: int
+
+    @property
+    def size(self) -> int:
+        return len(self.e)
+
+
+def _descriptor(nodes: Nodes, stiffness: sp.csr_array) -> _System:
+    k, total = len(nodes), stiffness.shape[0]
+    inner: list[tuple[Any, ...]] = []
+    ports: list[tuple[Any, ...]] = []
+    start = 0
+    for bank in nodes.banks:
+        count, order = len(bank.owner), bank.order
+        states = start + np.arange(count * order).reshape(count, order)
+        inner.append((np.repeat(states, order, axis=1).ravel(), np.tile(states, (1, order)).ravel(), bank.a.ravel()))
+        ports.append((states.ravel(), np.repeat(bank.owner, order), bank.b.ravel(), bank.c.ravel()))
+        start += count * order
+    rows, columns, values = _joined(inner, 3)
+    states, owner, b, c = _joined(ports, 4)
+    owner = owner.astype(int)
+    a_h = sp.csr_array((values, (rows.astype(int), columns.astype(int))), shape=(start, start))
+    b_h = sp.csr_array((b, (states.astype(int), owner)), shape=(start, k))
+    c_h = sp.csr_array((c, (owner, states.astype(int))), shape=(k, start))
+    rest = total - k
+    m = nodes.inertia
+    a = sp.block_array(
+        [
+            [sp.csr_array((k, k)), sp.eye_array(k), None, None],
+            [-stiffness[:k][:, :k], -sp.diags_array(nodes.damping), -c_h, -stiffness[:k][:, k:]],
+            [sp.csr_array((start, k)), b_h, a_h, sp.csr_array((start, rest))],
+            [stiffness[k:][:, :k], sp.csr_array((rest, k)), sp.csr_array((rest, start)), stiffness[k:][:, k:]],
+        ],
+        format="csr",
+    )
+    e = np.concatenate([np.ones(k), m, np.ones(start), np.zeros(rest)])
+    return _System(e, sp.csr_array(a), k, owner, rest + int((m == 0).sum()))
+
+
+def _joined(parts: list[tuple[Any, ...]], width: int) -> list[Any]:
+    return [np.concatenate([part[i] for part in parts]) if parts else np.zeros(0) for i in range(width)]
+
+
+def _all(system: _System) -> tuple[Complex, Complex, Complex]:
+    """All eigenvalues and vectors of the system with its algebraic part eliminated; vectors on the differential states."""
+    kept = np.flatnonzero(system.e != 0)
+    a = schur_complement(system.a, kept).toarray() / system.e[kept, None]
+    values, left, right = sla.eig(a, left=True, right=True)
+    whole = np.zeros((2, system.size, len(values)), dtype=complex)
+    whole[0, kept], whole[1, kept] = right, left.conj() / system.e[kept, None]
+    gone = np.flatnonzero(system.e == 0)
+    if gone.size:
+        lu = spla.splu(sp.csc_array(system.a[gone][:, gone]))
+        from_kept = system.a[gone][:, kept]
+        whole[0, gone] = -(lu.solve((from_kept @ right).real) + 1j * lu.solve((from_kept @ right).imag))
+    return values, whole[0], whole[1]
+
+
+def _nearest(system: _System, count: int, near_hz: float, everything: bool) -> tuple[Complex, Complex, Complex]:
+    """Eigenpairs nearest to 2 pi j near_hz by shift-invert, enough of them to hold `count` electromechanical ones."""
+    shift = 2j * np.pi * near_hz
+    e = sp.diags_array(system.e)
+    lu = spla.splu(sp.csc_array(system.a - shift * e))
+    size, most = system.size, system.size - system.algebraic - 2
+    operator = spla.LinearOperator((size, size), matvec=lambda z: lu.solve(system.e * z), dtype=complex)
+    start = np.random.default_rng(0).standard_normal(size) * (system.e != 0)
+    asked = min(2 * count + 4, most)
+    while True:
+        inverse, right = spla.eigs(operator, k=asked, v0=lu.solve(start.astype(complex)), tol=1e-12)
+        values = shift + 1.0 / inverse
+        near = np.argsort(np.abs(inverse))[::-1]
+        values, right = values[near], right[:, near]
+        oscillating = values.imag > _zero(values)
+        values, right = values[oscillating], right[:, oscillating]
+        left = np.column_stack([_left(system, value) for value in values]) if values.size else np.zeros((size, 0), dtype=complex)
+        good = len(values) if everything else int((_swing(system, right, left) >= SWING).sum())
+        if good >= count or asked >= most:
+            return values, right, left
+        asked = min(GROWTH * asked, most)
+
+
+def _left(system: _System, value: complex) -> Complex:
+    """Left eigenvector w^T (A - lambda E) = 0 by two steps of inverse iteration."""
+    lu = spla.splu(sp.csc_array(system.a - value * (1 + 1e-10) * sp.diags_array(system.e)))
+    w = np.random.default_rng(1).standard_normal(system.size).astype(complex)
+    for _ in range(2):
+        w = lu.solve(system.e * w, trans="T")
+        w /= np.linalg.norm(w)
+    return np.asarray(w)
+
+
+def _participation(system: _System, right: Complex, left: Complex) -> Complex:
+    factors = left * system.e[:, None] * right
+    return np.asarray(factors / factors.sum(axis=0))
+
+
+def _swing(system: _System, right: Complex, left: Complex) -> Real:
+    size = np.abs(_participation(system, right, left))
+    return np.asarray(2 * size[: system.k].sum(axis=0) / size.sum(axis=0))
+
+
+def _zero(values: Complex) -> float:
+    """Imaginary parts below it are rounding."""
+    return 1e-6 * float(np.abs(values).max(initial=0.0))
+
+
+def _collect(nodes: Nodes, system: _System, values: Complex, right: Complex, left: Complex, everything: bool) -> Modes:
+    oscillating = np.flatnonzero(values.imag > _zero(values))
+    values, right, left = values[oscillating], right[:, oscillating], left[:, oscillating]
+    swing = _swing(system, right, left)
+    chosen = np.flatnonzero((swing >= SWING) | everything)
+    chosen = chosen[np.argsort(values[chosen].imag, kind="stable")]
+    values, right, left, swing = values[chosen], right[:, chosen], left[:, chosen], swing[chosen]
+    residual = np.linalg.norm(system.a @ right - system.e[:, None] * right * values, axis=0)
+    residual /= spla.norm(system.a) * np.linalg.norm(right, axis=0)
+    if residual.size and residual.max() > RESIDUAL:
+        raise ToleranceError(
+            f"a mode at {values[residual.argmax()]:.5g} 1/s has relative residual {residual.max():.1e} (needed {RESIDUAL:g})"
+        )
+    k, names = system.k, pd.Index(nodes.labels, name="node")
+    speeds = right[k : 2 * k]
+    shapes = speeds / speeds[np.abs(speeds).argmax(axis=0), np.arange(speeds.shape[1])]
+    factors = _participation(system, right, left)
+    by_node = factors[:k] + factors[k : 2 * k]
+    np.add.at(by_node, system.owner, factors[2 * k : 2 * k + len(system.owner)])
+    shares = np.abs(by_node)
+    index = pd.RangeIndex(1, len(values) + 1, name="mode")
+    table = pd.DataFrame(
+        {
+            "real": values.real,
+            "imag": values.imag,
+            "frequency_hz": values.imag / (2 * np.pi),
+            "damping_ratio": -values.real / np.abs(values),
+            "swing": swing,
+            "largest": [nodes.labels[i] for i in shares.argmax(axis=0)] if values.size else [],
+            "residual": residual,
+        },
+        index=index,
+    )
+    return Modes(table, pd.DataFrame(shapes, names, index), pd.DataFrame(shares, names, index))
+
+
+def _select(modes: Modes, rows: Any) -> Modes:
+    index = pd.RangeIndex(1, len(rows) + 1, name="mode")
+    pick = [frame.iloc[:, rows].set_axis(index, axis=1) for frame in (modes.shapes, modes.participations)]
+    return Modes(modes.table.iloc[rows].set_axis(index, axis=0), *pick)
