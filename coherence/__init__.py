@@ -36,6 +36,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.grids.linearize import machine_nodes as machine_nodes
     from coherence.grids.machines import add_machines as add_machines
     from coherence.grids.modes import modes as modes
+    from coherence.grids.pandapower import case_of_pandapower as case_of_pandapower
     from coherence.grids.powerflow import OperatingPoint as OperatingPoint
     from coherence.grids.powerflow import power_flow as power_flow
     from coherence.grids.synchronising import SynchronisingMatrix as SynchronisingMatrix
@@ -110,6 +111,7 @@ _PUBLIC = {
     "coherence.grids.topology": ["island", "islands"],
     "coherence.grids.modes": ["modes"],
     "coherence.network.modes": ["Modes"],
+    "coherence.grids.pandapower": ["case_of_pandapower"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
     "coherence.reduction.truncate": ["Truncation", "truncate"],
     "coherence.reduction.reading": ["read_generators"],

@@ -17,8 +17,8 @@ from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
 from coherence.grids.case import Case
-from coherence.grids.files import open_case
 from coherence.grids.convention import Convention
+from coherence.grids.files import open_case
 from coherence.grids.linearize import assemble, linearize
 from coherence.grids.powerflow import OperatingPoint, power_flow
 from coherence.grids.synchronising import SynchronisingMatrix, synchronising_matrix

@@ -168,7 +168,7 @@ def components(laplacian: Any) -> Int:
     return np.asarray(connected_components(adjacency, directed=False)[1], dtype=int)
 
 
-def require_connected(laplacian: Any, labels: Sequence[str], what: str) -> None:
+def require_connected(laplacian: Any, labels: Sequence[str], what: str, remedy: str = "connect it or select one") -> None:
     """Raise DisconnectedError naming the smallest component unless the graph is connected."""
     index = components(laplacian)
     count = int(index.max(initial=0)) + 1
@@ -178,7 +178,7 @@ def require_connected(laplacian: Any, labels: Sequence[str], what: str) -> None:
         shown = ", ".join(str(labels[i]) for i in small[:5]) + (", ..." if small.size > 5 else "")
         raise DisconnectedError(
             f"the network falls apart into {count} components; the smallest holds {small.size} of "
-            f"{len(index)} nodes ({shown}); {what} is per component: connect it or select one"
+            f"{len(index)} nodes ({shown}); {what} is per component: {remedy}"
         )
 
 

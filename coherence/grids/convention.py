@@ -70,7 +70,7 @@ class Convention:
 
     @property
     def load_exponents(self) -> tuple[float, float]:
-        """d ln P / d ln |V| and d ln Q / d ln |V| of a load: 2 impedance + current."""
+        """D ln P / d ln |V| and d ln Q / d ln |V| of a load: 2 impedance + current."""
         if self.loads is None:
             return 0.0, 0.0
         (pz, pi, _), (qz, qi, _) = self.loads

@@ -19,8 +19,7 @@ from coherence.grids.case import REQUIRED, Case, check_case
 from coherence.grids.machines import add_machines
 from coherence.grids.matpower import read_matpower
 from coherence.grids.tables import read_table
-from coherence.grids.topology import merge_ties
-from coherence.grids.units import doubtful_units
+from coherence.grids.topology import finished
 from coherence.nodes.governors import MODELS
 from coherence.nodes.nodes import unknown_name
 
@@ -81,7 +80,7 @@ def load_case(name: str) -> Case:
 
 
 def read_case(path: str | Path, *, machines: str | Path | pd.DataFrame | None = None, f_hz: float | None = None) -> Case:
-    """Read a case folder or a MATPOWER file (.m).
+    """Read a case folder or a MATPOWER file (.m, .mat).
 
     Parameters
     ----------
@@ -111,8 +110,8 @@ def read_case(path: str | Path, *, machines: str | Path | pd.DataFrame | None = 
     source = Path(path)
     if f_hz is not None and not (np.isfinite(f_hz) and f_hz > 0):
         raise InputError(f"f_hz = {f_hz!r}; give the nominal frequency in Hz, > 0")
-    if source.suffix.lower() == ".m" and not source.is_dir():
-        case = read_matpower(source, f_hz=f_hz)
+    if source.suffix.lower() in (".m", ".mat") and not source.is_dir():
+        case = finished(read_matpower(source, f_hz=f_hz))
     else:
         case = _read_folder(source)
         if f_hz is not None and case.f_hz is not None and f_hz != case.f_hz:
@@ -136,9 +135,11 @@ def open_case(case: Case | str | Path, *, machines: str | Path | pd.DataFrame | 
 
 def _read_folder(folder: Path) -> Case:
     if not folder.exists():
-        raise CaseError(f"{folder} does not exist; give a case folder, a MATPOWER file (.m) or one of {', '.join(shipped_cases())}")
+        raise CaseError(
+            f"{folder} does not exist; give a case folder, a MATPOWER file (.m, .mat) or one of {', '.join(shipped_cases())}"
+        )
     if not (folder / "case.toml").is_file():
-        raise CaseError(f"{folder} is not a case: it is neither a folder with a case.toml nor a MATPOWER file (.m)")
+        raise CaseError(f"{folder} is not a case: it is neither a folder with a case.toml nor a MATPOWER file (.m, .mat)")
     meta = _meta(folder / "case.toml")
     unknown = [key for key in meta if key not in KEYS]
     if unknown:
@@ -166,12 +167,6 @@ def _read_folder(folder: Path) -> Case:
         case = replace(case, notes=(f"columns of generators.csv that are not used: {', '.join(map(str, unused))}",))
     check_case(case, lambda table, row: f"{folder / table}.csv, line {row + 2}")
     return finished(case)
-
-
-def finished(case: Case) -> Case:
-    """What every reader does last: buses without impedance between them merged, doubtful units noted."""
-    case = merge_ties(case)
-    return replace(case, notes=(*case.notes, *doubtful_units(case.grid[2])))
 
 
 def _generators(folder: Path) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""MATPOWER files (.m) as a `Case`: the only module that imports matpowercaseframes (extra `grids`).
+r"""MATPOWER tables as a `Case`: files .m (through matpowercaseframes, imported only here; extra `grids`) and .mat (through scipy).
 
 What is out of service is left out and said in the notes. The files hold no machine figures: add them with `add_machines`.
 """
@@ -6,24 +6,48 @@ What is out of service is left out and said in the notes. The files hold no mach
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy.io
 
 from coherence.errors import CaseError, MissingExtraError
 from coherence.grids.case import Case, check_case
 
 ISOLATED, REFERENCE, PV = 4, 3, 2  # MATPOWER bus types
+COLUMNS = {
+    "bus": ["BUS_I", "BUS_TYPE", "PD", "QD", "GS", "BS", "BUS_AREA", "VM", "VA", "BASE_KV", "ZONE", "VMAX", "VMIN"],
+    "gen": ["GEN_BUS", "PG", "QG", "QMAX", "QMIN", "VG", "MBASE", "GEN_STATUS"],
+    "branch": ["F_BUS", "T_BUS", "BR_R", "BR_X", "BR_B", "RATE_A", "RATE_B", "RATE_C", "TAP", "SHIFT", "BR_STATUS"],
+}
+INFINITE = {"QMAX", "QMIN", "VMAX", "VMIN", "RATE_A", "RATE_B", "RATE_C"}  # limits may be Inf
 
 
 def read_matpower(path: Path, *, f_hz: float | None = None) -> Case:
-    """Read a MATPOWER .m file; parameters and errors as in `read_case`."""
+    """Read a MATPOWER .m or .mat file; parameters and errors as in `read_case`."""
     if not path.is_file():
         raise CaseError(f"{path} does not exist; give a MATPOWER file")
-    tables = _frames(path)
-    bus, gen, branch = (tables[name].reset_index(drop=True) for name in ("bus", "gen", "branch"))
+    return case_of_tables(_mat(path) if path.suffix.lower() == ".mat" else _frames(path), str(path), path.stem, f_hz=f_hz)
+
+
+def case_of_tables(
+    raw: Mapping[str, Any], where: str, name: str, *, f_hz: float | None, labels: list[str] | None = None, numbers: Any = None
+) -> Case:
+    """A Case of MATPOWER tables baseMVA, bus, gen, branch (arrays or frames in MATPOWER's column order).
+
+    `labels` of the generators and `numbers` of the buses, row by row, replace those made here (pandapower).
+    """
+    tables = _checked(raw, where)
+    bus, gen, branch = (tables[name] for name in ("bus", "gen", "branch"))
+    gen["label"] = labels if labels is not None else ""
+    if numbers is not None:
+        given = dict(zip(bus["BUS_I"], numbers, strict=True))
+        bus["BUS_I"] = bus["BUS_I"].map(given)
+        gen["GEN_BUS"] = gen["GEN_BUS"].map(given)
+        branch[["F_BUS", "T_BUS"]] = branch[["F_BUS", "T_BUS"]].map(lambda b: given.get(b, b))
     notes = []
     isolated = set(bus.loc[bus["BUS_TYPE"] == ISOLATED, "BUS_I"])
     alive = ~bus["BUS_I"].isin(isolated)
@@ -32,24 +56,24 @@ def read_matpower(path: Path, *, f_hz: float | None = None) -> Case:
     for what, kept in (("isolated buses", alive), ("generators out of service", on), ("branches out of service", closed)):
         if not kept.all():
             notes.append(f"{int((~kept).sum())} {what} left out")
-    rows = {name: np.flatnonzero(kept) for name, kept in (("buses", alive), ("generators", on), ("branches", closed))}
+    rows = {table: np.flatnonzero(kept) for table, kept in (("buses", alive), ("generators", on), ("branches", closed))}
     bus, gen, branch = bus[alive], gen[on], branch[closed]
     if gen.empty:
-        raise CaseError(f"{path}: no generator is in service; a network needs at least one")
+        raise CaseError(f"{where}: no generator is in service; a network needs at least one")
     kind_of = dict(zip(bus["BUS_I"], bus["BUS_TYPE"], strict=True))
     at_load = ~gen["GEN_BUS"].map(kind_of).isin([PV, REFERENCE])
     if at_load.any():
         notes.append(f"{int(at_load.sum())} generators at load buses hold their voltage")
     reference = np.flatnonzero(gen["GEN_BUS"].map(kind_of) == REFERENCE)
     if reference.size == 0:
-        raise CaseError(f"{path}: no generator stands at a reference bus (type 3); make one bus the reference")
+        raise CaseError(f"{where}: no generator stands at a reference bus (type 3); make one bus the reference")
     kind = np.full(len(gen), "pv", dtype=object)
     kind[reference[0]] = "slack"
     if len(set(gen["GEN_BUS"].iloc[reference])) > 1:
         notes.append("several reference buses: the first is the slack bus, the others hold their voltage and power")
     case = Case(
-        name=path.stem,
-        title=path.stem,
+        name=name,
+        title=name,
         base_mva=float(tables["baseMVA"]),
         f_hz=f_hz,
         buses=pd.DataFrame(
@@ -77,7 +101,7 @@ def read_matpower(path: Path, *, f_hz: float | None = None) -> Case:
         ).reset_index(drop=True),
         generators=pd.DataFrame(
             {
-                "label": _labels(gen["GEN_BUS"]),
+                "label": bus_labels(gen["GEN_BUS"]) if labels is None else gen["label"],
                 "bus": gen["GEN_BUS"],
                 "kind": kind,
                 "p_mw": gen["PG"],
@@ -90,7 +114,7 @@ def read_matpower(path: Path, *, f_hz: float | None = None) -> Case:
         notes=tuple(notes),
     )
     names = {"buses": "bus", "generators": "gen", "branches": "branch"}
-    check_case(case, lambda table, row: f"{path}, mpc.{names[table]} row {rows[table][row] + 1}")
+    check_case(case, lambda table, row: f"{where}, mpc.{names[table]} row {rows[table][row] + 1}")
     return case
 
 
@@ -107,27 +131,55 @@ def _frames(path: Path) -> dict[str, Any]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # the reader leaves its file to the collector
             frames = CaseFrames(str(path))
-        found = {name: getattr(frames, name) for name in ("baseMVA", "bus", "gen", "branch")}
+        return {name: getattr(frames, name) for name in ("baseMVA", *COLUMNS)}
     except Exception as error:  # the reader raises whatever its parsing stumbles on
         reason = "" if isinstance(error, AttributeError) else f" ({' '.join(str(error).split())})"
         raise CaseError(
             f"{path} is not read as a MATPOWER case{reason}; it needs baseMVA and the tables bus, gen and branch as plain numbers"
         ) from None
-    for name in ("bus", "gen", "branch"):
-        numbers = found[name].apply(pd.to_numeric, errors="coerce")
-        numbers = numbers.assign(MBASE=numbers["MBASE"].fillna(0.0)) if name == "gen" else numbers  # 0 or NaN: the system base
-        bad = ~np.isfinite(numbers.to_numpy(dtype=float)[:, : {"bus": 13, "gen": 8, "branch": 11}[name]])
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
-            raise CaseError(f"{path}, mpc.{name} row {row + 1}, column {numbers.columns[column]}: not a finite number")
-        found[name] = numbers
-    base = found["baseMVA"]
-    if not (isinstance(base, (int, float)) and np.isfinite(base) and base > 0):
-        raise CaseError(f"{path}: baseMVA = {base!r}; give a number > 0")
+
+
+def _mat(path: Path) -> dict[str, Any]:
+    """The struct `mpc`, or the only struct, of a .mat file, or its loose variables."""
+    try:
+        content = scipy.io.loadmat(path, simplify_cells=True)
+    except Exception as error:  # scipy raises whatever its parsing stumbles on
+        raise CaseError(
+            f"{path} is not read as a MATLAB file ({' '.join(str(error).split())}); save it with -v7 or as .m"
+        ) from None
+    found = {key: value for key, value in content.items() if not key.startswith("__")}
+    structs = [value for value in found.values() if isinstance(value, dict)]
+    tables = found.get("mpc", structs[0] if len(structs) == 1 else found)
+    if not isinstance(tables, dict) or not {"baseMVA", *COLUMNS} <= set(tables):
+        raise CaseError(f"{path} holds no MATPOWER case; it needs a struct mpc with baseMVA, bus, gen and branch")
+    return {name: tables[name] for name in ("baseMVA", *COLUMNS)}
+
+
+def _checked(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The tables as frames of numbers with MATPOWER's column names."""
+    found: dict[str, Any] = {}
+    for table, names in COLUMNS.items():
+        values = np.atleast_2d(np.asarray(raw[table], dtype=object))
+        if values.ndim != 2 or values.shape[1] < len(names):
+            raise CaseError(f"{where}: mpc.{table} has {values.shape[-1]} columns; MATPOWER has at least {len(names)}")
+        numbers = pd.DataFrame(values[:, : len(names)], columns=names).apply(pd.to_numeric, errors="coerce")
+        if table == "gen":
+            numbers["MBASE"] = numbers["MBASE"].fillna(0.0)  # 0 or NaN: the system base
+        wrong = ~np.isfinite(numbers.to_numpy(dtype=float))
+        for j, name in enumerate(names):
+            wrong[:, j] &= ~(np.isinf(numbers[name]) & (name in INFINITE))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            raise CaseError(f"{where}, mpc.{table} row {row + 1}, column {names[column]}: not a finite number")
+        found[table] = numbers
+    base = raw["baseMVA"]
+    if not (isinstance(base, (int, float, np.number)) and np.isfinite(base) and base > 0):
+        raise CaseError(f"{where}: baseMVA = {base!r}; give a number > 0")
+    found["baseMVA"] = float(base)
     return found
 
 
-def _labels(buses: pd.Series) -> list[str]:
+def bus_labels(buses: pd.Series) -> list[str]:
     """G30; the second generator at a bus is G30-2."""
     seen: dict[float, int] = {}
     labels = []

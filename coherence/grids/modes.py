@@ -41,7 +41,7 @@ def modes(
         Frequency [Hz] around which `count` modes are sought; default 0.5, where areas swing against each other.
     all_oscillations : bool
         Those of governors and of the frequency that all share too; by default only modes in which machines swing against each
-        other (`swing` at least 0.5), of which n machines have n - 1.
+        other, of which n machines have n - 1: half of the participations in angles and speeds, half of the kinetic energy in differences.
 
     Returns
     -------

@@ -24,6 +24,7 @@ from coherence.types import Complex, Int
 
 TOLERANCE_MVA = 1e-6  # of stored voltages: six digits below any figure a planner reads
 TOLERANCE_PU = 1e-6
+SELECT = "connect it, or select one with island(case, bus)"
 METHODS = ("auto", "stored", "ac", "dc", "flat")
 
 
@@ -125,7 +126,7 @@ def power_flow(case: Case, *, method: str = "auto", enforce_limits: bool = False
         if method == "stored":
             raise ToleranceError(f"case {case.name!r}: the stored voltages {_miss(point)}; use method='ac' or correct the file")
     graph, _ = admittance(case)
-    require_connected(abs(graph), [f"bus {bus:.15g}" for bus in buses["bus"]], "a power flow")
+    require_connected(abs(graph), [f"bus {bus:.15g}" for bus in buses["bus"]], "a power flow", SELECT)
     voltage = solve(case, *branch_ends(case), reactive_limits(case) if enforce_limits else None, dc=method == "dc")
     if method == "dc":
         return _judge(case, voltage, "dc")

@@ -17,7 +17,6 @@ branches are symmetrised before the elimination, so that passive buses may equal
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -30,7 +29,7 @@ from coherence.errors import CaseError, InputError, UnknownNameError
 from coherence.graphs.laplacian import checked_laplacian, kron_reduce, require_connected
 from coherence.grids.case import Case, require_case
 from coherence.grids.convention import Convention, named_convention
-from coherence.grids.powerflow import OperatingPoint, admittance, branch_ends, bus_index, power_flow
+from coherence.grids.powerflow import SELECT, OperatingPoint, admittance, bus_index, power_flow
 from coherence.grids.units import reactance
 from coherence.numerics.sparse import factorise, schur_complement
 from coherence.types import Complex, Int, Real
@@ -214,7 +213,7 @@ def synchronising_matrix(
         raise InputError(f"the operating point has {len(point.voltage)} buses, case {case.name!r} has {len(buses)}")
     names = [f"bus {bus:.15g}" for bus in buses["bus"]]
     y, shunt = admittance(case, lossless=how.lossless)
-    require_connected(abs(y), names, f"the linearisation of {case.name!r}")
+    require_connected(abs(y), names, f"the linearisation of {case.name!r}", SELECT)
     y = y + sp.diags_array(1j * shunt.imag if how.lossless else shunt)
     v, row = point.voltage, bus_index(case)
     at = np.array([row[bus] for bus in machines["bus"]])

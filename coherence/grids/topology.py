@@ -11,6 +11,7 @@ from scipy.sparse.csgraph import connected_components
 
 from coherence.errors import CaseError, InputError, UnknownNameError
 from coherence.grids.case import Case, require_case
+from coherence.grids.units import doubtful_units
 from coherence.types import Int
 
 
@@ -64,6 +65,12 @@ def merge_ties(case: Case) -> Case:
         generators=moved,
         notes=(*case.notes, note),
     )
+
+
+def finished(case: Case) -> Case:
+    """What every reader does last: buses without impedance between them merged, doubtful units noted."""
+    case = merge_ties(case)
+    return replace(case, notes=(*case.notes, *doubtful_units(case.grid[2])))
 
 
 def islands(case: Case) -> pd.DataFrame:

@@ -27,12 +27,12 @@ def per_frequency(mbase_mva: Real, *, base_mva: float, f_hz: float) -> Real:
 
 
 def inertia(H_s: Real, mbase_mva: Real, *, base_mva: float, f_hz: float) -> Real:
-    """m = 2 H S / (w0 S_b) [pu s^2/rad]."""
+    """M = 2 H S / (w0 S_b) [pu s^2/rad]."""
     return 2.0 * H_s * per_frequency(mbase_mva, base_mva=base_mva, f_hz=f_hz)
 
 
 def reactance(x_pu: Real, mbase_mva: Real, *, base_mva: float) -> Real:
-    """x' S_b / S [pu of the system base]."""
+    """X' S_b / S [pu of the system base]."""
     return np.asarray(x_pu * base_mva / mbase_mva)
 
 

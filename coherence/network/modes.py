@@ -26,7 +26,9 @@ from coherence.numerics.sparse import schur_complement
 from coherence.types import Complex, Real
 
 DENSE_STATES = 2500  # about a minute for all modes
-SWING = 0.5  # twice the angles' share of the participations: 1 where angles and speeds exchange all, 0 where all move as one
+HALF = (
+    0.5  # an electromechanical mode has more than half of its participations in angles and speeds, and of its energy in differences
+)
 RESIDUAL = 1e-7  # |(A - lambda E) v| / (|A| |v|) that a mode must reach
 GROWTH = 4  # how much more of the spectrum is asked for where too few modes were electromechanical
 
@@ -38,8 +40,8 @@ class Modes(Page):
     Attributes
     ----------
     table : DataFrame
-        mode (1, 2, ...) -> real, imag [1/s], frequency_hz, damping_ratio, swing (twice the share of the angles in the
-        participations: 1 for machines that swing on their network alone, 0 where all move as one),
+        mode (1, 2, ...) -> real, imag [1/s], frequency_hz, damping_ratio, rotor (share of angles and speeds in the participations),
+        common (share of the kinetic energy in the motion that all share: 1 for the frequency of the system, near 0 between machines),
         largest (node that participates most), residual (relative, of the eigenvalue equation).
     shapes : DataFrame
         (node, mode), complex: speeds, the largest of each mode being 1.
@@ -62,7 +64,7 @@ class Modes(Page):
 
     @property
     def eigenvalues(self) -> Complex:
-        """lambda [1/s], (modes,), with positive imaginary parts."""
+        """Lambda [1/s], (modes,), with positive imaginary parts."""
         return np.asarray(self.table["real"] + 1j * self.table["imag"], dtype=complex)
 
     def __repr__(self) -> str:
@@ -193,7 +195,7 @@ def _nearest(system: _System, count: int, near_hz: float, everything: bool) -> t
         oscillating = values.imag > _zero(values)
         values, right = values[oscillating], right[:, oscillating]
         left = np.column_stack([_left(system, value) for value in values]) if values.size else np.zeros((size, 0), dtype=complex)
-        good = len(values) if everything else int((_swing(system, right, left) >= SWING).sum())
+        good = len(values) if everything else int(_electromechanical(system, right, left).sum())
         if good >= count or asked >= most:
             return values, right, left
         asked = min(GROWTH * asked, most)
@@ -214,9 +216,20 @@ def _participation(system: _System, right: Complex, left: Complex) -> Complex:
     return np.asarray(factors / factors.sum(axis=0))
 
 
-def _swing(system: _System, right: Complex, left: Complex) -> Real:
+def _rotor(system: _System, right: Complex, left: Complex) -> Real:
     size = np.abs(_participation(system, right, left))
-    return np.asarray(2 * size[: system.k].sum(axis=0) / size.sum(axis=0))
+    return np.asarray(size[: 2 * system.k].sum(axis=0) / size.sum(axis=0))
+
+
+def _common(system: _System, right: Complex) -> Real:
+    """|sum m w|^2 / (sum m  sum m |w|^2): the share of the uniform motion in the kinetic energy."""
+    m, speed = system.e[system.k : 2 * system.k], right[system.k : 2 * system.k]
+    energy = m.sum() * (m @ np.abs(speed) ** 2)
+    return np.asarray(np.abs(m @ speed) ** 2 / np.where(energy > 0, energy, 1.0))
+
+
+def _electromechanical(system: _System, right: Complex, left: Complex) -> Any:
+    return (_rotor(system, right, left) >= HALF) & (_common(system, right) <= HALF)
 
 
 def _zero(values: Complex) -> float:
@@ -227,10 +240,11 @@ def _zero(values: Complex) -> float:
 def _collect(nodes: Nodes, system: _System, values: Complex, right: Complex, left: Complex, everything: bool) -> Modes:
     oscillating = np.flatnonzero(values.imag > _zero(values))
     values, right, left = values[oscillating], right[:, oscillating], left[:, oscillating]
-    swing = _swing(system, right, left)
-    chosen = np.flatnonzero((swing >= SWING) | everything)
+    rotor, common = _rotor(system, right, left), _common(system, right)
+    chosen = np.flatnonzero(_electromechanical(system, right, left) | everything)
     chosen = chosen[np.argsort(values[chosen].imag, kind="stable")]
-    values, right, left, swing = values[chosen], right[:, chosen], left[:, chosen], swing[chosen]
+    values, right, left = values[chosen], right[:, chosen], left[:, chosen]
+    rotor, common = rotor[chosen], common[chosen]
     residual = np.linalg.norm(system.a @ right - system.e[:, None] * right * values, axis=0)
     residual /= spla.norm(system.a) * np.linalg.norm(right, axis=0)
     if residual.size and residual.max() > RESIDUAL:
@@ -251,7 +265,8 @@ def _collect(nodes: Nodes, system: _System, values: Complex, right: Complex, lef
             "imag": values.imag,
             "frequency_hz": values.imag / (2 * np.pi),
             "damping_ratio": -values.real / np.abs(values),
-            "swing": swing,
+            "rotor": rotor,
+            "common": common,
             "largest": [nodes.labels[i] for i in shares.argmax(axis=0)] if values.size else [],
             "residual": residual,
         },
