@@ -24,6 +24,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.errors import MissingExtraError as MissingExtraError
     from coherence.errors import PoleError as PoleError
     from coherence.errors import ToleranceError as ToleranceError
+    from coherence.errors import UnitsWarning as UnitsWarning
     from coherence.errors import UnknownNameError as UnknownNameError
     from coherence.graphs.laplacian import kron_reduce as kron_reduce
     from coherence.graphs.partition import Partition as Partition
@@ -86,6 +87,7 @@ _PUBLIC = {
         "MissingExtraError",
         "PoleError",
         "ToleranceError",
+        "UnitsWarning",
         "UnknownNameError",
     ],
     "coherence.numerics.rational": ["Rational"],

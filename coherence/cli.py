@@ -1,4 +1,4 @@
-"""The command line: `coherence study | info | cases | new`; what it writes is complete or not there at all."""
+"""The command line: `coherence study | info | modes | cases | new`; what it writes is complete or not there at all."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
 
 import typer
 
-from coherence.errors import CoherenceError, InputError
+from coherence.errors import CoherenceError, InputError, UnitsWarning
 
 if TYPE_CHECKING:
     from coherence.display import Page
@@ -31,13 +32,26 @@ app = typer.Typer(
 
 CaseArgument = Annotated[
     str,
-    typer.Argument(help="A shipped case (see `coherence cases`), a case folder, a MATPOWER file (.m), or a saved network (.json)."),
+    typer.Argument(
+        help="A shipped case (see `coherence cases`), a case folder, a MATPOWER file (.m, .mat), or a saved network (.json)."
+    ),
 ]
 Machines = Annotated[
     Optional[Path],
-    typer.Option(help="CSV table of machine figures: label or bus ('*' for all others), H_s [, D_pu, mbase_mva, R_pu, T_s]."),
+    typer.Option(
+        help="CSV table of machine figures: label or bus ('*' for all others), H_s [, D_pu, mbase_mva, xd_prime_pu, R_pu, T_s]."
+    ),
 ]
 Frequency = Annotated[Optional[float], typer.Option("--f-hz", help="Nominal frequency [Hz]; MATPOWER files do not state it.")]
+ConventionName = Annotated[
+    str,
+    typer.Option(
+        "--convention",
+        help="terminal (machines at terminals, no losses), classical (behind x'd, impedance loads) or flow (power-flow Jacobian).",
+    ),
+]
+GOVERNORS = "Governor records: rational, one_lag or none."
+DAMPING = "Declared damping [pu/pu, machine base] instead of the case's."
 AsJson = Annotated[bool, typer.Option("--json", help="Print plain data (JSON) instead of tables.")]
 
 
@@ -54,8 +68,9 @@ def study(
     interconnection: Annotated[
         str, typer.Option(help="Laplacian between groups: auto (smaller step error), refined or quotient.")
     ] = "auto",
-    governors: Annotated[str, typer.Option(help="Governor records: rational, one_lag or none.")] = "rational",
-    damping: Annotated[Optional[float], typer.Option(help="Declared damping [pu/pu, machine base] instead of the case's.")] = None,
+    convention: ConventionName = "terminal",
+    governors: Annotated[str, typer.Option(help=GOVERNORS)] = "rational",
+    damping: Annotated[Optional[float], typer.Option(help=DAMPING)] = None,
     machines: Machines = None,
     f_hz: Frequency = None,
     out: Annotated[Optional[Path], typer.Option(help="Folder for summary, tables, reduced models and pictures.")] = None,
@@ -75,6 +90,7 @@ def study(
             size=size,
             part=part,
             interconnection=interconnection,
+            convention=convention,
             governors=governors,
             damping=damping,
             machines=machines,
@@ -91,13 +107,46 @@ def study(
 
 
 @app.command()
-def info(case: CaseArgument, machines: Machines = None, f_hz: Frequency = None, as_json: AsJson = False) -> None:
+def info(
+    case: CaseArgument,
+    convention: ConventionName = "terminal",
+    machines: Machines = None,
+    f_hz: Frequency = None,
+    as_json: AsJson = False,
+) -> None:
     """Say what is in a case: sizes, operating point, machines, connectivity, stability."""
     from coherence.description import describe
     from coherence.network.files import load_network
 
     subject = load_network(case) if case.endswith(".json") else case
-    _show(describe(subject, machines=machines, f_hz=f_hz), as_json)
+    _show(describe(subject, convention=convention, machines=machines, f_hz=f_hz), as_json)
+
+
+@app.command()
+def modes(
+    case: CaseArgument,
+    convention: ConventionName = "classical",
+    governors: Annotated[str, typer.Option(help=GOVERNORS)] = "rational",
+    damping: Annotated[Optional[float], typer.Option(help=DAMPING)] = None,
+    count: Annotated[Optional[int], typer.Option(help="How many modes (default all), nearest to --near-hz.")] = None,
+    near_hz: Annotated[
+        Optional[float], typer.Option("--near-hz", help="Frequency [Hz] near which --count modes are sought.")
+    ] = None,
+    machines: Machines = None,
+    f_hz: Frequency = None,
+    as_json: AsJson = False,
+) -> None:
+    """Electromechanical modes: frequency, damping, and how much each machine participates."""
+    from coherence.grids.files import open_case
+    from coherence.grids.modes import modes as run
+    from coherence.network.files import load_network
+
+    if case.endswith(".json"):
+        found = run(load_network(case), count=count, near_hz=near_hz)
+    else:
+        opened = open_case(case, machines=machines, f_hz=f_hz)
+        found = run(opened, convention=convention, governors=governors, damping=damping, count=count, near_hz=near_hz)
+    _show(found, as_json)
 
 
 @app.command()
@@ -199,6 +248,7 @@ def _whole_number(text: str) -> int | str:
 
 def main() -> NoReturn:
     """Entry point: a failure is one sentence on stderr and exit code 2, Ctrl-C is 130, never a traceback."""
+    warnings.simplefilter("ignore", UnitsWarning)  # the notes of what is printed say it
     try:
         app()
     except CoherenceError as error:

@@ -11,9 +11,13 @@ import pandas as pd
 from coherence.display import Page
 from coherence.errors import CoherenceError
 from coherence.grids.case import Case
+from coherence.grids.convention import Convention
 from coherence.grids.files import load_case, open_case, shipped_cases
-from coherence.grids.linearize import linearize
-from coherence.grids.powerflow import power_flow
+from coherence.grids.linearize import assemble, linearize
+from coherence.grids.modes import modes
+from coherence.grids.powerflow import OperatingPoint, power_flow
+from coherence.grids.synchronising import synchronising_matrix
+from coherence.grids.topology import islands
 from coherence.network.network import Network
 from coherence.theory.coherent import coherent_dynamics
 
@@ -41,13 +45,18 @@ class Description(Page):
 
 
 def describe(
-    subject: Case | Network | str | Path, *, machines: pd.DataFrame | str | Path | None = None, f_hz: float | None = None
+    subject: Case | Network | str | Path,
+    *,
+    convention: str | Convention = "terminal",
+    machines: pd.DataFrame | str | Path | None = None,
+    f_hz: float | None = None,
 ) -> Description:
     """What is in a case or network; a step that cannot be done is a fact too, with its reason.
 
     Parameters
     ----------
     subject : Case, shipped case name, path of a case folder or MATPOWER file, or Network
+    convention : see `linearize`
     machines, f_hz : see `read_case`
 
     Returns
@@ -81,14 +90,33 @@ def describe(
     facts["machines"] = _machines(generators)
     if case.damping:
         facts["declared damping"] = f"{case.damping:g} pu power per pu speed at the machines, on machine base"
+    if case.load_damping:
+        facts["load damping"] = f"{case.load_damping:g} pu power per pu frequency, on each bus's own load"
+    parts = islands(case)
+    if len(parts) > 1:
+        facts["islands"] = ", ".join(
+            f"{p.buses} buses with {p.generators} generators (bus {p.bus:.15g})" for p in parts[:6].itertuples()
+        )
     point = None
     try:
         point = power_flow(case)
         facts["operating point"] = repr(point)
-        facts |= _network_facts(linearize(case, point))
+        found = synchronising_matrix(case, point, convention=convention, load_damping=bool(case.load_damping))
+        facts |= found.facts | _network_facts(assemble(case, found))
     except CoherenceError as error:
         facts["operating point" if point is None else "network"] = f"not found: {error}"
+    if point is not None and "xd_prime_pu" in case.machines:
+        facts["classical modes"] = _modes(case, point)
     return Description(case.title, facts, {"generators": generators.set_index("label")})
+
+
+def _modes(case: Case, point: OperatingPoint) -> str:
+    try:
+        found = modes(case, point)
+    except CoherenceError as error:
+        return f"not found: {error}"
+    slowest = ", ".join(f"{hz:.3f}" for hz in found.table["frequency_hz"][:5])
+    return f"{len(found.table)}, the slowest at {slowest} Hz (machines behind x'd, loads as impedances)"
 
 
 def catalogue() -> Description:
@@ -98,7 +126,7 @@ def catalogue() -> Description:
     --------
     >>> from coherence.description import catalogue
     >>> list(catalogue().tables["shipped cases"].index)
-    ['five_generators', 'iceland']
+    ['five_generators', 'iceland', 'nets_nyps68', 'new_england39', 'two_area']
     """
     rows = {}
     for name in shipped_cases():

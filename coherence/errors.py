@@ -41,5 +41,9 @@ class ToleranceError(CoherenceError, ArithmeticError):
     """An approximation could not reach the accuracy asked."""
 
 
+class UnitsWarning(UserWarning):
+    """A machine figure looks doubled or given on another base; it is used as it stands."""
+
+
 class MissingExtraError(CoherenceError, ImportError):
     """An optional dependency is not installed; the message names the extra."""

@@ -231,7 +231,6 @@ def edit(folder, table, row, column, value):
             r"generator 'Sigalda 1' has governor GGOV1, but governors/GGOV1.csv has no such row",
         ),
         ("generators", 3, "kind", "slack", r"line 36: 2 generators are of kind 'slack'; make it exactly one"),
-        ("branches", 0, "x_pu", "0", r"branches.csv, line 2: x_pu = 0; merge the two buses"),
         ("branches", 0, "tap", "0", r"branches.csv, line 2: tap = 0; give the ratio, 1 for none"),
         ("branches", 0, "x_pu", "abc", r"line 2, column 'x_pu': 'abc' is not a finite number"),
         ("branches", 0, "to_bus", "-5", r"to_bus = -5 is not in the table of buses"),
@@ -253,7 +252,9 @@ def test_bad_case_folders_are_refused(folder, tmp_path):
         ("format = 1", "format = 2", "this version reads format = 1"),
         ("f_hz = 50.0", "", "f_hz = None"),
         ("base_mva = 100.0", "base_mva = -1", "base_mva = -1; give a number > 0"),
-        ('at = "machines"', 'at = "loads"', "load buses are not modelled"),
+        ('at = "machines"', 'at = "loads"', "at = 'loads' and pu_on_machine_base do not go together"),
+        ('at = "machines"', 'at = "lines"', r'needs at = "machines", "loads" or "machines and loads"'),
+        ('at = "machines"', "here = 1", "damping.here is not understood"),
         ("[damping]", "[damping", "correct the TOML"),
         ("= 1.5", '= "much"', "pu_on_machine_base = 'much'"),
     ):
@@ -274,8 +275,8 @@ def test_wrong_voltages_and_islands_are_refused(folder):
     with pytest.raises(co.ToleranceError, match=r"stored voltages leave .* MVA unbalanced"):
         co.power_flow(co.read_case(folder), method="stored")
     case = co.load_case("iceland")
-    with pytest.raises(co.InputError, match="give 'auto', 'stored' or 'ac'"):
-        co.power_flow(case, method="dc")
+    with pytest.raises(co.InputError, match="method = 'newton'; give 'auto', 'stored', 'ac', 'dc' or 'flat'"):
+        co.power_flow(case, method="newton")
     with pytest.raises(co.InputError, match="no grid"):
         co.power_flow(co.load_case("five_generators"))
     with pytest.raises(co.InputError, match="give 'rational', 'one_lag' or 'none'"):
@@ -442,7 +443,7 @@ def test_a_bad_machine_table_is_one_sentence(tmp_path, content, message):
         ("mpc.branch", "mpc.brunch", "is not read as a MATPOWER case"),
         ("0.08 0 ", "x 0 ", "mpc.branch row 1, column BR_X: not a finite number"),
         ("1 2 0.002", "1 9 0.002", "mpc.branch row 1: to_bus = 9 is not in the table of buses"),
-        ("1 2 0.002 0.08", "1 2 0.002 0", "mpc.branch row 1: x_pu = 0; merge the two buses"),
+        ("1 2 0.002 0.08", "1 2 0 0", "from bus 1 to 2 has no impedance but a tap or phase shift"),
         ("function mpc = two_areas", "hello", "is not read as a MATPOWER case"),
     ],
 )

@@ -1,12 +1,14 @@
 """Damaged files: our own error or a result, nothing else; and quickly."""
 
 import random
+import warnings
 
 import pytest
+import scipy.io
 
 import coherence as co
 from coherence.grids.template import write_template
-from tests.test_grids import MATPOWER
+from tests.test_grids import MATPOWER, matpower_tables
 
 PIECES = [
     "",
@@ -56,10 +58,28 @@ def attack(rng, path, good, read, count):
     for _ in range(count):
         path.write_text(damaged(rng, good), encoding="utf-8")
         try:
-            read()
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", co.UnitsWarning)
+                read()
         except co.CoherenceError as error:
             sentences.append(str(error))
     path.write_text(good, encoding="utf-8")
+    return sentences
+
+
+def attack_bytes(rng, path, read, count):
+    good, sentences = path.read_bytes(), []
+    for _ in range(count):
+        bad = bytearray(good)
+        for _ in range(rng.randint(1, 6)):
+            bad[rng.randrange(len(bad))] = rng.randrange(256)
+        path.write_bytes(bytes(bad[: rng.randrange(len(bad))] if rng.random() < 0.2 else bad))
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", co.UnitsWarning)
+                read()
+        except co.CoherenceError as error:
+            sentences.append(str(error))
     return sentences
 
 
@@ -76,6 +96,11 @@ def fuzz(tmp_path, count):
     )
     grid = tmp_path / "grid.m"
     found["matpower"] = attack(rng, grid, MATPOWER, lambda: co.read_case(grid, f_hz=60), count)
+    binary = tmp_path / "grid.mat"
+    case = co.read_case(grid, f_hz=60)
+    scipy.io.savemat(binary, {"mpc": matpower_tables()})
+    assert len(co.read_case(binary, f_hz=60).buses) == len(case.buses)
+    found["mat"] = attack_bytes(rng, binary, lambda: co.read_case(binary, f_hz=60), count // 10)
     saved = tmp_path / "net.json"
     co.save_network(co.linearize(co.load_case("five_generators")), saved)
     found["network"] = attack(rng, saved, saved.read_text(), lambda: co.load_network(saved), count)

@@ -37,7 +37,7 @@ ALLOWED = {("types", "errors"), ("cli", "plots"), ("cli", "terminal")}
 ONE_MODULE = {
     "control": {"nodes/systems.py"},
     "sklearn": {"graphs/clustering.py"},
-    "pandapower": {"grids/powerflow.py"},
+    "pandapower": {"grids/pandapower.py"},
     "matpowercaseframes": {"grids/matpower.py"},
     "matplotlib": {"plots/__init__.py", "plots/style.py", "plots/graphs.py", "plots/responses.py"},
     "typer": {"cli.py"},

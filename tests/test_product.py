@@ -25,13 +25,13 @@ from tests.draws import random_laplacian, random_nodes
 ROOT = Path(__file__).parents[1]
 
 PUBLIC = """
-Aggregation Bound Case CaseError CoherenceError DisconnectedError Incoherence InputError InstabilityError MissingExtraError Network
-Nodes OperatingPoint Partition PoleError Rational Response Step StepError Study ToleranceError Truncation UnknownNameError
-__version__ add_machines aggregate coherent_dynamics coi_error concatenate describe droop_inverter from_systems governor group_error
-hull_bound incoherence integrator kron_reduce linearize load_case load_network machine_nodes modal_error power_flow read_case
-read_generators
-save_network shipped_cases simulate source_bound spectral_groups step_error step_size study swing swing_turbine
-truncate
+Aggregation Bound Case CaseError CoherenceError Convention DisconnectedError Incoherence InputError InstabilityError
+MissingExtraError Modes Network Nodes OperatingPoint Partition PoleError Rational Response Step StepError Study
+SynchronisingMatrix ToleranceError Truncation UnitsWarning UnknownNameError __version__ add_machines aggregate
+case_of_pandapower coherent_dynamics coi_error concatenate describe droop_inverter from_systems governor group_error hull_bound
+incoherence integrator island islands kron_reduce linearize load_case load_network machine_nodes modal_error modes power_flow
+read_case read_generators save_network shipped_cases simulate source_bound spectral_groups step_error step_size study swing
+swing_turbine synchronising_matrix truncate
 """
 
 

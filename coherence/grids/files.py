@@ -19,12 +19,13 @@ from coherence.grids.case import REQUIRED, Case, check_case
 from coherence.grids.machines import add_machines
 from coherence.grids.matpower import read_matpower
 from coherence.grids.tables import read_table
-from coherence.grids.topology import finished
+from coherence.grids.topology import finished, warn_of_units
 from coherence.nodes.governors import MODELS
 from coherence.nodes.nodes import unknown_name
 
 USED = {*REQUIRED["generators"], "H_s", "D_pu", "xd_prime_pu", "governor", "R_pu", "T_s", "q_min_mvar", "q_max_mvar"}
 USED |= {"name", "record", "machine_model"}  # said by whom, and of no effect
+MACHINE = ("H_s", "D_pu")  # empty for a generator without a machine
 KEYS = ("format", "name", "title", "base_mva", "f_hz", "damping")  # of case.toml
 
 
@@ -45,7 +46,7 @@ def shipped_cases() -> list[str]:
     Examples
     --------
     >>> shipped_cases()
-    ['five_generators', 'iceland']
+    ['five_generators', 'iceland', 'nets_nyps68', 'new_england39', 'two_area']
     """
     return sorted(folder.name for folder in cases_folder().iterdir() if (folder / "case.toml").is_file())
 
@@ -76,7 +77,7 @@ def load_case(name: str) -> Case:
     known = shipped_cases()
     if name not in known:
         raise UnknownNameError(unknown_name("shipped case", name, known))
-    return read_case(cases_folder() / name)
+    return _read_folder(cases_folder() / name)
 
 
 def read_case(path: str | Path, *, machines: str | Path | pd.DataFrame | None = None, f_hz: float | None = None) -> Case:
@@ -99,7 +100,12 @@ def read_case(path: str | Path, *, machines: str | Path | pd.DataFrame | None = 
     CaseError
         Names the file, row and column of the first thing that cannot be used.
     MissingExtraError
-        A MATPOWER file without the extra `grids`.
+        A MATPOWER .m file without the extra `grids`.
+
+    Warns
+    -----
+    UnitsWarning
+        Machine figures that look doubled or on another base; they stand in `notes` too.
 
     Examples
     --------
@@ -113,10 +119,8 @@ def read_case(path: str | Path, *, machines: str | Path | pd.DataFrame | None = 
     if source.suffix.lower() in (".m", ".mat") and not source.is_dir():
         case = finished(read_matpower(source, f_hz=f_hz))
     else:
-        case = _read_folder(source)
-        if f_hz is not None and case.f_hz is not None and f_hz != case.f_hz:
-            raise InputError(f"case {case.name!r} states {case.f_hz:g} Hz; f_hz = {f_hz:g} contradicts it, leave it out")
-    return case if machines is None else add_machines(case, machines)
+        case = _stated(_read_folder(source), f_hz)
+    return warn_of_units(case) if machines is None else add_machines(case, machines)
 
 
 def open_case(case: Case | str | Path, *, machines: str | Path | pd.DataFrame | None = None, f_hz: float | None = None) -> Case:
@@ -127,10 +131,17 @@ def open_case(case: Case | str | Path, *, machines: str | Path | pd.DataFrame | 
         raise InputError(f"{case!r} is no case or network; give a Case, a Network, the name of a shipped case, or a path")
     text = str(case)
     if isinstance(case, str) and text in shipped_cases() and not (Path(text) / "case.toml").exists():
-        return read_case(cases_folder() / text, machines=machines, f_hz=f_hz)
+        case = _stated(load_case(text), f_hz)
+        return case if machines is None else add_machines(case, machines)
     if isinstance(case, Path) or Path(text).exists() or "/" in text or "\\" in text or Path(text).suffix:
         return read_case(case, machines=machines, f_hz=f_hz)
     return load_case(text)
+
+
+def _stated(case: Case, f_hz: float | None) -> Case:
+    if f_hz is not None and case.f_hz is not None and f_hz != case.f_hz:
+        raise InputError(f"case {case.name!r} states {case.f_hz:g} Hz; f_hz = {f_hz:g} contradicts it, leave it out")
+    return case
 
 
 def _read_folder(folder: Path) -> Case:
@@ -158,7 +169,7 @@ def _read_folder(folder: Path) -> Case:
         f_hz=_number(meta, "f_hz", folder),
         buses=_table(folder, "buses", REQUIRED["buses"]),
         branches=_table(folder, "branches", REQUIRED["branches"]),
-        generators=_generators(folder),
+        generators=_table(folder, "generators", [*REQUIRED["generators"], *MACHINE], empty=frozenset(MACHINE)),
         governors={f.stem: _governors(f) for f in sorted((folder / "governors").glob("*.csv"))},
         **_damping(meta, folder),
     )
@@ -167,16 +178,6 @@ def _read_folder(folder: Path) -> Case:
         case = replace(case, notes=(f"columns of generators.csv that are not used: {', '.join(map(str, unused))}",))
     check_case(case, lambda table, row: f"{folder / table}.csv, line {row + 2}")
     return finished(case)
-
-
-def _generators(folder: Path) -> pd.DataFrame:
-    table = _table(folder, "generators", REQUIRED["generators"])
-    missing = [column for column in ("H_s", "D_pu") if column not in table]
-    if missing:
-        raise CaseError(
-            f"{folder / 'generators.csv'}: column {missing[0]!r} is missing; give the machines' figures (an empty H_s: no machine)"
-        )
-    return table
 
 
 def _governors(path: Path) -> pd.DataFrame:
@@ -192,11 +193,11 @@ def _unique_labels(table: pd.DataFrame, path: Path) -> None:
         raise CaseError(f"{path}, line {row + 2}: label {table['label'].iloc[row]!r} occurs twice; make it unique")
 
 
-def _table(folder: Path, name: str, required: list[str]) -> pd.DataFrame:
+def _table(folder: Path, name: str, required: list[str], empty: frozenset[str] = frozenset()) -> pd.DataFrame:
     path = folder / f"{name}.csv"
     if not path.is_file():
         raise CaseError(f"{path} is missing; a case needs it")
-    return read_table(path, required)
+    return read_table(path, required, empty=empty)
 
 
 def _meta(path: Path) -> dict[str, Any]:

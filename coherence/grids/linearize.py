@@ -3,9 +3,9 @@ r"""From a case and its operating point to the Network of its machines.
 Nodes. With S the machine base, S_b the system base, w0 = 2 pi f:  m = 2 H S/(w0 S_b),  d = (D + D_t + D_declared) S/(w0 S_b),
 governor h(s) S/(w0 S_b); frequencies in rad/s, power in pu of S_b (`units`). Coupling f = 1/s.
 
-Laplacian: the synchronising coefficients of `synchronising_matrix`, in one of the conventions of `convention`. Machines at one terminal bus are
-rigidly coupled there: together they are one node, whose inverse is the sum of theirs. Loads that depend on frequency are nodes with
-g^{-1} = d = D_L P/(w0 S_b); passive buses that stay are nodes with g^{-1} = 0.
+Laplacian: the synchronising coefficients of `synchronising_matrix`, in one of the conventions of `convention`. Machines at one
+terminal bus are rigidly coupled there: together they are one node, whose inverse is the sum of theirs. Loads that depend on
+frequency are nodes with g^{-1} = d = D_L P/(w0 S_b); passive buses that stay are nodes with g^{-1} = 0.
 """
 
 from __future__ import annotations

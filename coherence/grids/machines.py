@@ -1,6 +1,7 @@
 r"""Machine figures for generators that a grid file knows only electrically.
 
-A table of at least H_s [s], keyed by `label` or `bus`; a row keyed `*` stands for every generator without its own row:
+A table of at least H_s [s] (empty: no machine, a static source), keyed by `label` or `bus`; a row keyed `*` stands for every
+generator without its own row:
 
     bus,H_s,R_pu,T_s
     *,4.0,0.05,8.0
@@ -17,8 +18,9 @@ import pandas as pd
 from coherence.errors import CaseError
 from coherence.grids.case import Case, check_case
 from coherence.grids.tables import checked_table, read_table
+from coherence.grids.topology import warn_of_units, with_unit_notes
 
-COLUMNS = ("H_s", "D_pu", "mbase_mva", "R_pu", "T_s")
+COLUMNS = ("H_s", "D_pu", "mbase_mva", "xd_prime_pu", "R_pu", "T_s")
 
 
 def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
@@ -29,12 +31,13 @@ def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
     case : Case
     machines : DataFrame or path of a CSV file
         Key column `label` or `bus` (`*`: every generator without a row of its own), `H_s` [s], and optionally `D_pu`
-        [pu power per pu speed], `mbase_mva`, `R_pu` (droop) with `T_s` [s] (one-lag turbine). On machine base.
+        [pu power per pu speed], `mbase_mva`, `xd_prime_pu`, `R_pu` (droop) with `T_s` [s] (one-lag turbine). On machine base.
 
     Returns
     -------
     Case
-        A copy with the columns H_s, D_pu, mbase_mva, R_pu and T_s of the generators set.
+        A copy with the columns H_s, D_pu, mbase_mva, xd_prime_pu, R_pu and T_s of the generators set. Figures that look doubled or
+        on another base are noted, with a `UnitsWarning`.
 
     Raises
     ------
@@ -54,10 +57,10 @@ def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
         name = "the machine table"
         raw = machines.reset_index() if machines.index.name in ("label", "bus") else machines
         places = [f"{name}, row {i}" for i in range(len(raw))]
-        table = checked_table(raw, ["H_s"], places, name, text=frozenset({"bus"}))
+        table = checked_table(raw, ["H_s"], places, name, text=frozenset({"bus"}), empty=frozenset({"H_s"}))
     else:
         name, path = str(machines), Path(machines)
-        table = read_table(path, ["H_s"], text=frozenset({"bus"}))
+        table = read_table(path, ["H_s"], text=frozenset({"bus"}), empty=frozenset({"H_s"}))
         places = [f"{path}, line {i + 2}" for i in range(len(table))]
     key = next((column for column in ("label", "bus") if column in table), None)
     if key is None:
@@ -88,8 +91,9 @@ def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
         generators["governor"] = ""  # the table's turbine stands instead of the record
     result = replace(case, generators=generators)
     row_of = [wanted.tolist().index(choice) for choice in chosen]
+    result = with_unit_notes(result)
     check_case(result, lambda kind, row: places[row_of[row]] if kind == "generators" else f"case {case.name!r}, {kind} row {row}")
-    return result
+    return warn_of_units(result)
 
 
 def _plain(value: object) -> str:

@@ -5,6 +5,9 @@ What is out of service is left out and said in the notes. The files hold no mach
 
 from __future__ import annotations
 
+import io
+import subprocess
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.io
 
 from coherence.errors import CaseError, MissingExtraError
 from coherence.grids.case import Case, check_case
@@ -140,19 +142,32 @@ def _frames(path: Path) -> dict[str, Any]:
 
 
 def _mat(path: Path) -> dict[str, Any]:
-    """The struct `mpc`, or the only struct, of a .mat file, or its loose variables."""
-    try:
-        content = scipy.io.loadmat(path, simplify_cells=True)
-    except Exception as error:  # scipy raises whatever its parsing stumbles on
-        raise CaseError(
-            f"{path} is not read as a MATLAB file ({' '.join(str(error).split())}); save it with -v7 or as .m"
-        ) from None
-    found = {key: value for key, value in content.items() if not key.startswith("__")}
-    structs = [value for value in found.values() if isinstance(value, dict)]
-    tables = found.get("mpc", structs[0] if len(structs) == 1 else found)
-    if not isinstance(tables, dict) or not {"baseMVA", *COLUMNS} <= set(tables):
+    """The struct `mpc`, or the only struct, of a .mat file, or its loose variables.
+
+    Read in a process of its own: a damaged file can end scipy's reader with a segmentation fault.
+    """
+    done = subprocess.run([sys.executable, "-c", _READ, str(path)], capture_output=True, check=False)
+    if done.returncode:
+        reason = done.stderr.decode(errors="replace").strip().splitlines()[-1:] if done.returncode == 1 else ["damaged"]
+        raise CaseError(f"{path} is not read as a MATLAB file ({' '.join(reason)}); save it with -v7, or as .m")
+    with np.load(io.BytesIO(done.stdout)) as found:
+        tables = dict(found)
+    if not {"baseMVA", *COLUMNS} <= set(tables):
         raise CaseError(f"{path} holds no MATPOWER case; it needs a struct mpc with baseMVA, bus, gen and branch")
-    return {name: tables[name] for name in ("baseMVA", *COLUMNS)}
+    return tables | {"baseMVA": tables["baseMVA"].item() if tables["baseMVA"].size == 1 else tables["baseMVA"]}
+
+
+_READ = """
+import io, sys, numpy, scipy.io
+found = {k: v for k, v in scipy.io.loadmat(sys.argv[1], simplify_cells=True).items() if not k.startswith("__")}
+structs = [v for v in found.values() if isinstance(v, dict)]
+tables = found.get("mpc", structs[0] if len(structs) == 1 else found)
+wanted = tables if isinstance(tables, dict) else {}
+numbers = {k: numpy.asarray(wanted[k], dtype=float) for k in ("baseMVA", "bus", "gen", "branch") if k in wanted}
+out = io.BytesIO()
+numpy.savez(out, **numbers)
+sys.stdout.buffer.write(out.getvalue())
+"""
 
 
 def _checked(raw: Mapping[str, Any], where: str) -> dict[str, Any]:

@@ -33,15 +33,19 @@ def modes(
     ----------
     subject : Case or Network
         A network needs coupling 1/s and swing-type nodes.
-    operating_point, convention, governors, damping, load_damping
-        As in `linearize`, for a case; but the convention is by default the one of stability studies.
+    operating_point : OperatingPoint, optional
+        Of a case, from `power_flow`; computed when not given.
+    convention : "classical", "terminal", "flow" or Convention
+        Of a case: where machines sit, and how voltages, losses and loads act.
+    governors, damping, load_damping : see `linearize`
     count : int, optional
         How many modes, the nearest to `near_hz`, by sparse shift-invert; without it all, densely (up to 2500 states).
     near_hz : float, optional
         Frequency [Hz] around which `count` modes are sought; default 0.5, where areas swing against each other.
     all_oscillations : bool
         Those of governors and of the frequency that all share too; by default only modes in which machines swing against each
-        other, of which n machines have n - 1: half of the participations in angles and speeds, half of the kinetic energy in differences.
+        other, of which n machines have n - 1: half of the participations in angles and speeds, half of the kinetic energy in
+        differences.
 
     Returns
     -------
@@ -64,7 +68,7 @@ def modes(
     --------
     >>> from coherence import load_case, modes
     >>> modes(load_case("two_area")).table["frequency_hz"].round(3).tolist()
-    [0.546, 1.143, 1.151]
+    [0.548, 1.147, 1.156]
     """
     if isinstance(subject, Network):
         if operating_point is not None or damping is not None or load_damping is not None:

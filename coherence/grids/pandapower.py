@@ -16,7 +16,7 @@ import pandas as pd
 from coherence.errors import CaseError, InputError, MissingExtraError, ToleranceError
 from coherence.grids.case import Case
 from coherence.grids.matpower import bus_labels, case_of_tables
-from coherence.grids.topology import finished
+from coherence.grids.topology import finished, warn_of_units
 from coherence.types import Complex, Int
 
 
@@ -120,8 +120,8 @@ def case_of_pandapower(net: Any, *, name: str | None = None, f_hz: float | None 
     Returns
     -------
     Case
-        Generators are labelled by the names of `ext_grid` and `gen` where those are unique. Machine bases are `gen.sn_mva`, else base_mva;
-        inertia and damping come from `add_machines`.
+        Generators are labelled by the names of `ext_grid` and `gen` where those are unique. Machine bases are `gen.sn_mva`, else
+        base_mva; inertia and damping come from `add_machines`.
 
     Raises
     ------
@@ -200,4 +200,4 @@ def case_of_pandapower(net: Any, *, name: str | None = None, f_hz: float | None 
         case = replace(case, notes=(*case.notes, "50 Hz is what the network says; it is also pandapower's default"))
     if not solved:
         case = replace(case, buses=case.grid[0].drop(columns=["vm_pu", "va_deg"]))
-    return finished(case)
+    return warn_of_units(finished(case))

@@ -175,8 +175,8 @@ def admittance(case: Case, *, lossless: bool = False) -> tuple[sp.csr_array, Com
     if lossless and (x == 0).any():
         i = int(np.argmax(x == 0))
         raise CaseError(
-            f"case {case.name!r}: the branch from bus {br['from_bus'].iloc[i]:.15g} to {br['to_bus'].iloc[i]:.15g} has no reactance, "
-            "so a lossless convention cannot hold it; give it x_pu, or use a convention with conductances"
+            f"case {case.name!r}: the branch from bus {br['from_bus'].iloc[i]:.15g} to {br['to_bus'].iloc[i]:.15g} has no "
+            "reactance, so a lossless convention cannot hold it; give it x_pu, or use a convention with conductances"
         )
     series = 1.0 / (1j * x if lossless else r + 1j * x)
     ratio = br["tap"].to_numpy() * np.exp(1j * np.deg2rad(br["shift_deg"].to_numpy()))

@@ -1,6 +1,6 @@
 r"""SynchronisingMatrix coefficients of a grid at an operating point: how machine angles pull on each other.
 
-With angles theta and v = ln|V| of all buses (internal nodes of machines among them) the power balance is S(theta, v) = given; linearised,
+With angles theta and v = ln|V| of all buses (internal nodes of machines among them) the power balance S(theta, v) is linearised:
 
     [dP/dtheta  dP/dv; dQ/dtheta  dQ/dv] = real and imaginary part of
     dS/dtheta = j diag(V) conj(diag(I) - Y diag(V)),    dS/dv = diag(V) conj(diag(I) + Y diag(V)),    I = Y V,
@@ -10,9 +10,9 @@ damping) stay; everything else follows at once and is eliminated:
 
     dP_e = K d(delta),   K = J_kk - J_ke J_ee^{-1} J_ek,   K 1 = 0.
 
-K is asymmetric where transfer conductances are kept. The Laplacian of the theory has the off-diagonals (K_ij + K_ji)/2, which drops
-the transfer conductances, and the row sums on the diagonal; (K + K^T)/2 is no Laplacian: its zero mode moves. With voltages fixed the
-branches are symmetrised before the elimination, so that passive buses may equally well stay.
+K is asymmetric where transfer conductances are kept. The Laplacian of the theory has the off-diagonals (K_ij + K_ji)/2, which
+drops the transfer conductances, and the row sums on the diagonal; (K + K^T)/2 is no Laplacian: its zero mode moves. With voltages
+fixed the branches are symmetrised before the elimination, so that passive buses may equally well stay.
 """
 
 from __future__ import annotations
@@ -26,13 +26,15 @@ import scipy.sparse as sp
 
 from coherence.display import Page
 from coherence.errors import CaseError, InputError, UnknownNameError
-from coherence.graphs.laplacian import checked_laplacian, kron_reduce, require_connected
+from coherence.graphs.laplacian import checked_laplacian, checked_sparse_laplacian, kron_reduce, require_connected
 from coherence.grids.case import Case, require_case
 from coherence.grids.convention import Convention, named_convention
 from coherence.grids.powerflow import SELECT, OperatingPoint, admittance, bus_index, power_flow
 from coherence.grids.units import reactance
 from coherence.numerics.sparse import factorise, schur_complement
 from coherence.types import Complex, Int, Real
+
+ROUNDING = 1e-12  # of the largest weight: what elimination may leave of a weight that is zero
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,8 +56,8 @@ class SynchronisingMatrix(Page):
     --------
     >>> from coherence import load_case, synchronising_matrix
     >>> found = synchronising_matrix(load_case("iceland"))
-    >>> round(found.matrix.loc["Blanda 1", "Blanda 2"], 3), found.asymmetry < 1e-12
-    (-3.137, True)
+    >>> round(float(found.matrix.loc["Blanda 1", "Blanda 2"]), 3), found.asymmetry < 1e-12
+    (-4.035, True)
     """
 
     case: str
@@ -71,7 +73,11 @@ class SynchronisingMatrix(Page):
     @property
     def facts(self) -> dict[str, str]:
         """What one line says."""
-        return {"convention": str(self.convention), "asymmetry max|K - K^T|/max|K|": f"{self.asymmetry:.3%}"}
+        return {
+            "convention": str(self.convention),
+            "asymmetry max|K - K^T|/max|K|": f"{self.asymmetry:.2%}",
+            "algebraic connectivity of K": f"{self.algebraic_connectivity:.6g} pu/rad",
+        }
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -93,6 +99,11 @@ class SynchronisingMatrix(Page):
         """max|K - K^T| / max|K|."""
         size = float(np.abs(self._reduced).max())
         return float(np.abs(self._reduced - self._reduced.T).max() / size) if size else 0.0
+
+    @property
+    def algebraic_connectivity(self) -> float:
+        """The second least real part of K's eigenvalues [pu/rad]; infinite for a single node."""
+        return float(np.sort(np.linalg.eigvals(self._reduced).real)[1]) if len(self.labels) > 1 else np.inf
 
     @cached_property
     def laplacian(self) -> Real:
@@ -117,7 +128,7 @@ class SynchronisingMatrix(Page):
         Raises
         ------
         InputError
-            Voltages are free, or a negative weight joins two nodes with dynamics; it is named.
+            Voltages are free, or negative weights between nodes with dynamics leave it indefinite; one is named.
         """
         if self.convention.voltages == "free":
             raise InputError("passive buses can stay only where voltages are fixed; give a convention with voltages='fixed'")
@@ -128,17 +139,11 @@ class SynchronisingMatrix(Page):
         )
         while True:
             upper = sp.coo_array(sp.triu(matrix, 1))
-            negative = upper.data > 1e-12 * float(abs(matrix).max())
-            if not negative.any():
-                return sp.csr_array(matrix), tuple(labels)
+            negative = upper.data > ROUNDING * float(abs(matrix).max())
             ends = np.unique(np.concatenate([upper.row[negative], upper.col[negative]]))
             gone = ends[ends >= k]
             if not gone.size:
-                i, j = upper.row[negative][0], upper.col[negative][0]
-                raise InputError(
-                    f"case {self.case!r}: the weight between {labels[i]!r} and {labels[j]!r} is negative ({-upper.data[negative][0]:.6g} "
-                    "pu/rad) and both have dynamics, so it cannot be eliminated; correct its reactance, or use passive='eliminate'"
-                )
+                return checked_sparse_laplacian(matrix, list(labels)), tuple(labels)
             stay = np.setdiff1d(np.arange(matrix.shape[0]), gone)
             matrix, labels = schur_complement(matrix, stay), labels[stay]
 

@@ -14,7 +14,9 @@ from coherence.errors import CaseError
 TEXT = {"label", "kind", "governor", "machine_model", "name", "group"}
 
 
-def read_table(path: Path, required: Sequence[str], *, text: frozenset[str] = frozenset()) -> pd.DataFrame:
+def read_table(
+    path: Path, required: Sequence[str], *, text: frozenset[str] = frozenset(), empty: frozenset[str] = frozenset()
+) -> pd.DataFrame:
     """The table in a CSV file: columns in `TEXT` or `text` are strings, all others finite numbers (NaN: an empty optional cell).
 
     Raises
@@ -32,13 +34,19 @@ def read_table(path: Path, required: Sequence[str], *, text: frozenset[str] = fr
     except OSError as error:
         raise CaseError(f"{path} cannot be read: {error.strerror or error}") from None
     raw.columns = pd.Index([str(c).strip() for c in raw.columns])
-    return checked_table(raw, required, [f"{path}, line {i + 2}" for i in range(len(raw))], str(path), text=text)
+    return checked_table(raw, required, [f"{path}, line {i + 2}" for i in range(len(raw))], str(path), text=text, empty=empty)
 
 
 def checked_table(
-    raw: pd.DataFrame, required: Sequence[str], places: Sequence[str], name: str, *, text: frozenset[str] = frozenset()
+    raw: pd.DataFrame,
+    required: Sequence[str],
+    places: Sequence[str],
+    name: str,
+    *,
+    text: frozenset[str] = frozenset(),
+    empty: frozenset[str] = frozenset(),
 ) -> pd.DataFrame:
-    """The same checks for a table at hand; `places` says where each row stands, for messages."""
+    """The same checks for a table at hand; `places` says where each row stands; cells of `empty` columns may be empty."""
     missing = [column for column in required if column not in raw.columns]
     if missing:
         raise CaseError(f"{name}: column {missing[0]!r} is missing; needed: {', '.join(required)}")
@@ -55,7 +63,7 @@ def checked_table(
             continue
         numbers = pd.to_numeric(values, errors="coerce")
         bad = ~np.isfinite(numbers.to_numpy(dtype=float))
-        wrong = bad if column in required else bad & values.notna().to_numpy() & values.ne("").to_numpy()
+        wrong = bad if column in required and column not in empty else bad & values.notna().to_numpy() & values.ne("").to_numpy()
         if wrong.any():
             row = int(np.argmax(wrong))
             raise CaseError(f"{places[row]}, column {column!r}: {values.iloc[row]!r} is not a finite number")

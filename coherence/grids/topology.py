@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,12 @@ import pandas as pd
 import scipy.sparse as sp
 from scipy.sparse.csgraph import connected_components
 
-from coherence.errors import CaseError, InputError, UnknownNameError
+from coherence.errors import CaseError, InputError, UnitsWarning, UnknownNameError
 from coherence.grids.case import Case, require_case
 from coherence.grids.units import doubtful_units
 from coherence.types import Int
+
+UNITS = "units: "  # how notes on doubtful units begin
 
 
 def merge_ties(case: Case) -> Case:
@@ -50,8 +53,8 @@ def merge_ties(case: Case) -> Case:
     if odd.any():
         label = moved["label"].iloc[int(np.argmax(odd))]
         raise CaseError(
-            f"case {case.name!r}: generator {label!r} holds another voltage than a generator that a zero-impedance branch joins it to; "
-            "give them one v_pu"
+            f"case {case.name!r}: generator {label!r} holds another voltage than a generator that a branch without impedance joins "
+            "it to; give them one v_pu"
         )
     joined = [f"{bus:.15g} into {target[bus]:.15g}" for bus in buses["bus"] if target[bus] != bus]
     shown = ", ".join(joined[:4]) + (f" and {len(joined) - 4} more" if len(joined) > 4 else "")
@@ -69,8 +72,21 @@ def merge_ties(case: Case) -> Case:
 
 def finished(case: Case) -> Case:
     """What every reader does last: buses without impedance between them merged, doubtful units noted."""
-    case = merge_ties(case)
-    return replace(case, notes=(*case.notes, *doubtful_units(case.grid[2])))
+    return with_unit_notes(merge_ties(case))
+
+
+def with_unit_notes(case: Case) -> Case:
+    """The case with a note for each column whose figures look doubled or on another base."""
+    others = [note for note in case.notes if not note.startswith(UNITS)]
+    return replace(case, notes=(*others, *(UNITS + doubt for doubt in doubtful_units(case.grid[2]))))
+
+
+def warn_of_units(case: Case) -> Case:
+    """Say the notes on units as warnings too; the case as it is."""
+    for note in case.notes:
+        if note.startswith(UNITS):
+            warnings.warn(f"case {case.name!r}: {note}", UnitsWarning, stacklevel=3)
+    return case
 
 
 def islands(case: Case) -> pd.DataFrame:
@@ -110,6 +126,15 @@ def islands(case: Case) -> pd.DataFrame:
 
 def island(case: Case, bus: float) -> Case:
     """The connected part of a grid that holds a bus. If it lacks the slack generator, its largest generator becomes it.
+
+    Parameters
+    ----------
+    case : Case
+    bus : number of one of its buses
+
+    Returns
+    -------
+    Case
 
     Raises
     ------

@@ -1,11 +1,11 @@
-r"""Electromechanical modes: how swing-type nodes oscillate against each other, with shapes, damping and participations in one result.
+r"""Electromechanical modes: how swing-type nodes oscillate against each other, with shapes, damping and participations.
 
 With angles delta, speeds w, the nodes' inner states x and, where a stiffness is not reduced, what follows at once (xi):
 
     delta' = w,   m w' = -d w - C x - K_kk delta - K_ke xi,   x' = A x + B w,   0 = K_ek delta + K_ee xi.
 
-Dense (all modes) for small systems; shift-invert on this sparse descriptor form (the modes nearest to a frequency) for large ones. K need not
-be symmetric.
+Dense (all modes) for small systems; shift-invert on this sparse descriptor form (the modes nearest to a frequency) for large
+ones. K need not be symmetric.
 """
 
 from __future__ import annotations
@@ -40,11 +40,11 @@ class Modes(Page):
     Attributes
     ----------
     table : DataFrame
-        mode (1, 2, ...) -> real, imag [1/s], frequency_hz, damping_ratio, rotor (share of angles and speeds in the participations),
-        common (share of the kinetic energy in the motion that all share: 1 for the frequency of the system, near 0 between machines),
-        largest (node that participates most), residual (relative, of the eigenvalue equation).
+        mode (1, 2, ...) -> real, imag [1/s], frequency_hz, damping_ratio, rotor (share of angles and speeds in the
+        participations), common (share of the kinetic energy in the motion that all share: 1 for the frequency of the system,
+        near 0 between machines), largest (node that participates most), residual (relative, of the eigenvalue equation).
     shapes : DataFrame
-        (node, mode), complex: speeds, the largest of each mode being 1.
+        (node, mode), complex: speeds, the first of the largest of each mode being 1.
     participations : DataFrame
         (node, mode): modulus of the sum of a node's participation factors w_i v_i, where those of all states sum to 1.
 
@@ -253,7 +253,11 @@ def _collect(nodes: Nodes, system: _System, values: Complex, right: Complex, lef
         )
     k, names = system.k, pd.Index(nodes.labels, name="node")
     speeds = right[k : 2 * k]
-    shapes = speeds / speeds[np.abs(speeds).argmax(axis=0), np.arange(speeds.shape[1])]
+    size = np.abs(speeds)
+    first = (size >= (1 - 1e-6) * size.max(axis=0, initial=0.0)).argmax(
+        axis=0
+    )  # of equal machines the first, whatever rounding says
+    shapes = speeds / speeds[first, np.arange(speeds.shape[1])]
     factors = _participation(system, right, left)
     by_node = factors[:k] + factors[k : 2 * k]
     np.add.at(by_node, system.owner, factors[2 * k : 2 * k + len(system.owner)])
