@@ -9,6 +9,7 @@ import logging
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.linalg
 
 import coherence as co
 
@@ -16,6 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 CASES = {
     "kundur": ("kundur/kundur.raw", "kundur/kundur_gencls.dyr"),
     "wecc": ("wecc/wecc.raw", "wecc/wecc_gencls.dyr"),
+    "smib": ("smib/SMIB.json", None),
 }
 
 
@@ -23,8 +25,8 @@ def andes_system(name, *, constant_power=False):
     import andes
 
     andes.config_logger(logging.CRITICAL)
-    raw, dyr = (andes.get_case(path) for path in CASES[name])
-    system = andes.load(raw, addfile=dyr, setup=False, no_output=True, default_config=True)
+    static, dynamic = (None if path is None else andes.get_case(path) for path in CASES[name])
+    system = andes.load(static, addfile=dynamic, setup=False, no_output=True, default_config=True)
     if system.Toggle.n:
         system.Toggle.u.v = [0] * system.Toggle.n  # the file's own disturbance
     if constant_power:
@@ -100,9 +102,72 @@ def test_modes_are_the_eigenvalues_that_andes_finds(name):
     ours = point.voltage * np.exp(1j * (np.angle(theirs[0]) - np.angle(point.voltage[0])))  # their slack bus may have any angle
     assert np.abs(ours - theirs).max() < 1e-5
     assert system.EIG.run()
-    theirs = np.sort_complex(system.EIG.mu[system.EIG.mu.imag > 1e-3] * 1j) / 1j
+    theirs = system.EIG.mu[system.EIG.mu.imag > 1e-3]
     ours = co.modes(case, point).eigenvalues
-    print(np.c_[theirs[::-1], ours])
     assert len(ours) == len(case.generators) - 1
-    assert ours.imag == pytest.approx(np.sort(theirs.imag), abs=1e-4)
-    assert np.sort(ours.real) == pytest.approx(np.sort(theirs.real), abs=1e-4)
+    assert ours.imag == pytest.approx(np.sort(theirs.imag), abs=2e-5)
+    assert np.sort(ours.real) == pytest.approx(np.sort(theirs.real), abs=2e-5)
+
+
+STEP = 1 / 120  # s
+
+
+def nonlinear_response(name, fraction, seconds=10.0):
+    """Speeds [rad/s] of ANDES after every load (constant power) grows by a fraction; None where its integration ends early."""
+    system = andes_system(name, constant_power=True)
+    case = case_of(system)
+    config = system.TDS.config
+    config.fixt, config.tstep, config.tf, config.no_tqdm, config.criteria = 1, STEP, seconds, 1, 0
+    system.TDS.init()
+    for idx, p in zip(system.PQ.idx.v, list(system.PQ.p0.v), strict=True):
+        system.PQ.alter("Ppf", idx, p * (1 + fraction))
+    if not system.TDS.run():
+        return case, None, None
+    time = np.asarray(system.dae.ts.t)
+    speed = np.asarray(system.dae.ts.x)[:, system.GENCLS.omega.a]
+    return case, time, (speed - 1) * 2 * np.pi * float(system.config.freq)
+
+
+def linear_response(case, fraction, time):
+    """Speeds [rad/s] by the matrix exponential of m w' = -d w - K delta - share P, with K as it is (asymmetric)."""
+    found = co.synchronising_matrix(case, co.power_flow(case, method="ac"), convention=co.Convention("internal", loads="power"))
+    machines = co.machine_nodes(case)
+    loads = case.buses[case.buses["p_load_mw"] != 0]
+    push = sum(found.share(bus) * p / case.base_mva for bus, p in zip(loads["bus"], loads["p_load_mw"], strict=True)) * fraction
+    n, m = len(machines), machines.inertia[:, None]
+    a = np.block([[np.zeros((n, n)), np.eye(n)], [-found.matrix.to_numpy() / m, -np.diag(machines.damping / machines.inertia)]])
+    b = np.concatenate([np.zeros(n), -push.to_numpy() / machines.inertia])
+    step = scipy.linalg.expm(np.block([[a, b[:, None]], [np.zeros((1, 2 * n + 1))]]) * STEP)
+    state, states = np.append(np.zeros(2 * n), 1.0), []
+    for _ in range(int(time[-1] / STEP) + 2):
+        states.append(state)
+        state = step @ state
+    grid = STEP * np.arange(len(states))
+    return np.column_stack([np.interp(time, grid, row) for row in np.array(states).T[n : 2 * n]])
+
+
+def difference(name, fraction):
+    """Largest and root mean square difference of the linear from the nonlinear speeds, over the nonlinear peak."""
+    case, time, theirs = nonlinear_response(name, fraction)
+    if theirs is None:
+        return np.inf, np.inf
+    error, peak = linear_response(case, fraction, time) - theirs, np.abs(theirs).max()
+    return float(np.abs(error).max() / peak), float(np.sqrt((error**2).mean()) / peak)
+
+
+@pytest.mark.parametrize(("name", "peak", "rms"), [("kundur", 0.0040, 0.0011), ("wecc", 0.0112, 0.0024)])
+def test_a_one_percent_load_step_is_that_of_the_nonlinear_simulation(name, peak, rms):
+    found = difference(name, 0.01)
+    assert found[0] == pytest.approx(peak, rel=0.05)
+    assert found[1] == pytest.approx(rms, rel=0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "right", "wrong"),
+    [("kundur", 0.10, 0.15), ("wecc", 0.03, 0.05)],
+)
+def test_the_size_of_load_step_at_which_linear_stops_being_right(name, right, wrong):
+    """Within 5 % of the peak up to `right` of the load, no more at `wrong`; the error grows with the step."""
+    errors = [difference(name, fraction)[0] for fraction in (0.01, right, wrong)]
+    assert errors[0] < errors[1] < 0.05 < errors[2]
