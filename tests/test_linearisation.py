@@ -663,3 +663,17 @@ def test_a_mat_file_is_the_m_file(tmp_path):
 def test_a_thing_that_is_no_pandapower_network_is_refused():
     with pytest.raises(co.InputError, match="the network is a dict"):
         co.case_of_pandapower({})
+
+
+def test_the_picture_of_a_mode_names_every_machine(nets):
+    from coherence import plots
+
+    found = co.modes(nets)
+    figure = plots.mode_shape(found, 1)
+    (axes,) = figure.axes
+    assert {tick.get_text() for tick in axes.get_xticklabels()} == set(nets.labels)
+    heights = {tick.get_text(): bar.get_height() for tick, bar in zip(axes.get_xticklabels(), axes.patches, strict=True)}
+    assert heights["G5"] == pytest.approx(1.0)
+    assert heights["G15"] < 0 < heights["G13"]
+    with pytest.raises(co.InputError, match="mode = 99; give one of 1 to 15"):
+        plots.mode_shape(found, 99)

@@ -1,4 +1,4 @@
-"""Curves: incoherence with its bounds over frequency, step responses by group, Hankel values."""
+"""Curves and bars: incoherence with its bounds over frequency, step responses by group, Hankel values, mode shapes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from coherence.errors import InputError
+from coherence.network.modes import Modes
 from coherence.plots import style
 from coherence.plots.style import COLOURS, colour, drawing
 from coherence.reduction.truncate import Truncation
@@ -110,4 +111,29 @@ def hankel(truncation: Truncation, *, title: str = "") -> Figure:
         ax.set_ylabel("weighted Hankel value / largest [-]")
         ax.legend(title="node (ring: last value kept)", alignment="left", ncols=2 if len(curves) > 6 else 1)
         style.title(ax, (f"{title}: " if title else "") + f"what truncation of the {truncation.part.replace('_', ' ')} keeps")
+    return figure
+
+
+def mode_shape(modes: Modes, mode: int = 1, *, title: str = "") -> Figure:
+    """One mode: how far and which way each machine swings, sorted; the darker, the more it participates."""
+    if mode not in modes.table.index:
+        raise InputError(f"mode = {mode!r}; give one of 1 to {len(modes.table)}")
+    shape = modes.shapes[mode].sort_values(key=lambda z: z.apply(lambda w: w.real), ascending=False)
+    share = modes.participations[mode].loc[shape.index].to_numpy()
+    with drawing(max(6.0, 0.32 * len(shape) + 1.5), 4.2) as figure:
+        ax = figure.subplots()
+        depth = 0.25 + 0.75 * share / max(float(share.max()), np.finfo(float).tiny)
+        values = np.array([complex(z).real for z in shape])
+        for x, (value, alpha) in enumerate(zip(values, depth, strict=True)):
+            ax.bar(x, value, color=COLOURS[0] if value >= 0 else COLOURS[1], alpha=float(alpha), width=0.8)
+        ax.axhline(0.0, color="black", lw=0.8)
+        ax.set_xticks(
+            range(len(shape)),
+            [str(label) for label in shape.index],
+            rotation=60 if len(shape) > 12 else 0,
+            ha="right" if len(shape) > 12 else "center",
+        )
+        ax.set_ylabel("speed, in phase with the largest")
+        row = modes.table.loc[mode]
+        style.title(ax, title or f"mode {mode}: {row['frequency_hz']:.3f} Hz, damping {100 * row['damping_ratio']:.2f} %")
     return figure
