@@ -7,7 +7,7 @@ STAMP := $(VENV)/installed
 # matrices of a few hundred rows: threads of the linear algebra library cost more than they bring
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo test package docs clean
+.PHONY: demo test package bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/coherence study iceland --groups 3 --order 3 --disturb "Burfell 1-2" --size -0.1 --out demo
@@ -30,6 +30,10 @@ package: $(STAMP)
 	build/package/env/bin/python -m pip install --quiet --disable-pip-version-check build/package/*.whl
 	ls -l build/package/*.whl
 	cd build/package && env/bin/python -W error $(CURDIR)/tests/check_wheel.py
+
+# against the best peers, one thread, alternating, medians of five
+bench: $(STAMP)
+	$(BIN)/python tests/benchmarks/frequency.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/build.py site

@@ -56,6 +56,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.nodes.governors import governor as governor
     from coherence.nodes.nodes import Nodes as Nodes
     from coherence.nodes.nodes import concatenate as concatenate
+    from coherence.nodes.responses import from_responses as from_responses
     from coherence.nodes.systems import from_systems as from_systems
     from coherence.numerics.rational import Rational as Rational
     from coherence.reduction.aggregate import Aggregation as Aggregation
@@ -69,13 +70,22 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.studies import Study as Study
     from coherence.studies import study as study
     from coherence.theory.bounds import Bound as Bound
+    from coherence.theory.bounds import disc_bound as disc_bound
     from coherence.theory.bounds import hull_bound as hull_bound
+    from coherence.theory.bounds import passive_bound as passive_bound
     from coherence.theory.bounds import source_bound as source_bound
     from coherence.theory.coherent import coherent_dynamics as coherent_dynamics
+    from coherence.theory.incoherence import ColumnIncoherence as ColumnIncoherence
     from coherence.theory.incoherence import Incoherence as Incoherence
+    from coherence.theory.incoherence import column_incoherence as column_incoherence
+    from coherence.theory.incoherence import frequency_grid as frequency_grid
     from coherence.theory.incoherence import group_error as group_error
     from coherence.theory.incoherence import incoherence as incoherence
     from coherence.theory.incoherence import modal_error as modal_error
+    from coherence.theory.passivity import Passivity as Passivity
+    from coherence.theory.passivity import passivity as passivity
+    from coherence.theory.supremum import Supremum as Supremum
+    from coherence.theory.supremum import supremum as supremum
 
 _PUBLIC = {
     "coherence.errors": [
@@ -95,13 +105,24 @@ _PUBLIC = {
     "coherence.nodes.families": ["droop_inverter", "integrator", "swing", "swing_turbine"],
     "coherence.nodes.governors": ["governor"],
     "coherence.nodes.systems": ["from_systems"],
+    "coherence.nodes.responses": ["from_responses"],
     "coherence.graphs.partition": ["Partition"],
     "coherence.graphs.laplacian": ["kron_reduce"],
     "coherence.network.network": ["Network"],
     "coherence.network.files": ["load_network", "save_network"],
     "coherence.theory.coherent": ["coherent_dynamics"],
-    "coherence.theory.bounds": ["Bound", "hull_bound", "source_bound"],
-    "coherence.theory.incoherence": ["Incoherence", "group_error", "incoherence", "modal_error"],
+    "coherence.theory.bounds": ["Bound", "disc_bound", "hull_bound", "passive_bound", "source_bound"],
+    "coherence.theory.incoherence": [
+        "ColumnIncoherence",
+        "Incoherence",
+        "column_incoherence",
+        "frequency_grid",
+        "group_error",
+        "incoherence",
+        "modal_error",
+    ],
+    "coherence.theory.passivity": ["Passivity", "passivity"],
+    "coherence.theory.supremum": ["Supremum", "supremum"],
     "coherence.groups.spectral": ["spectral_groups"],
     "coherence.grids.case": ["Case"],
     "coherence.grids.files": ["load_case", "read_case", "shipped_cases"],

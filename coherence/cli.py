@@ -10,6 +10,7 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
 
@@ -19,6 +20,9 @@ from coherence.errors import CoherenceError, InputError, UnitsWarning
 
 if TYPE_CHECKING:
     from coherence.display import Page
+    from coherence.grids.case import Case
+    from coherence.grids.convention import Convention
+    from coherence.grids.powerflow import OperatingPoint
     from coherence.studies import Study
 
 INTERRUPTED = 130  # the shells' code for Ctrl-C
@@ -50,6 +54,11 @@ ConventionName = Annotated[
         help="terminal (machines at terminals, no losses), classical (behind x'd, impedance loads) or flow (power-flow Jacobian).",
     ),
 ]
+PowerFlow = Annotated[str, typer.Option("--power-flow", help="auto, stored, ac, dc or flat.")]
+Limits = Annotated[bool, typer.Option("--limits", help="Enforce reactive limits in the power flow.")]
+Loads = Annotated[
+    Optional[str], typer.Option(help="What loads keep constant where voltages are free: impedance, current or power.")
+]
 GOVERNORS = "Governor records: rational, one_lag or none."
 DAMPING = "Declared damping [pu/pu, machine base] instead of the case's."
 AsJson = Annotated[bool, typer.Option("--json", help="Print plain data (JSON) instead of tables.")]
@@ -69,6 +78,9 @@ def study(
         str, typer.Option(help="Laplacian between groups: auto (smaller step error), refined or quotient.")
     ] = "auto",
     convention: ConventionName = "terminal",
+    loads: Loads = None,
+    power_flow: PowerFlow = "auto",
+    limits: Limits = False,
     governors: Annotated[str, typer.Option(help=GOVERNORS)] = "rational",
     damping: Annotated[Optional[float], typer.Option(help=DAMPING)] = None,
     machines: Machines = None,
@@ -77,24 +89,31 @@ def study(
     as_json: AsJson = False,
 ) -> None:
     """Reduce a grid or network to one low-order generator per group, with the error of every step."""
+    from coherence.grids.files import open_case
     from coherence.network.files import load_network
+    from coherence.network.network import Network
     from coherence.studies import study as run
     from coherence.terminal import bar
 
     with bar() as progress, _folder_for(out) as folder:
+        saved, point = case.endswith(".json"), None
+        subject = load_network(case) if saved else open_case(case, machines=machines, f_hz=f_hz)
+        if not isinstance(subject, Network) and (power_flow != "auto" or limits):
+            point = _point(subject, power_flow, limits)
         result = run(
-            load_network(case) if case.endswith(".json") else case,
+            subject,
             groups=_whole_number(groups),
             order=order,
             disturb=disturb,
             size=size,
             part=part,
             interconnection=interconnection,
-            convention=convention,
+            operating_point=point,
+            convention=_convention(convention, loads),
             governors=governors,
             damping=damping,
-            machines=machines,
-            f_hz=f_hz,
+            machines=machines if saved else None,
+            f_hz=f_hz if saved else None,
             progress=progress,
         )
         if folder is not None and out is not None:
@@ -110,22 +129,36 @@ def study(
 def info(
     case: CaseArgument,
     convention: ConventionName = "terminal",
+    loads: Loads = None,
+    power_flow: PowerFlow = "auto",
+    limits: Limits = False,
     machines: Machines = None,
     f_hz: Frequency = None,
     as_json: AsJson = False,
 ) -> None:
     """Say what is in a case: sizes, operating point, machines, connectivity, stability."""
     from coherence.description import describe
+    from coherence.grids.files import open_case
     from coherence.network.files import load_network
 
-    subject = load_network(case) if case.endswith(".json") else case
-    _show(describe(subject, convention=convention, machines=machines, f_hz=f_hz), as_json)
+    if case.endswith(".json"):
+        _refuse_case_options(machines=machines, f_hz=f_hz, convention=None if convention == "terminal" else convention)
+        shown = describe(load_network(case))
+    else:
+        opened = open_case(case, machines=machines, f_hz=f_hz)
+        plain = power_flow == "auto" and not limits
+        point = None if plain else _point(opened, power_flow, limits)
+        shown = describe(opened, operating_point=point, convention=_convention(convention, loads))
+    _show(shown, as_json)
 
 
 @app.command()
 def modes(
     case: CaseArgument,
     convention: ConventionName = "classical",
+    loads: Loads = None,
+    power_flow: PowerFlow = "auto",
+    limits: Limits = False,
     governors: Annotated[str, typer.Option(help=GOVERNORS)] = "rational",
     damping: Annotated[Optional[float], typer.Option(help=DAMPING)] = None,
     count: Annotated[Optional[int], typer.Option(help="How many modes (default all), nearest to --near-hz.")] = None,
@@ -142,10 +175,13 @@ def modes(
     from coherence.network.files import load_network
 
     if case.endswith(".json"):
-        found = run(load_network(case), count=count, near_hz=near_hz)
+        _refuse_case_options(machines=machines, f_hz=f_hz, damping=damping)
+        found = run(load_network(case), convention=convention, governors=governors, count=count, near_hz=near_hz)
     else:
         opened = open_case(case, machines=machines, f_hz=f_hz)
-        found = run(opened, convention=convention, governors=governors, damping=damping, count=count, near_hz=near_hz)
+        point = _point(opened, power_flow, limits)
+        how = _convention(convention, loads)
+        found = run(opened, point, convention=how, governors=governors, damping=damping, count=count, near_hz=near_hz)
     _show(found, as_json)
 
 
@@ -237,6 +273,28 @@ def _put_in_place(folder: Path, out: Path) -> None:
             folder.rename(out)
     finally:
         signal.signal(signal.SIGINT, handler)
+
+
+def _convention(name: str, loads: str | None) -> str | Convention:
+    """The convention by its name, with other loads where they are given."""
+    from coherence.grids.convention import named_convention
+
+    return name if loads is None else replace(named_convention(name), loads=loads)
+
+
+def _point(case: Case, method: str, limits: bool) -> OperatingPoint | None:
+    """The operating point asked for; none of a case without a grid."""
+    from coherence.grids.powerflow import power_flow
+
+    return None if case.nodes is not None else power_flow(case, method=method, enforce_limits=limits)
+
+
+def _refuse_case_options(**options: object) -> None:
+    given = [name for name, value in options.items() if value is not None]
+    if given:
+        raise InputError(
+            f"--{given[0].replace('_', '-')} belongs to a case; this is a saved network, whose nodes have their dynamics"
+        )
 
 
 def _whole_number(text: str) -> int | str:

@@ -47,6 +47,7 @@ class Description(Page):
 def describe(
     subject: Case | Network | str | Path,
     *,
+    operating_point: OperatingPoint | None = None,
     convention: str | Convention = "terminal",
     machines: pd.DataFrame | str | Path | None = None,
     f_hz: float | None = None,
@@ -56,7 +57,7 @@ def describe(
     Parameters
     ----------
     subject : Case, shipped case name, path of a case folder or MATPOWER file, or Network
-    convention : see `linearize`
+    operating_point, convention : see `linearize`
     machines, f_hz : see `read_case`
 
     Returns
@@ -99,10 +100,13 @@ def describe(
         )
     point = None
     try:
-        point = power_flow(case)
+        point = power_flow(case) if operating_point is None else operating_point
         facts["operating point"] = repr(point)
         found = synchronising_matrix(case, point, convention=convention, load_damping=bool(case.load_damping))
         facts |= found.facts | _network_facts(assemble(case, found))
+        if not found.convention.lossless:
+            facts["stability of the symmetrised network"] = facts.pop("stability", "")
+            facts["stability"] = _stability(case, point, found.convention)
     except CoherenceError as error:
         facts["operating point" if point is None else "network"] = f"not found: {error}"
     if point is not None and "xd_prime_pu" in case.machines:
@@ -116,7 +120,15 @@ def _modes(case: Case, point: OperatingPoint) -> str:
     except CoherenceError as error:
         return f"not found: {error}"
     slowest = ", ".join(f"{hz:.3f}" for hz in found.table["frequency_hz"][:5])
-    return f"{len(found.table)}, the slowest at {slowest} Hz (machines behind x'd, loads as impedances)"
+    some = f"{len(found.table)}, the slowest at {slowest} Hz" if len(found.table) else "none oscillates"
+    return f"{some} (machines behind x'd, loads as impedances); {found.facts['stability']}"
+
+
+def _stability(case: Case, point: OperatingPoint, convention: Convention) -> str:
+    try:
+        return f"{modes(case, point, convention=convention).facts['stability']} (of K)"
+    except CoherenceError as error:
+        return f"not found: {error}"
 
 
 def catalogue() -> Description:

@@ -162,6 +162,7 @@ def study(
     size: float = -0.1,
     part: str = "turbines",
     interconnection: str = "auto",
+    operating_point: OperatingPoint | None = None,
     convention: str | Convention = "terminal",
     governors: str = "rational",
     damping: float | None = None,
@@ -189,7 +190,7 @@ def study(
         What the truncation acts on; see `truncate`.
     interconnection : "auto", "refined" or "quotient"
         Laplacian between the groups; "auto" takes the one whose step error is smaller in L2.
-    convention, governors, damping : see `linearize` (cases only)
+    operating_point, convention, governors, damping : see `linearize` (cases only)
     machines, f_hz : see `read_case` (cases only)
     omega : (F,) array, optional
         Frequencies of the incoherence curve [rad/s]; default 300 from 1e-3 to 100 and the modes of the network between.
@@ -216,7 +217,9 @@ def study(
     """
     _require("interconnection", interconnection, ("auto", "refined", "quotient"))
     _require("part", part, tuple(PARTS))
-    case, point, found, network, title = _network(subject, convention, governors, damping, machines, f_hz, progress)
+    case, operating_point, found, network, title = _network(
+        subject, operating_point, convention, governors, damping, machines, f_hz, progress
+    )
     step = Step({network.labels[0] if disturb is None else _node_of(case, network, disturb): size})
     step.vector(network)  # an unknown name fails now, before any work
     coherent = coherent_dynamics(network)
@@ -256,7 +259,7 @@ def study(
     return Study(
         title,
         case,
-        point,
+        operating_point,
         found,
         network,
         coherent,
@@ -278,6 +281,7 @@ def study(
 
 def _network(
     subject: Case | Network | str | Path,
+    point: OperatingPoint | None,
     convention: str | Convention,
     governors: str,
     damping: float | None,
@@ -286,9 +290,10 @@ def _network(
     progress: Progress,
 ) -> tuple[Case | None, OperatingPoint | None, SynchronisingMatrix | None, Network, str]:
     if isinstance(subject, Network):
-        if damping is not None or machines is not None or f_hz is not None:
+        if damping is not None or machines is not None or f_hz is not None or convention != "terminal" or point is not None:
             raise InputError(
-                "damping, machines and f_hz belong to a case; this is a network, whose nodes already have their dynamics"
+                "damping, machines, f_hz, convention and operating_point belong to a case; this is a network, whose nodes already "
+                "have their dynamics"
             )
         return None, None, None, subject, f"network of {subject.size} nodes"
     progress("reading the case", 0.0)
@@ -296,7 +301,7 @@ def _network(
     progress("operating point and linearisation", 0.03)
     if case.nodes is not None:
         return case, None, None, linearize(case, governors=governors, damping=damping), case.title
-    point = power_flow(case)
+    point = power_flow(case) if point is None else point
     found = synchronising_matrix(case, point, convention=convention, load_damping=bool(case.load_damping))
     return case, point, found, assemble(case, found, governors=governors, damping=damping), case.title
 

@@ -243,7 +243,7 @@ def unloaded_point(case):
     rest = np.setdiff1d(np.arange(len(full)), held)
     v = point.voltage.copy()
     v[rest] = -np.linalg.solve(full[np.ix_(rest, rest)], full[np.ix_(rest, held)] @ v[held])
-    return replace(point, voltage=v)
+    return replace(point, voltage=v, source="given")
 
 
 CONVENTION_TABLE = {
@@ -309,6 +309,7 @@ def test_passive_buses_kept_and_eliminated_are_the_same_network(iceland_case, ic
     assert kept.order == iceland.order
 
 
+@pytest.mark.filterwarnings("ignore::coherence.errors.UnitsWarning")
 def test_the_european_grid_keeps_9216_of_9241_buses():
     import pandapower.networks
 
@@ -337,7 +338,7 @@ def test_a_negative_weight_between_machines_is_named():
     branches = pd.concat([case.branches, case.branches.iloc[[0]].assign(from_bus=1, to_bus=2, x_pu=-0.05)], ignore_index=True)
     bad = replace(case, branches=branches)
     with pytest.raises(co.InputError, match=r"indefinite.*joins 'G1' and 'G2'"):
-        co.linearize(bad, co.power_flow(case), passive="keep")
+        co.linearize(bad, replace(co.power_flow(case), source="given"), passive="keep")
     with pytest.raises(co.InputError, match="passive buses can stay only where voltages are fixed"):
         co.linearize(case, convention="classical", passive="keep")
 
@@ -595,7 +596,9 @@ def test_an_unknown_convention_names_the_known_ones(nets):
     with pytest.raises(co.UnknownNameError, match="did you mean 'classical'"):
         co.linearize(nets, convention="classic")
     with pytest.raises(co.CaseError, match="no reactance, so a lossless convention cannot hold it"):
-        co.linearize(changed(nets, x_pu=nets.branches["x_pu"].where(nets.branches.index > 0, 0.0)), co.power_flow(nets))
+        co.linearize(
+            changed(nets, x_pu=nets.branches["x_pu"].where(nets.branches.index > 0, 0.0)), co.power_flow(nets, method="flat")
+        )
 
 
 # --- files of others ----------------------------------------------------------------------------------------------
@@ -677,3 +680,254 @@ def test_the_picture_of_a_mode_names_every_machine(nets):
     assert heights["G15"] < 0 < heights["G13"]
     with pytest.raises(co.InputError, match="mode = 99; give one of 1 to 15"):
         plots.mode_shape(found, 99)
+
+
+# --- what a stranger met ------------------------------------------------------------------------------------------
+
+
+def pandapower_network(name, change=lambda pandapower, net: None, **options):
+    """A network of pandapower's library after a change, solved; and pandapower itself."""
+    import pandapower
+    import pandapower.networks
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net = getattr(pandapower.networks, name)()
+        change(pandapower, net)
+        pandapower.runpp(net, numba=False, calculate_voltage_angles=True, **options)
+    return net
+
+
+def with_machines(case, **columns):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", co.UnitsWarning)
+        return co.add_machines(case, pd.DataFrame({"label": ["*"], "H_s": [4.0], "xd_prime_pu": [0.3]} | columns))
+
+
+def test_a_machine_that_loses_synchronism_without_oscillating_is_said():
+    """1000 MW behind x'd = 0.3 on 100 MVA: K has a negative eigenvalue, which no table of oscillations shows."""
+    case = with_machines(co.case_of_pandapower(pandapower_network("case39")))
+    found = co.synchronising_matrix(case, convention="classical")
+    spectrum = np.sort(np.linalg.eigvals(found.matrix.to_numpy()).real)
+    assert spectrum[0] < -0.01
+    assert found.algebraic_connectivity == pytest.approx(spectrum[0], rel=1e-9)
+    assert "lose synchronism" in found.facts["algebraic connectivity of K"]
+    modes = co.modes(case)
+    inertia = co.machine_nodes(case).inertia
+    worst = np.sqrt(-np.linalg.eigvals(found.matrix.to_numpy() / inertia[:, None]).real.min())
+    assert modes.unstable[0] == pytest.approx(worst, rel=1e-9)
+    assert modes.unstable[0].imag == 0
+    assert "not stable" in modes.facts["stability"]
+    assert "not stable" in co.describe(case, convention="classical").facts["stability"]
+
+
+def test_stable_modes_say_so_and_where_they_come_from(nets):
+    found = co.modes(nets)
+    assert found.unstable.size == 0
+    assert found.facts["stability"] == "no eigenvalue of positive real part"
+    assert found.facts["convention"].startswith("internal nodes behind x'd")
+    assert "slack 3591.419 MW" in found.facts["operating point"]
+    assert "H_s of G1 42" in found.facts["note 1"]
+    assert "among those sought" in co.modes(nets, count=2).facts["stability"]
+
+
+@pytest.mark.parametrize("convention", ["terminal", "classical"])
+def test_few_modes_of_many_governed_machines_are_those_of_the_dense_method(convention):
+    """Real eigenvalues of 260 turbines crowd around the shift."""
+    case = with_machines(
+        co.case_of_pandapower(pandapower_network("case1354pegase", init="dc")),
+        R_pu=[0.05],
+        T_s=[8.0],
+        xd_prime_pu=[0.05],
+        mbase_mva=[500.0],
+    )
+    dense, few = co.modes(case, convention=convention), co.modes(case, convention=convention, count=4, near_hz=0.8)
+    nearest = np.sort(np.argsort(np.abs(dense.eigenvalues - 1.6j * np.pi))[:4])
+    assert few.eigenvalues == pytest.approx(dense.eigenvalues[nearest], rel=1e-8)
+
+
+def test_the_solution_of_a_pandapower_network_is_kept_whatever_made_it():
+    def depend(pandapower, net):
+        net.load["const_z_p_percent"], net.load["const_i_q_percent"] = 100.0, 50.0
+
+    net = pandapower_network("case9", depend)
+    case = co.case_of_pandapower(net, f_hz=60)
+    assert co.power_flow(case, method="stored").slack_mw == pytest.approx(net.res_ext_grid.p_mw.iloc[0], abs=1e-5)
+    assert any("loads that depend on voltage are taken at their solved power" in note for note in case.notes)
+
+    def shared(pandapower, net):
+        net.ext_grid["slack_weight"] = 1.0
+        net.gen["slack_weight"] = 1.0
+
+    net = pandapower_network("case39", shared, distributed_slack=True)
+    case = co.case_of_pandapower(net)
+    assert co.power_flow(case, method="stored").slack_mw == pytest.approx(net.res_ext_grid.p_mw.iloc[0], abs=1e-5)
+    assert case.generators["p_mw"].tolist()[1:] == pytest.approx(net.res_gen.p_mw.tolist())
+    net = pandapower_network("case39", enforce_q_lims=True)
+    assert co.power_flow(co.case_of_pandapower(net), method="stored").solves
+
+
+def test_what_pandapowers_converter_drops_is_refused_by_name():
+    def line(pandapower, net):
+        pandapower.create_dcline(net, 4, 8, p_mw=60, loss_percent=1, loss_mw=0.5, vm_from_pu=1.0, vm_to_pu=1.0)
+
+    with pytest.raises(co.CaseError, match=r"has dc lines \(dcline\), which its converter drops"):
+        co.case_of_pandapower(pandapower_network("case9", line))
+
+
+def test_a_source_that_is_no_machine_gets_no_inertia_from_the_star():
+    def ward(pandapower, net):
+        pandapower.create_xward(net, 4, 5, 1, 2, 1, 0.01, 0.1, 1.0)
+
+    case = co.case_of_pandapower(pandapower_network("case9", ward), f_hz=60)
+    assert "1 sources of extended wards are static" in case.notes
+    assert len(with_machines(case).machines) == 3
+
+
+def test_matpower_code_is_refused_and_dispatchable_loads_are_loads(tmp_path):
+    from tests.test_grids import MATPOWER
+
+    path = tmp_path / "code.m"
+    path.write_text(MATPOWER + "mpc.bus(:, 3) = mpc.bus(:, 3) * 0.5;\n")
+    with pytest.raises(co.CaseError, match=r"line 21: 'mpc\.bus\(:, 3\).*computes on the tables"):
+        co.read_case(path, f_hz=60)
+    path.write_text(MATPOWER.replace(" 3 20 0 99 -99 1.01 0   1 200 0;", " 3 -20 -5 99 -99 1.01 0   1 0 -20;"))
+    case = co.read_case(path, f_hz=60)
+    assert "1 dispatchable loads (PMAX <= 0) are loads" in case.notes
+    assert case.labels == ("G1", "G3")
+    assert case.buses.set_index("bus").loc[3, ["p_load_mw", "q_load_mvar"]].tolist() == [40, 10]
+
+
+def test_rows_out_of_service_are_left_out_and_unused_columns_noted(tmp_path):
+    from coherence.grids.template import write_template
+
+    folder = tmp_path / "my"
+    write_template(folder)
+    branches = pd.read_csv(folder / "branches.csv")
+    branches["in_service"], branches["owner"] = [1, 1, 0, 1, 1, 1], 7
+    branches.to_csv(folder / "branches.csv", index=False)
+    case = co.read_case(folder)
+    assert case.notes == ("1 branches out of service left out", "columns of branches.csv that are not used: owner")
+    assert len(case.branches) == 5
+    branches.loc[5, "tap"] = -1
+    branches.to_csv(folder / "branches.csv", index=False)
+    with pytest.raises(co.CaseError, match=r"branches\.csv, line 7: tap = -1"):
+        co.read_case(folder)
+
+
+def test_the_template_has_modes(tmp_path):
+    from coherence.grids.template import write_template
+
+    write_template(tmp_path / "my")
+    assert len(co.modes(co.read_case(tmp_path / "my")).table) == 2
+
+
+def test_buses_that_feed_in_damp_nothing():
+    case = co.load_case("two_area")
+    buses = case.buses.copy()
+    buses.loc[buses["bus"] == 4, "p_load_mw"] = -976.0
+    feeding = replace(case, buses=buses)
+    network = co.linearize(feeding, co.power_flow(feeding, method="flat"), load_damping=1.0)
+    assert "load 4" not in network.labels
+    assert (network.nodes.damping >= 0).all()
+
+
+def test_a_branch_of_resistance_alone_has_a_power_flow():
+    case = co.load_case("two_area")
+    branches = case.branches.copy()
+    branches.loc[3, "x_pu"] = 0.0
+    resistive = replace(case, branches=branches)
+    assert co.power_flow(resistive, method="ac").solves
+    assert co.modes(resistive, co.power_flow(resistive)).unstable.size == 0
+
+
+def test_voltages_of_another_case_are_refused(nets):
+    more = replace(nets, buses=nets.buses.assign(p_load_mw=1.1 * nets.buses["p_load_mw"]))
+    with pytest.raises(co.InputError, match="it is another case's; compute it with power_flow"):
+        co.modes(more, co.power_flow(nets))
+    with pytest.raises(co.InputError, match="the operating point is a str"):
+        co.modes(nets, "dc")
+
+
+def test_dropped_voltages_are_mentioned(nets):
+    moved = replace(nets, buses=nets.buses.assign(va_deg=nets.buses["va_deg"] * 1.001))
+    point = co.power_flow(moved)
+    assert point.source == "ac"
+    assert point.stored_mismatch_mva > 0.1
+    assert "the stored voltages leave" in repr(point)
+    assert co.power_flow(moved, tolerance_mva=1e3).source == "stored"
+
+
+def test_a_terminal_at_its_reactive_limit_does_not_hold_its_voltage(nets):
+    free = co.power_flow(nets, method="ac")
+    limited = nets.generators.assign(q_min_mvar=-1000, q_max_mvar=1000)
+    limited["q_max_mvar"] = limited["q_max_mvar"].astype(float)
+    limited.loc[4, "q_max_mvar"] = 0.6 * free.generation[4].imag
+    case = replace(nets, generators=limited)
+    point = co.power_flow(case, method="ac", enforce_limits=True)
+    k = co.synchronising_matrix(case, point, convention="flow")
+    held = co.synchronising_matrix(case, replace(point, limited=()), convention="flow")
+    assert k.stiffness.shape[0] == held.stiffness.shape[0] + 1
+    assert abs(k.matrix.loc["G5", "G5"] - held.matrix.loc["G5", "G5"]) > 0.01
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (
+            lambda c: replace(c, buses=c.buses.assign(p_load_mw=np.nan)),
+            "buses row 0, column 'p_load_mw': nan is not a finite number",
+        ),
+        (lambda c: replace(c, branches=c.branches.assign(to_bus=99)), "to_bus = 99 is not in the table of buses"),
+        (lambda c: replace(c, branches=c.branches.assign(r_pu="x")), "branches row 0, column 'r_pu': 'x' is not a finite number"),
+        (lambda c: replace(c, branches=c.branches.drop(columns="tap")), "branches: column 'tap' is missing"),
+        (lambda c: replace(c, generators=c.generators.assign(xd_prime_pu=-0.3)), "xd_prime_pu = -0.3; it must be > 0"),
+        (lambda c: replace(c, generators=c.generators.assign(v_pu=0.0)), "v_pu = 0; it must be > 0"),
+        (lambda c: replace(c, generators=c.generators.assign(kind="PV")), "kind = 'PV'; give 'pv' or 'slack'"),
+        (lambda c: replace(c, generators=c.generators.assign(q_min_mvar=1.0, q_max_mvar=-1.0)), "q_min_mvar is above q_max_mvar"),
+        (lambda c: replace(c, base_mva="x"), "base_mva = 'x'; give a number of MVA > 0"),
+    ],
+)
+def test_a_case_edited_in_memory_is_checked(edit, message):
+    case = edit(co.load_case("two_area"))
+    for use in (co.power_flow, co.linearize, co.modes):
+        with pytest.raises(co.CaseError, match=message):
+            use(case)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("modes", "{net}", "--damping", "5"), "--damping belongs to a case"),
+        (("modes", "{net}", "--convention", "flow"), "convention and governors belong to a case"),
+        (("info", "{net}", "--convention", "flow"), "--convention belongs to a case"),
+        (("info", "{net}", "--f-hz", "50"), "--f-hz belongs to a case"),
+        (("study", "{net}", "--convention", "flow"), "convention and operating_point belong to a case"),
+        (("modes", "two_area", "--loads", "motor"), "loads = 'motor'"),
+        (("modes", "two_area", "--power-flow", "newton"), "method = 'newton'"),
+        (("modes", "iceland", "--limits"), "did not converge with reactive limits enforced"),
+    ],
+)
+def test_options_of_the_command_line_are_refused_in_one_sentence(tmp_path, arguments, message):
+    import subprocess
+    import sys
+
+    net = tmp_path / "net.json"
+    co.save_network(co.linearize(co.load_case("two_area")), net)
+    command = [sys.executable, "-m", "coherence", *(argument.format(net=net) for argument in arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 2
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_command_modes_prints_the_modes_and_their_convention(tmp_path):
+    import subprocess
+    import sys
+
+    command = [sys.executable, "-m", "coherence", "modes", "nets_nyps68", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    page = json.loads(done.stdout)
+    assert page["tables"]["modes"][0]["frequency_hz"] == pytest.approx(0.39051, abs=1e-5)
+    assert page["facts"]["convention"].endswith("loads impedance")
+    assert any("H_s of G1 42" in fact for fact in page["facts"].values())

@@ -25,13 +25,14 @@ from tests.draws import random_laplacian, random_nodes
 ROOT = Path(__file__).parents[1]
 
 PUBLIC = """
-Aggregation Bound Case CaseError CoherenceError Convention DisconnectedError Incoherence InputError InstabilityError
-MissingExtraError Modes Network Nodes OperatingPoint Partition PoleError Rational Response Step StepError Study
-SynchronisingMatrix ToleranceError Truncation UnitsWarning UnknownNameError __version__ add_machines aggregate
-case_of_pandapower coherent_dynamics coi_error concatenate describe droop_inverter from_systems governor group_error hull_bound
-incoherence integrator island islands kron_reduce linearize load_case load_network machine_nodes modal_error modes power_flow
-read_case read_generators save_network shipped_cases simulate source_bound spectral_groups step_error step_size study swing
-swing_turbine synchronising_matrix truncate
+Aggregation Bound Case CaseError CoherenceError ColumnIncoherence Convention DisconnectedError Incoherence InputError
+InstabilityError MissingExtraError Modes Network Nodes OperatingPoint Partition Passivity PoleError Rational Response Step
+StepError Study Supremum SynchronisingMatrix ToleranceError Truncation UnitsWarning UnknownNameError __version__ add_machines
+aggregate case_of_pandapower coherent_dynamics coi_error column_incoherence concatenate describe disc_bound droop_inverter
+frequency_grid from_responses from_systems governor group_error hull_bound incoherence integrator island islands kron_reduce
+linearize load_case load_network machine_nodes modal_error modes passive_bound passivity power_flow read_case read_generators
+save_network shipped_cases simulate source_bound spectral_groups step_error step_size study supremum swing swing_turbine
+synchronising_matrix truncate
 """
 
 
@@ -222,7 +223,7 @@ def test_info_and_cases_say_what_there_is(tmp_path):
 
 def test_describe_says_what_it_cannot_do():
     case = co.load_case("iceland")
-    bare = co.Case("bare", "bare", 100.0, None, case.buses, case.branches, case.generators.drop(columns="H_s"))
+    bare = co.Case("bare", "bare", 100.0, None, case.buses, case.branches, case.generators.drop(columns=["H_s", "governor"]))
     facts = co.describe(bare).facts
     assert "no inertia" in facts["machines"]
     assert "frequency" in facts["network"]

@@ -44,7 +44,7 @@ def test_bounds_of_the_study_hold(result):
     assert (curve.exact <= curve.hull.value * (1 + 1e-9)).all()
     assert (curve.hull.value <= curve.source.value * (1 + 1e-4)).all()
     assert curve.hull.holds.sum() > curve.source.holds.sum() > 0
-    assert list(curve.frame.columns) == ["exact", "hull bound", "source bound", "|f| lambda"]
+    assert list(curve.frame.columns) == ["exact", "hull bound", "passive bound", "disc bound", "Lemma 3.1", "|f| lambda"]
 
 
 def test_reduced_generators_can_be_read(result):

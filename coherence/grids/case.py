@@ -128,6 +128,34 @@ def require_case(case: object) -> None:
         raise InputError(f"the case is a {type(case).__name__}; give a Case, from load_case(name) or read_case(path)")
 
 
+def require_grid(case: object) -> None:
+    """Refuse what is no Case, and a Case edited in memory into something that cannot be used.
+
+    Raises
+    ------
+    CaseError
+        Names the table and row.
+    """
+    require_case(case)
+    assert isinstance(case, Case)
+    if not isinstance(case.base_mva, (int, float, np.number)) or not (np.isfinite(case.base_mva) and case.base_mva > 0):
+        raise CaseError(f"case {case.name!r}: base_mva = {case.base_mva!r}; give a number of MVA > 0")
+    buses, branches, generators = case.grid
+    for table, name in ((buses, "buses"), (branches, "branches"), (generators, "generators")):
+        for column in REQUIRED[name]:
+            if column not in table:
+                raise CaseError(f"case {case.name!r}, {name}: column {column!r} is missing")
+            if column in ("label", "kind"):
+                continue
+            numbers = pd.to_numeric(table[column], errors="coerce")
+            row = _first(~np.isfinite(numbers))
+            if row is not None:
+                value = table[column].iloc[row]
+                shown = repr(value) if isinstance(value, str) else f"{value}"
+                raise CaseError(f"case {case.name!r}, {name} row {row}, column {column!r}: {shown} is not a finite number")
+    check_case(case, lambda table, row: f"case {case.name!r}, {table} row {row}")
+
+
 def check_case(case: Case, place: Place) -> None:
     """Raise CaseError naming the first row of a table that cannot be used."""
     buses, branches, generators = case.grid
@@ -145,13 +173,17 @@ def check_case(case: Case, place: Place) -> None:
     row = _first(branches["from_bus"] == branches["to_bus"])
     if row is not None:
         raise CaseError(f"{place('branches', row)}: the branch joins bus {branches['from_bus'].iloc[row]:g} to itself; remove it")
-    row = _first(branches["tap"] <= 0)
+    row = _first(~(branches["tap"] > 0))
     if row is not None:
         raise CaseError(f"{place('branches', row)}: tap = {branches['tap'].iloc[row]:g}; give the ratio, 1 for none")
-    for column in ("mbase_mva", "H_s", "xd_prime_pu"):
+    for column in ("mbase_mva", "v_pu", "H_s", "xd_prime_pu"):
         row = _first(generators[column] <= 0) if column in generators else None
         if row is not None:
             raise CaseError(f"{place('generators', row)}: {column} = {generators[column].iloc[row]:g}; it must be > 0")
+    if {"q_min_mvar", "q_max_mvar"} <= set(generators):
+        row = _first(generators["q_min_mvar"] > generators["q_max_mvar"])
+        if row is not None:
+            raise CaseError(f"{place('generators', row)}: q_min_mvar is above q_max_mvar; exchange them")
     row = _first(~generators["kind"].isin(["pv", "slack"]))
     if row is not None:
         raise CaseError(f"{place('generators', row)}: kind = {generators['kind'].iloc[row]!r}; give 'pv' or 'slack'")
@@ -163,8 +195,9 @@ def check_case(case: Case, place: Place) -> None:
     if row is not None:
         raise CaseError(f"{place('generators', row)}: the generators at one bus hold different voltages v_pu; give them one")
     governors = generators["governor"] if "governor" in generators else [""] * len(generators)
+    recorded = {model: set(table["label"]) for model, table in case.governors.items()}
     for row, (label, model) in enumerate(zip(generators["label"], governors, strict=True)):
-        if model and (model not in case.governors or label not in set(case.governors[model]["label"])):
+        if model and label not in recorded.get(model, ()):
             raise CaseError(
                 f"{place('generators', row)}: generator {label!r} has governor {model}, but governors/{model}.csv has no such row"
             )

@@ -23,8 +23,12 @@ from coherence.grids.topology import finished, warn_of_units
 from coherence.nodes.governors import MODELS
 from coherence.nodes.nodes import unknown_name
 
-USED = {*REQUIRED["generators"], "H_s", "D_pu", "xd_prime_pu", "governor", "R_pu", "T_s", "q_min_mvar", "q_max_mvar"}
-USED |= {"name", "record", "machine_model"}  # said by whom, and of no effect
+USED = {  # columns that mean something, or say who said it
+    "buses": {*REQUIRED["buses"], "kv", "vm_pu", "va_deg", "x", "y", "name", "in_service"},
+    "branches": {*REQUIRED["branches"], "kind", "name", "in_service"},
+    "generators": {*REQUIRED["generators"], "H_s", "D_pu", "xd_prime_pu", "governor", "R_pu", "T_s", "q_min_mvar", "q_max_mvar"}
+    | {"name", "record", "machine_model", "in_service"},
+}
 MACHINE = ("H_s", "D_pu")  # empty for a generator without a machine
 KEYS = ("format", "name", "title", "base_mva", "f_hz", "damping")  # of case.toml
 
@@ -126,6 +130,7 @@ def read_case(path: str | Path, *, machines: str | Path | pd.DataFrame | None = 
 def open_case(case: Case | str | Path, *, machines: str | Path | pd.DataFrame | None = None, f_hz: float | None = None) -> Case:
     """A Case as it is, a shipped case by name, or a folder or file by path; the other parameters as in `read_case`."""
     if isinstance(case, Case):
+        case = _stated(case, f_hz)
         return case if machines is None else add_machines(case, machines)
     if not isinstance(case, (str, Path)):
         raise InputError(f"{case!r} is no case or network; give a Case, a Network, the name of a shipped case, or a path")
@@ -139,7 +144,11 @@ def open_case(case: Case | str | Path, *, machines: str | Path | pd.DataFrame | 
 
 
 def _stated(case: Case, f_hz: float | None) -> Case:
-    if f_hz is not None and case.f_hz is not None and f_hz != case.f_hz:
+    if f_hz is None:
+        return case
+    if case.f_hz is None:
+        return replace(case, f_hz=float(f_hz))
+    if f_hz != case.f_hz:
         raise InputError(f"case {case.name!r} states {case.f_hz:g} Hz; f_hz = {f_hz:g} contradicts it, leave it out")
     return case
 
@@ -164,19 +173,32 @@ def _read_folder(folder: Path) -> Case:
         nodes = _table(folder, "nodes", REQUIRED["nodes"])
         _unique_labels(nodes, folder / "nodes.csv")
         return Case(**shared, nodes=nodes)
+    tables: dict[str, Any] = {
+        "buses": _table(folder, "buses", REQUIRED["buses"]),
+        "branches": _table(folder, "branches", REQUIRED["branches"]),
+        "generators": _table(folder, "generators", [*REQUIRED["generators"], *MACHINE], empty=frozenset(MACHINE)),
+    }
+    notes, rows = [], {}
+    for name, table in tables.items():
+        on = np.ones(len(table), dtype=bool) if "in_service" not in table else (table["in_service"].fillna(1.0) != 0).to_numpy()
+        if not on.all():
+            if name == "buses":
+                raise CaseError(f"{folder / 'buses.csv'}: buses are always in service; delete the row and what stands at the bus")
+            notes.append(f"{int((~on).sum())} {name} out of service left out")
+        unused = [column for column in table if column not in USED[name]]
+        if unused:
+            notes.append(f"columns of {name}.csv that are not used: {', '.join(map(str, unused))}")
+        rows[name] = np.flatnonzero(on)
+        tables[name] = table[on].reset_index(drop=True)
     case = Case(
         **shared,
         f_hz=_number(meta, "f_hz", folder),
-        buses=_table(folder, "buses", REQUIRED["buses"]),
-        branches=_table(folder, "branches", REQUIRED["branches"]),
-        generators=_table(folder, "generators", [*REQUIRED["generators"], *MACHINE], empty=frozenset(MACHINE)),
+        **tables,
         governors={f.stem: _governors(f) for f in sorted((folder / "governors").glob("*.csv"))},
         **_damping(meta, folder),
+        notes=tuple(notes),
     )
-    unused = [column for column in case.grid[2] if column not in USED]
-    if unused:
-        case = replace(case, notes=(f"columns of generators.csv that are not used: {', '.join(map(str, unused))}",))
-    check_case(case, lambda table, row: f"{folder / table}.csv, line {row + 2}")
+    check_case(case, lambda table, row: f"{folder / table}.csv, line {rows[table][row] + 2}")
     return finished(case)
 
 

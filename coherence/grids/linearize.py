@@ -54,7 +54,8 @@ def linearize(
     damping : float, optional
         Declared damping [pu power per pu speed on machine base], in place of the case's.
     load_damping : float, optional
-        Frequency dependence of loads [pu power per pu frequency, on each bus's own load], in place of the case's.
+        Frequency dependence of loads [pu power per pu frequency, on each bus's own load], in place of the case's. Buses
+        that feed in have none.
 
     Returns
     -------
@@ -136,7 +137,7 @@ def placed_nodes(
     factor = per_frequency(np.array(1.0), base_mva=case.base_mva, f_hz=case.f_hz)
     for bus, load in zip(buses["bus"], buses["p_load_mw"], strict=True):
         if found.rows[bus] < len(extra):
-            extra[found.rows[bus]] += per_load * load * factor
+            extra[found.rows[bus]] += per_load * max(load, 0.0) * factor  # a bus that feeds in damps nothing
     return nodes.with_damping(extra)
 
 

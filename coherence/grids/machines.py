@@ -13,6 +13,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from coherence.errors import CaseError
@@ -20,6 +21,7 @@ from coherence.grids.case import Case, check_case
 from coherence.grids.tables import checked_table, read_table
 from coherence.grids.topology import warn_of_units, with_unit_notes
 
+STATIC = "\0static"  # stands for sources that a file marks as no machines: '*' does not reach them
 COLUMNS = ("H_s", "D_pu", "mbase_mva", "xd_prime_pu", "R_pu", "T_s")
 
 
@@ -77,7 +79,10 @@ def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
             raise CaseError(f"{places[row]}: {key} {value!r} occurs twice; make it unique")
     table.index = pd.Index(wanted)
     figures = table.drop(columns=key)
-    chosen = [value if value in figures.index else "*" for value in own]
+    idle = generators["static"].to_numpy(dtype=bool) if "static" in generators else np.zeros(len(generators), dtype=bool)
+    chosen = [value if value in figures.index else STATIC if no else "*" for value, no in zip(own, idle, strict=True)]
+    if STATIC in chosen:
+        figures.loc[STATIC] = np.nan
     lonely = [label for label, choice in zip(generators["label"], chosen, strict=True) if choice not in figures.index]
     if lonely:
         raise CaseError(f"{name} has no row for generator {lonely[0]!r}; give it one, or a row '*' for all others")
@@ -90,7 +95,7 @@ def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
     if "governor" in generators and "R_pu" in figures:
         generators["governor"] = ""  # the table's turbine stands instead of the record
     result = replace(case, generators=generators)
-    row_of = [wanted.tolist().index(choice) for choice in chosen]
+    row_of = [wanted.tolist().index(choice) if choice != STATIC else 0 for choice in chosen]
     result = with_unit_notes(result)
     check_case(result, lambda kind, row: places[row_of[row]] if kind == "generators" else f"case {case.name!r}, {kind} row {row}")
     return warn_of_units(result)

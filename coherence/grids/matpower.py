@@ -6,6 +6,7 @@ What is out of service is left out and said in the notes. The files hold no mach
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import warnings
@@ -36,21 +37,32 @@ def read_matpower(path: Path, *, f_hz: float | None = None) -> Case:
 
 
 def case_of_tables(
-    raw: Mapping[str, Any], where: str, name: str, *, f_hz: float | None, labels: list[str] | None = None, numbers: Any = None
+    raw: Mapping[str, Any],
+    where: str,
+    name: str,
+    *,
+    f_hz: float | None,
+    labels: list[str] | None = None,
+    numbers: Any = None,
+    static: Any = None,
 ) -> Case:
     """A Case of MATPOWER tables baseMVA, bus, gen, branch (arrays or frames in MATPOWER's column order).
 
-    `labels` of the generators and `numbers` of the buses, row by row, replace those made here (pandapower).
+    `labels` of the generators and `numbers` of the buses, row by row, replace those made here; `static` says which generators
+    are no machines (pandapower).
     """
     tables = _checked(raw, where)
     bus, gen, branch = (tables[name] for name in ("bus", "gen", "branch"))
     gen["label"] = labels if labels is not None else ""
+    gen["static"] = False if static is None else static
     if numbers is not None:
         given = dict(zip(bus["BUS_I"], numbers, strict=True))
         bus["BUS_I"] = bus["BUS_I"].map(given)
         gen["GEN_BUS"] = gen["GEN_BUS"].map(given)
         branch[["F_BUS", "T_BUS"]] = branch[["F_BUS", "T_BUS"]].map(lambda b: given.get(b, b))
     notes = []
+    if raw.get("dcline") is not None and np.size(raw["dcline"]):
+        notes.append("the dc lines of mpc.dcline are left out: give their power as loads at their ends")
     isolated = set(bus.loc[bus["BUS_TYPE"] == ISOLATED, "BUS_I"])
     alive = ~bus["BUS_I"].isin(isolated)
     on = (gen["GEN_STATUS"] > 0) & ~gen["GEN_BUS"].isin(isolated)
@@ -63,9 +75,11 @@ def case_of_tables(
     if gen.empty:
         raise CaseError(f"{where}: no generator is in service; a network needs at least one")
     kind_of = dict(zip(bus["BUS_I"], bus["BUS_TYPE"], strict=True))
+    bus, gen = _dispatchable(bus, gen, notes)
+    rows["generators"] = rows["generators"][gen.pop("kept_row").to_numpy()]
     at_load = ~gen["GEN_BUS"].map(kind_of).isin([PV, REFERENCE])
     if at_load.any():
-        notes.append(f"{int(at_load.sum())} generators at load buses hold their voltage")
+        notes.append(f"{int(at_load.sum())} generators at load buses hold their voltage (MATPOWER's own power flow fixes their Q)")
     reference = np.flatnonzero(gen["GEN_BUS"].map(kind_of) == REFERENCE)
     if reference.size == 0:
         raise CaseError(f"{where}: no generator stands at a reference bus (type 3); make one bus the reference")
@@ -111,6 +125,7 @@ def case_of_tables(
                 "mbase_mva": gen["MBASE"].replace(0.0, float(tables["baseMVA"])),
                 "q_min_mvar": gen["QMIN"],
                 "q_max_mvar": gen["QMAX"],
+                "static": gen["static"],
             }
         ).reset_index(drop=True),
         notes=tuple(notes),
@@ -129,16 +144,46 @@ def _frames(path: Path) -> dict[str, Any]:
         raise MissingExtraError(
             "reading MATPOWER files needs matpowercaseframes; install it with pip install 'coherence[grids]'"
         ) from None
+    _refuse_code(path)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)  # the reader leaves its file to the collector
             frames = CaseFrames(str(path))
-        return {name: getattr(frames, name) for name in ("baseMVA", *COLUMNS)}
+        found = {name: getattr(frames, name) for name in ("baseMVA", *COLUMNS)}
+        return found | {"dcline": getattr(frames, "dcline", None)}
     except Exception as error:  # the reader raises whatever its parsing stumbles on
         reason = "" if isinstance(error, AttributeError) else f" ({' '.join(str(error).split())})"
         raise CaseError(
             f"{path} is not read as a MATPOWER case{reason}; it needs baseMVA and the tables bus, gen and branch as plain numbers"
         ) from None
+
+
+def _refuse_code(path: Path) -> None:
+    """A file that computes on its tables after stating them would be read without what it computes."""
+    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+        if _CODE.search(line.split("%")[0]):
+            raise CaseError(
+                f"{path}, line {number}: {line.strip()[:60]!r} computes on the tables, which is not done here; save the case "
+                "with MATPOWER's savecase, or as .mat"
+            )
+
+
+_CODE = re.compile(
+    r"\bmpc\.(bus|gen|branch|baseMVA)\s*(\([^=]*\)\s*=|=\s*mpc\b)"
+    r"|^\s*(for|if|while)\b|^\s*\w+\s*=\s*(loadcase|ext2int)\b"
+)
+
+
+def _dispatchable(bus: pd.DataFrame, gen: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Generators that only consume (PMAX <= 0 > PG) become loads, as they mean to; `kept_row` of the others."""
+    load = (gen["PG"] < 0) & (gen["PMAX"] <= 0) if "PMAX" in gen else pd.Series(False, index=gen.index)
+    if load.any():
+        notes.append(f"{int(load.sum())} dispatchable loads (PMAX <= 0) are loads")
+        taken = gen[load].groupby("GEN_BUS")[["PG", "QG"]].sum()
+        bus = bus.assign(
+            PD=bus["PD"] - bus["BUS_I"].map(taken["PG"]).fillna(0.0), QD=bus["QD"] - bus["BUS_I"].map(taken["QG"]).fillna(0.0)
+        )
+    return bus, gen.assign(kept_row=np.arange(len(gen)))[~load]
 
 
 def _mat(path: Path) -> dict[str, Any]:
@@ -163,7 +208,7 @@ found = {k: v for k, v in scipy.io.loadmat(sys.argv[1], simplify_cells=True).ite
 structs = [v for v in found.values() if isinstance(v, dict)]
 tables = found.get("mpc", structs[0] if len(structs) == 1 else found)
 wanted = tables if isinstance(tables, dict) else {}
-numbers = {k: numpy.asarray(wanted[k], dtype=float) for k in ("baseMVA", "bus", "gen", "branch") if k in wanted}
+numbers = {k: numpy.asarray(wanted[k], dtype=float) for k in ("baseMVA", "bus", "gen", "branch", "dcline") if k in wanted}
 out = io.BytesIO()
 numpy.savez(out, **numbers)
 sys.stdout.buffer.write(out.getvalue())
@@ -178,9 +223,11 @@ def _checked(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
         if values.ndim != 2 or values.shape[1] < len(names):
             raise CaseError(f"{where}: mpc.{table} has {values.shape[-1]} columns; MATPOWER has at least {len(names)}")
         numbers = pd.DataFrame(values[:, : len(names)], columns=names).apply(pd.to_numeric, errors="coerce")
+        if table == "gen" and values.shape[1] > len(names):
+            numbers["PMAX"] = pd.to_numeric(pd.Series(values[:, len(names)]), errors="coerce")
         if table == "gen":
             numbers["MBASE"] = numbers["MBASE"].fillna(0.0)  # 0 or NaN: the system base
-        wrong = ~np.isfinite(numbers.to_numpy(dtype=float))
+        wrong = ~np.isfinite(numbers[names].to_numpy(dtype=float))
         for j, name in enumerate(names):
             wrong[:, j] &= ~(np.isinf(numbers[name]) & (name in INFINITE))
         if wrong.any():

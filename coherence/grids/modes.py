@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from coherence.errors import InputError
 from coherence.grids.case import Case, require_case
 from coherence.grids.convention import Convention
@@ -73,13 +75,20 @@ def modes(
     if isinstance(subject, Network):
         if operating_point is not None or damping is not None or load_damping is not None:
             raise InputError("an operating point and damping belong to a case; this is a network, whose nodes have their dynamics")
+        if governors != "rational" or convention != "classical":
+            raise InputError("convention and governors belong to a case; this is a network, which is already linearised")
+        if subject.nodes.passive.any() and count is None:
+            raise InputError("this network keeps passive nodes: give count, or eliminate them with network.kron_reduce()")
         if subject.basis is not None or subject.coupling.sentence != "1/s":
             raise InputError("modes need a network of nodes with coupling 1/s; the poles of others: network.poles()")
-        nodes, stiffness = subject.nodes, subject.laplacian
+        nodes, stiffness, about = subject.nodes, subject.laplacian, {}
     else:
         require_case(subject)
         loads = subject.load_damping if load_damping is None else load_damping
         found = synchronising_matrix(subject, operating_point, convention=convention, load_damping=bool(loads))
         nodes = placed_nodes(subject, found, governors=governors, damping=damping, load_damping=load_damping)
         stiffness = found.stiffness if count is not None else found.matrix.to_numpy()
-    return oscillations(nodes, stiffness, count=count, near_hz=near_hz, all_oscillations=all_oscillations)
+        about = {"convention": str(found.convention), "operating point": found.operating_point}
+        about |= {f"note {i + 1}": note for i, note in enumerate(subject.notes)}
+    found_modes = oscillations(nodes, stiffness, count=count, near_hz=near_hz, all_oscillations=all_oscillations)
+    return replace(found_modes, about=about)

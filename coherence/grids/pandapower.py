@@ -25,6 +25,7 @@ def _quiet() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", category=DeprecationWarning)  # of tap_dependency_table, in pandapower's own code
         warnings.filterwarnings("ignore", category=FutureWarning)  # of pandas, in pandapower's own code
+        warnings.filterwarnings("ignore", category=RuntimeWarning)  # of divisions on the way to no solution
         logger = logging.getLogger("pandapower")  # it remarks on transformers between equal voltages, and on a missing numba
         level = logger.level
         logger.setLevel(logging.ERROR)
@@ -46,28 +47,45 @@ def solve(case: Case, f: Int, t: Int, limits: pd.DataFrame | None, *, dc: bool) 
                 "give solved voltages in buses.csv (vm_pu, va_deg)"
             ) from None
         net = from_ppc(_ppc(case, f, t, limits))
-        try:
-            if dc:
-                pandapower.rundcpp(net, numba=False, calculate_voltage_angles=True, trafo_model="pi")
-            else:
-                pandapower.runpp(
-                    net,
-                    numba=False,
-                    calculate_voltage_angles=True,
-                    tolerance_mva=1e-8,
-                    init="dc",
-                    trafo_model="pi",
-                    enforce_q_lims=limits is not None,
-                )
-        except pandapower.LoadflowNotConverged:
+        solved = False
+        for start in [{"init": "dc"}] if dc else _starts(case):
+            try:
+                if dc:
+                    pandapower.rundcpp(net, numba=False, calculate_voltage_angles=True, trafo_model="pi")
+                else:
+                    pandapower.runpp(
+                        net,
+                        numba=False,
+                        calculate_voltage_angles=True,
+                        tolerance_mva=1e-8,
+                        trafo_model="pi",
+                        enforce_q_lims=limits is not None,
+                        **start,
+                    )
+                solved = True
+                break
+            except (pandapower.LoadflowNotConverged, ArithmeticError, ValueError):
+                continue
+        if not solved:
             raise ToleranceError(
-                f"case {case.name!r}: the AC power flow did not converge"
+                f"case {case.name!r}: the {'DC' if dc else 'AC'} power flow did not converge"
                 + (" with reactive limits enforced; compare enforce_limits=False" if limits is not None else "")
                 + "; check loads, limits and voltages"
-            ) from None
+            )
     solved = net.res_bus.sort_index()
     size = np.ones(len(solved)) if dc else solved.vm_pu
     return np.asarray(size * np.exp(1j * np.deg2rad(solved.va_degree)), dtype=complex)
+
+
+def _starts(case: Case) -> list[dict[str, Any]]:
+    """Where Newton's method begins: at stored voltages, else at the DC solution (which needs reactances), else flat."""
+    buses, branches, _ = case.grid
+    starts: list[dict[str, Any]] = []
+    if {"vm_pu", "va_deg"} <= set(buses) and not buses[["vm_pu", "va_deg"]].isna().any().any():
+        starts.append({"init_vm_pu": buses["vm_pu"].to_numpy(), "init_va_degree": buses["va_deg"].to_numpy()})
+    if (branches["x_pu"] != 0).all():
+        starts.append({"init": "dc"})
+    return [*starts, {"init": "flat"}]
 
 
 def _ppc(case: Case, f: Int, t: Int, limits: pd.DataFrame | None) -> dict[str, Any]:
@@ -148,6 +166,7 @@ def case_of_pandapower(net: Any, *, name: str | None = None, f_hz: float | None 
     with _quiet():
         net = copy.deepcopy(net)
         solved = len(net.res_bus) == len(net.bus) and bool(net.res_bus.vm_pu.notna().any())
+        notes = _prepared(net, where, solved)
         try:
             pandapower.toolbox.drop_inactive_elements(net)
             for cost in ("poly_cost", "pwl_cost"):
@@ -187,17 +206,64 @@ def case_of_pandapower(net: Any, *, name: str | None = None, f_hz: float | None 
     gen[:, 6] = new
     if known and "sn_mva" in machines:
         gen[: len(machines), 6] = machines["sn_mva"].fillna(new).where(lambda s: s > 0, new)
+    static = np.arange(len(gen)) >= len(machines) if known else np.zeros(len(gen), dtype=bool)
+    if solved and known:
+        _take_solution(net, lookup, bus, gen, machines)
+    frequency = float(net.f_hz if f_hz is None else f_hz)
+    if not (np.isfinite(frequency) and frequency > 0):
+        raise InputError(f"f_hz = {frequency!r}; give the nominal frequency in Hz, > 0")
     tables = {"baseMVA": new, "bus": bus, "gen": gen, "branch": branch}
-    case = case_of_tables(
-        tables,
-        where,
-        name or str(net.name or "pandapower"),
-        f_hz=float(net.f_hz if f_hz is None else f_hz),
-        labels=unique,
-        numbers=numbers,
-    )
+    title = name or str(net.name or "pandapower")
+    case = case_of_tables(tables, where, title, f_hz=frequency, labels=unique, numbers=numbers, static=static)
+    if static.any():
+        notes.append(f"{int(static.sum())} sources of extended wards are static")
+    case = replace(case, notes=(*case.notes, *notes))
     if f_hz is None and net.f_hz == 50:
         case = replace(case, notes=(*case.notes, "50 Hz is what the network says; it is also pandapower's default"))
     if not solved:
         case = replace(case, buses=case.grid[0].drop(columns=["vm_pu", "va_deg"]))
     return warn_of_units(finished(case))
+
+
+def _prepared(net: Any, where: str, solved: bool) -> list[str]:
+    """Refuse what the converter would drop in silence; loads that depend on voltage are taken at their power. Notes."""
+    for table, words in _DROPPED.items():
+        if table in net and len(net[table]) and bool(net[table].get("in_service", pd.Series(True, index=net[table].index)).any()):
+            raise CaseError(f"{where} has {words} ({table}), which its converter drops; give their power as loads or generators")
+    shares = [column for column in net.load if column.startswith("const_")]
+    if shares and bool((net.load.loc[net.load.in_service, shares] != 0).any(axis=None)):
+        if solved and len(net.res_load) == len(net.load):
+            net.load["p_mw"], net.load["q_mvar"], net.load["scaling"] = net.res_load["p_mw"], net.res_load["q_mvar"], 1.0
+        net.load[shares] = 0.0
+        return [
+            "loads that depend on voltage are taken at "
+            + ("their solved" if solved else "their nominal")
+            + " power; how loads depend on "
+            "voltage is the convention's (loads=...)"
+        ]
+    return []
+
+
+_DROPPED = {
+    "dcline": "dc lines",
+    "svc": "static var compensators",
+    "tcsc": "controlled series capacitors",
+    "ssc": "static synchronous compensators",
+    "vsc": "voltage source converters",
+    "bus_dc": "dc buses",
+}
+
+
+def _take_solution(net: Any, lookup: Any, bus: Any, gen: Any, machines: pd.DataFrame) -> None:
+    """Dispatch and voltages as solved: slack power may be shared, and a generator at a reactive limit leaves its set-point."""
+    power = np.concatenate([net.res_ext_grid["p_mw"].to_numpy(), net.res_gen["p_mw"].to_numpy()])
+    if len(power) == len(machines) and np.isfinite(power).all():
+        gen[: len(machines), 1] = power
+    at = gen[:, 0].astype(int)
+    size = np.full(len(bus), np.nan)
+    angle = np.full(len(bus), np.nan)
+    here = lookup[net.res_bus.index]
+    size[here], angle[here] = net.res_bus["vm_pu"], net.res_bus["va_degree"]
+    known = np.isfinite(size)
+    bus[known, 7], bus[known, 8] = size[known], angle[known]
+    gen[known[at], 5] = size[at][known[at]]

@@ -27,9 +27,9 @@ import scipy.sparse as sp
 from coherence.display import Page
 from coherence.errors import CaseError, InputError, UnknownNameError
 from coherence.graphs.laplacian import checked_laplacian, checked_sparse_laplacian, kron_reduce, require_connected
-from coherence.grids.case import Case, require_case
+from coherence.grids.case import Case, require_grid
 from coherence.grids.convention import Convention, named_convention
-from coherence.grids.powerflow import SELECT, OperatingPoint, admittance, bus_index, power_flow
+from coherence.grids.powerflow import SELECT, OperatingPoint, admittance, bus_index, power_flow, require_balance
 from coherence.grids.units import reactance
 from coherence.numerics.sparse import factorise, schur_complement
 from coherence.types import Complex, Int, Real
@@ -49,6 +49,8 @@ class SynchronisingMatrix(Page):
         The k nodes with dynamics: machines (those at one terminal bus together), then load buses with damping.
     stiffness : (N, N) sparse array
         The linearised power balance [pu/rad]: the k angles first, then everything that follows at once.
+    operating_point : str
+        In words.
     rows : dict
         Row of the active power balance of each bus in `stiffness`.
 
@@ -65,6 +67,7 @@ class SynchronisingMatrix(Page):
     labels: tuple[str, ...]
     stiffness: sp.csr_array
     rows: dict[float, int]
+    operating_point: str = ""
     passive_labels: tuple[str, ...] = field(repr=False, default=())
 
     def __repr__(self) -> str:
@@ -76,7 +79,8 @@ class SynchronisingMatrix(Page):
         return {
             "convention": str(self.convention),
             "asymmetry max|K - K^T|/max|K|": f"{self.asymmetry:.2%}",
-            "algebraic connectivity of K": f"{self.algebraic_connectivity:.6g} pu/rad",
+            "algebraic connectivity of K": f"{self.algebraic_connectivity:.6g} pu/rad"
+            + ("; negative: machines lose synchronism without oscillating" if self.algebraic_connectivity < 0 else ""),
         }
 
     @property
@@ -102,8 +106,15 @@ class SynchronisingMatrix(Page):
 
     @property
     def algebraic_connectivity(self) -> float:
-        """The second least real part of K's eigenvalues [pu/rad]; infinite for a single node."""
-        return float(np.sort(np.linalg.eigvals(self._reduced).real)[1]) if len(self.labels) > 1 else np.inf
+        """The least real part of K's eigenvalues [pu/rad] without the zero of the uniform motion; infinite for a single node.
+
+        Negative: machines lose synchronism without oscillating.
+        """
+        n = len(self.labels)
+        if n == 1:
+            return np.inf
+        across = np.linalg.qr(np.column_stack([np.ones(n), np.eye(n)[:, 1:]]))[0][:, 1:]  # K 1 = 0: the rest of its spectrum
+        return float(np.linalg.eigvals(across.T @ self._reduced @ across).real.min())
 
     @cached_property
     def laplacian(self) -> Real:
@@ -158,7 +169,8 @@ class SynchronisingMatrix(Page):
             No such bus.
         """
         if bus not in self.rows:
-            raise UnknownNameError(f"case {self.case!r} has no bus {bus!r}; give a number from its table of buses")
+            known = ", ".join(f"{number:.15g}" for number in list(self.rows)[:6])
+            raise UnknownNameError(f"case {self.case!r} has no bus {bus!r}; give a bus number: {known}, ...")
         k, row = len(self.labels), self.rows[bus]
         if row < k:
             return pd.Series(np.eye(k)[row], index=pd.Index(self.labels), name=bus)
@@ -180,8 +192,8 @@ def synchronising_matrix(
     Parameters
     ----------
     case : Case
-        Generators without inertia (`H_s` empty) are static: constant power, or negative load of constant impedance where voltages
-        are free.
+        Generators without inertia (`H_s` empty) are static sources: where voltages are free they are negative loads of constant
+        impedance, whatever loads are.
     operating_point : OperatingPoint, optional
         From `power_flow`; computed when not given.
     convention : "terminal", "classical", "flow" or Convention
@@ -209,16 +221,19 @@ def synchronising_matrix(
     >>> synchronising_matrix(load_case("nets_nyps68"), convention="classical")
     SynchronisingMatrix('nets_nyps68': 16 nodes; internal nodes behind x'd, voltages free, with conductances, loads impedance)
     """
-    require_case(case)
+    require_grid(case)
     how = named_convention(convention)
     buses, _, generators = case.grid
     machines = case.machines
     point = power_flow(case) if operating_point is None else operating_point
+    if not isinstance(point, OperatingPoint):
+        raise InputError(f"the operating point is a {type(point).__name__}; give one from power_flow(case, method=...)")
     if len(point.voltage) != len(buses):
         raise InputError(f"the operating point has {len(point.voltage)} buses, case {case.name!r} has {len(buses)}")
     names = [f"bus {bus:.15g}" for bus in buses["bus"]]
     y, shunt = admittance(case, lossless=how.lossless)
     require_connected(abs(y), names, f"the linearisation of {case.name!r}", SELECT)
+    require_balance(case, point)
     y = y + sp.diags_array(1j * shunt.imag if how.lossless else shunt)
     v, row = point.voltage, bus_index(case)
     at = np.array([row[bus] for bus in machines["bus"]])
@@ -239,10 +254,11 @@ def synchronising_matrix(
         terminals = case.terminals
         held, labels = np.array([row[bus] for bus in terminals["bus"]]), list(terminals.index)
     demand = (buses["p_load_mw"].to_numpy() + 1j * buses["q_load_mvar"].to_numpy()) / case.base_mva
-    damped = np.setdiff1d(np.flatnonzero(demand.real), held) if load_damping else np.zeros(0, dtype=int)
+    damped = np.setdiff1d(np.flatnonzero(demand.real > 0), held) if load_damping else np.zeros(0, dtype=int)
     kept = np.concatenate([held, damped])
     passive = np.setdiff1d(np.arange(len(v)), kept)
-    free = np.setdiff1d(np.arange(len(v)), held) if how.voltages == "free" else np.zeros(0, dtype=int)
+    limited = at[machines["label"].isin(point.limited).to_numpy()]  # at a reactive limit a terminal does not hold its voltage
+    free = np.setdiff1d(np.arange(len(v)), np.setdiff1d(held, limited)) if how.voltages == "free" else np.zeros(0, dtype=int)
     own = np.zeros(len(v), dtype=complex)
     if how.voltages == "free":
         static = np.zeros(n, dtype=complex)
@@ -262,6 +278,7 @@ def synchronising_matrix(
         tuple(labels),
         stiffness,
         {bus: position[i] for bus, i in row.items()},
+        repr(point),
         tuple(names[i] for i in passive if i < n),
     )
 

@@ -12,7 +12,8 @@ FILES = {
 # A case of coherence, format 1. Replace the rows of the tables by your own; the columns stay.
 #   buses.csv       bus number, kV, load and shunt in MW/Mvar at 1 pu (optional: vm_pu, va_deg solved voltages; x, y for drawing)
 #   branches.csv    series r, x and charging b in pu of base_mva; tap ratio at from_bus (1: none), shift in degrees
-#   generators.csv  machine figures on machine base: H_s [s], D_pu [pu power/pu speed], R_pu droop and T_s [s] of a one-lag turbine
+#   generators.csv  machine figures on machine base: H_s [s] (empty: no machine), D_pu [pu power/pu speed], xd_prime_pu,
+#                   R_pu droop and T_s [s] of a one-lag turbine
 #                   (leave R_pu and T_s empty for a machine without governor; or name a model in a column `governor` and put its
 #                   parameters into governors/MODEL.csv); exactly one generator is of kind slack, the others are pv
 format = 1
@@ -44,10 +45,10 @@ from_bus,to_bus,r_pu,x_pu,b_pu,tap,shift_deg
 5,4,0,0.06,0,1,0
 """,
     "generators.csv": """\
-label,bus,kind,p_mw,v_pu,mbase_mva,H_s,D_pu,R_pu,T_s
-West 1,1,slack,60,1.02,80,4.0,0,0.05,6.0
-West 2,2,pv,40,1.02,60,3.5,0,0.05,0.5
-East,5,pv,70,1.02,100,5.0,0,,
+label,bus,kind,p_mw,v_pu,mbase_mva,H_s,D_pu,xd_prime_pu,R_pu,T_s
+West 1,1,slack,60,1.02,80,4.0,0,0.3,0.05,6.0
+West 2,2,pv,40,1.02,60,3.5,0,0.3,0.05,0.5
+East,5,pv,70,1.02,100,5.0,0,0.25,,
 """,
 }
 

@@ -18,6 +18,7 @@ from coherence.types import Real
 INERTIA_S = 12.0  # above it H looks like 2H, or like a figure on another base
 DAMPING_PU = 20.0  # above it D looks multiplied by 2 pi f
 DROOP_PU = 0.5  # above it R looks like percent
+OVERLOAD = 1.2  # p_mw / mbase_mva above which the machine base looks like a default
 REACTANCE_PU = (0.05, 1.2)  # outside it x'd looks like a figure on another base
 
 
@@ -56,4 +57,15 @@ def doubtful_units(generators: pd.DataFrame) -> tuple[str, ...]:
             shown = ", ".join(f"{label} {value:g}" for label, value in zip(odd["label"][:3], odd[column][:3], strict=True))
             more = f" and {len(odd) - 3} more" if len(odd) > 3 else ""
             found.append(f"{column} of {shown}{more} is {question}")
+    if "H_s" not in generators:
+        return tuple(found)
+    planned = generators["H_s"].notna() & (generators["kind"] != "slack")  # what the slack makes is for the power flow to say
+    over = generators[planned & (generators["p_mw"] > OVERLOAD * generators["mbase_mva"])]
+    if len(over):
+        shown = ", ".join(
+            f"{label} {p:g} MW on {s:g} MVA"
+            for label, p, s in zip(over["label"][:3], over["p_mw"][:3], over["mbase_mva"][:3], strict=True)
+        )
+        more = f" and {len(over) - 3} more" if len(over) > 3 else ""
+        found.append(f"{shown}{more}: generation above the machine base; is mbase_mva the system base by default?")
     return tuple(found)

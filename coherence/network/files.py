@@ -11,6 +11,7 @@ import numpy as np
 from coherence.errors import InputError
 from coherence.network.network import Network
 from coherence.nodes.nodes import Nodes, make_banks
+from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
 
 FORMAT, VERSION = "coherence-network", 1
@@ -19,6 +20,9 @@ FORMAT, VERSION = "coherence-network", 1
 def network_to_dict(network: Network) -> dict[str, Any]:
     """The network as plain lists and numbers, nodes one by one."""
     network._need_nodes("saving")
+    network.nodes.require_rational("saving")
+    if not isinstance(network.coupling, Rational):
+        raise InputError("saving needs a rational coupling f; this one is known by its values only")
     nodes = []
     for i, label in enumerate(network.labels):
         sections = [

@@ -10,7 +10,7 @@ ones. K need not be symmetric.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ HALF = (
     0.5  # an electromechanical mode has more than half of its participations in angles and speeds, and of its energy in differences
 )
 RESIDUAL = 1e-7  # |(A - lambda E) v| / (|A| |v|) that a mode must reach
+EXTRA = 3  # modes sought beyond those asked, for governors reorder them
+NEWTON = 30  # steps of a moving shift
 GROWTH = 4  # how much more of the spectrum is asked for where too few modes were electromechanical
 
 
@@ -45,6 +47,12 @@ class Modes(Page):
         near 0 between machines), largest (node that participates most), residual (relative, of the eigenvalue equation).
     shapes : DataFrame
         (node, mode), complex: speeds, the first of the largest of each mode being 1.
+    unstable : complex array
+        Eigenvalues with positive real part, oscillating or not [1/s]; where only some modes were sought, those among them.
+    complete : bool
+        Whether all eigenvalues were computed.
+    about : dict of str
+        The convention, operating point and notes of the case.
     participations : DataFrame
         (node, mode): modulus of the sum of a node's participation factors w_i v_i, where those of all states sum to 1.
 
@@ -61,6 +69,9 @@ class Modes(Page):
     table: pd.DataFrame
     shapes: pd.DataFrame
     participations: pd.DataFrame
+    unstable: Complex
+    complete: bool
+    about: dict[str, str] = field(default_factory=dict)
 
     @property
     def eigenvalues(self) -> Complex:
@@ -72,6 +83,16 @@ class Modes(Page):
             return f"Modes(no oscillatory mode of {len(self.shapes)} nodes)"
         low, high = self.table["frequency_hz"].iloc[[0, -1]]
         return f"Modes({len(self.table)} of {len(self.shapes)} nodes, {low:.4g} to {high:.4g} Hz)"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Where they come from, and whether the system is stable."""
+        if len(self.unstable):
+            shown = ", ".join(f"{v.real:.4g}" + (f" ± {v.imag:.4g}j" if v.imag > 0 else "") for v in self.unstable[:4])
+            verdict = f"not stable: {shown} 1/s; a real one is a machine that loses synchronism without oscillating"
+        else:
+            verdict = "no eigenvalue of positive real part" + ("" if self.complete else " among those sought")
+        return {"stability": verdict, **self.about}
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -107,7 +128,7 @@ def oscillations(
         values, right, left = _nearest(system, int(count), 0.5 if near_hz is None else float(near_hz), all_oscillations)
     modes = _collect(nodes, system, values, right, left, all_oscillations)
     if count is None:
-        return modes
+        return replace(modes, complete=True)
     nearest = np.argsort(np.abs(modes.eigenvalues - 2j * np.pi * (near_hz or 0.5)), kind="stable")[:count]
     return _select(modes, np.sort(nearest))
 
@@ -179,7 +200,56 @@ def _all(system: _System) -> tuple[Complex, Complex, Complex]:
 
 
 def _nearest(system: _System, count: int, near_hz: float, everything: bool) -> tuple[Complex, Complex, Complex]:
-    """Eigenpairs nearest to 2 pi j near_hz by shift-invert, enough of them to hold `count` electromechanical ones."""
+    """Eigenpairs nearest to 2 pi j near_hz, enough of them to hold `count` electromechanical ones.
+
+    Governors crowd the spectrum with real eigenvalues, so the modes of the machines without their inner states are found
+    first and led to those of the system; shift-invert on the whole system is left for what that does not find.
+    """
+    if len(system.owner) and not everything:
+        found = _led(system, count, near_hz)
+        if found is not None:
+            return found
+    return _shift_inverted(system, count, near_hz, everything)
+
+
+def _led(system: _System, count: int, near_hz: float) -> tuple[Complex, Complex, Complex] | None:
+    """Modes without inner states, by shift-invert, each refined by Newton steps on the whole system; None if two meet in one."""
+    k, inner = system.k, len(system.owner)
+    kept = np.concatenate([np.arange(2 * k), np.arange(2 * k + inner, system.size)])
+    plain = _System(system.e[kept], sp.csr_array(system.a[kept][:, kept]), k, system.owner[:0], system.algebraic)
+    values, right, _ = _shift_inverted(plain, count + EXTRA, near_hz, False)
+    starts = np.zeros((system.size, len(values)), dtype=complex)
+    starts[kept] = right
+    found = [_refined(system, complex(value), starts[:, i]) for i, value in enumerate(values)]
+    if any(pair is None for pair in found):
+        return None
+    pairs = [pair for pair in found if pair is not None]
+    values = np.array([pair[0] for pair in pairs])
+    apart = np.abs(values[:, None] - values[None, :]) + np.eye(len(values)) * np.abs(values).max()
+    if (apart < 1e-9 * np.abs(values).max()).any():
+        return None
+    right = np.column_stack([pair[1] for pair in pairs])
+    return values, right, np.column_stack([_left(system, value) for value in values])
+
+
+def _refined(system: _System, value: complex, vector: Complex) -> tuple[complex, Complex] | None:
+    """The eigenpair that inverse iteration with a moving shift leads to; None where it leaves the neighbourhood."""
+    first = value
+    for _ in range(NEWTON):
+        lu = spla.splu(sp.csc_array(system.a - value * (1 + 1e-12) * sp.diags_array(system.e)))
+        new = lu.solve(system.e * vector)
+        along = np.vdot(vector * (system.e != 0), new * (system.e != 0))
+        change = np.vdot(vector * (system.e != 0), vector * (system.e != 0)) / along
+        vector = new / np.linalg.norm(new)
+        value = value + complex(change)
+        if abs(value - first) > 0.3 * abs(first):
+            return None
+        if abs(change) <= 1e-13 * abs(value):
+            return value, vector
+    return None
+
+
+def _shift_inverted(system: _System, count: int, near_hz: float, everything: bool) -> tuple[Complex, Complex, Complex]:
     shift = 2j * np.pi * near_hz
     e = sp.diags_array(system.e)
     lu = spla.splu(sp.csc_array(system.a - shift * e))
@@ -238,6 +308,8 @@ def _zero(values: Complex) -> float:
 
 
 def _collect(nodes: Nodes, system: _System, values: Complex, right: Complex, left: Complex, everything: bool) -> Modes:
+    unstable = values[(values.real > _zero(values)) & (values.imag >= 0)]
+    unstable = unstable[np.argsort(-unstable.real, kind="stable")]
     oscillating = np.flatnonzero(values.imag > _zero(values))
     values, right, left = values[oscillating], right[:, oscillating], left[:, oscillating]
     rotor, common = _rotor(system, right, left), _common(system, right)
@@ -276,10 +348,10 @@ def _collect(nodes: Nodes, system: _System, values: Complex, right: Complex, lef
         },
         index=index,
     )
-    return Modes(table, pd.DataFrame(shapes, names, index), pd.DataFrame(shares, names, index))
+    return Modes(table, pd.DataFrame(shapes, names, index), pd.DataFrame(shares, names, index), unstable, False)
 
 
 def _select(modes: Modes, rows: Any) -> Modes:
     index = pd.RangeIndex(1, len(rows) + 1, name="mode")
     pick = [frame.iloc[:, rows].set_axis(index, axis=1) for frame in (modes.shapes, modes.participations)]
-    return Modes(modes.table.iloc[rows].set_axis(index, axis=0), *pick)
+    return replace(modes, table=modes.table.iloc[rows].set_axis(index, axis=0), shapes=pick[0], participations=pick[1])

@@ -32,9 +32,10 @@ from coherence.network.statespace import network_realization
 from coherence.nodes.nodes import Nodes, unknown_name
 from coherence.nodes.systems import to_control, to_frd
 from coherence.numerics.deflation import uniform_deviation
-from coherence.numerics.rational import Rational
+from coherence.numerics.deviation import Deviation
+from coherence.numerics.rational import Function, Rational, coupling_of
 from coherence.numerics.realization import Realization
-from coherence.numerics.sparse import deviation_columns, smallest_eigenvalues
+from coherence.numerics.sparse import least_eigenpairs
 from coherence.types import ArrayLike, Complex, Int, Real, frequencies, laplace_points
 
 if TYPE_CHECKING:
@@ -56,8 +57,9 @@ class Network(Page):
         The node dynamics g_i.
     laplacian : (n, n) array or sparse matrix
         L; a sparse one stays sparse. In grids: synchronising coefficients [pu/rad].
-    coupling : Rational, "1", "1/s", number, (num, den) or transfer function
-        f(s); any proper real-rational function. In grids 1/s.
+    coupling : Rational, "1", "1/s", number, (num, den), transfer function or callable
+        f(s); any proper real-rational function, in grids 1/s; or a callable of a complex array (a delay), for frequency
+        analysis only.
     basis : (n, k) array, optional
         V of a projected network, set by `project`; then L is (k, k).
     labels : tuple of str, optional
@@ -74,7 +76,7 @@ class Network(Page):
 
     nodes: Nodes
     laplacian: Any
-    coupling: Rational
+    coupling: Rational | Function
     basis: Real | None = None
     labels: tuple[str, ...] = field(default=())
 
@@ -90,7 +92,7 @@ class Network(Page):
             if matrix.shape[0] != len(nodes):
                 raise InputError(f"the Laplacian is {matrix.shape[0]} x {matrix.shape[0]} but there are {len(nodes)} nodes")
             if names != nodes.labels:
-                nodes = Nodes(names, nodes.polynomial, nodes.banks)  # checks their number and that they are unique
+                nodes = nodes.renamed(names)  # checks their number and that they are unique
         else:
             matrix = np.asarray(laplacian, dtype=float)
             basis = np.asarray(basis, dtype=float)
@@ -110,7 +112,7 @@ class Network(Page):
         values: Any = matrix.data if sp.issparse(matrix) else matrix
         values.flags.writeable = False  # what is computed from it is kept
         object.__setattr__(self, "laplacian", matrix)
-        object.__setattr__(self, "coupling", Rational.of(coupling, "the coupling f"))
+        object.__setattr__(self, "coupling", coupling_of(coupling, "the coupling f"))
         object.__setattr__(self, "basis", basis)
         object.__setattr__(self, "labels", names)
 
@@ -214,20 +216,36 @@ class Network(Page):
         full = np.column_stack([u, mirror[:, 1:] @ vectors])
         return np.concatenate([[0.0], np.maximum(values, 0.0)]), full
 
+    def slow_values(self, count: int) -> Real:
+        """The `count` least eigenvalues of L, ascending; few of a sparse L by shift-invert."""
+        if not sp.issparse(self.laplacian) or count >= self.size - 1:
+            return self.eigenvalues[:count]
+        return self._slow(count)[0]
+
+    def slow_vectors(self, count: int) -> Real:
+        """Their orthonormal eigenvectors by columns, the first exactly 1/sqrt(n)."""
+        if count == 1:
+            return np.full((self.size, 1), 1.0 / np.sqrt(self.size))
+        if not sp.issparse(self.laplacian) or count >= self.size - 1:
+            return self.eigenvectors[:, :count]
+        return self._slow(count)[1]
+
+    def _slow(self, count: int) -> tuple[Real, Real]:
+        if count not in self._slow_cache:
+            self._slow_cache[count] = least_eigenpairs(self.laplacian, count)
+        return self._slow_cache[count]
+
+    @cached_property
+    def _slow_cache(self) -> dict[int, tuple[Real, Real]]:
+        return {}
+
     @property
     def algebraic_connectivity(self) -> float:
         """lambda_2 of L; infinite for a single node."""
         self._need_nodes("the algebraic connectivity")
-        return float(self._least_eigenvalues[1]) if self.size > 1 else np.inf
-
-    @cached_property
-    def _least_eigenvalues(self) -> Real:
-        """The two least eigenvalues of L; sparse where L is."""
-        if not sp.issparse(self.laplacian) or self.size < 3:
-            return self.eigenvalues[:2]
-        if len(self._components) > 1:
-            return np.zeros(2)
-        return smallest_eigenvalues(self.laplacian, 2)
+        if self.size == 1:
+            return np.inf
+        return 0.0 if len(self._components) > 1 else float(self.slow_values(2)[1])
 
     def effective_connectivity(self, s: ArrayLike, k: int = 1) -> Real:
         """|f(s)| lambda_{k+1}, shape (F,)."""
@@ -351,7 +369,7 @@ class Network(Page):
             return self.transfer_matrix(points)[:, :, columns]
         require_connected(self.laplacian, self.labels, "a column of T")
         z, p, q = self.nodes.inverse(points), self.coupling.numerator(points), self.coupling.denominator(points)
-        return deviation_columns(self.laplacian, z, p, q, columns) + (1.0 / z.sum(axis=1))[:, None, None]
+        return Deviation(self.laplacian).columns(z, p, q, columns) + (1.0 / z.sum(axis=1))[:, None, None]
 
     def project(self, onto: Partition | Real, *, labels: Sequence[str] | None = None) -> Network:
         """The smaller network V^T Y V.

@@ -18,15 +18,16 @@ import numpy as np
 from coherence.errors import InputError
 from coherence.graphs.laplacian import components
 from coherence.nodes.nodes import Nodes
-from coherence.numerics.rational import Rational
+from coherence.numerics.rational import Function, Rational
 from coherence.numerics.realization import Realization
 from coherence.types import Int, Real
 
 
 def network_realization(
-    nodes: Nodes, laplacian: Real, coupling: Rational, basis: Real | None, labels: Sequence[str] | None = None
+    nodes: Nodes, laplacian: Real, coupling: Rational | Function, basis: Real | None, labels: Sequence[str] | None = None
 ) -> tuple[Realization, list[str]]:
     """A, B, C, D of T and the names of the states."""
+    nodes.require_rational("a state space")
     k = len(laplacian)
     names = list(labels) if labels is not None else [str(i) for i in range(k)]
     degree, coefficients = _polynomials(nodes, basis)

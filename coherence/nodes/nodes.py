@@ -10,7 +10,7 @@ python-control systems is in `systems`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -63,6 +63,8 @@ class Nodes(Page):
         Coefficients p_ij of s^j, ascending powers. Row 0 is damping-like, row 1 inertia-like.
     banks : tuple of Bank
         The strictly proper part, grouped by order.
+    functions : tuple of (owner, callable)
+        Further parts of inverses, known by their values only (`responses`).
 
     Examples
     --------
@@ -75,6 +77,7 @@ class Nodes(Page):
     labels: tuple[str, ...]
     polynomial: Real
     banks: tuple[Bank, ...] = ()
+    functions: tuple[tuple[int, Callable[[Complex], Complex]], ...] = ()
 
     def __post_init__(self) -> None:
         polynomial = np.array(self.polynomial, dtype=float)
@@ -124,6 +127,7 @@ class Nodes(Page):
     def passive(self) -> NDArray[np.bool_]:
         """Which nodes have no dynamics at all, g_i^{-1} = 0, shape (n,)."""
         idle = ~(self.polynomial != 0).any(axis=0)
+        idle[[owner for owner, _ in self.functions]] = False
         for bank in self.banks:
             idle[bank.owner] = False
         return idle
@@ -179,6 +183,8 @@ class Nodes(Page):
                     f"{self.labels[bank.owner[section]]!r} (a zero of its transfer function); move s"
                 )
             np.add.at(values.T, bank.owner, sections.T)
+        for owner, function in self.functions:
+            values[:, owner] += function(points)
         return values
 
     def response(self, s: ArrayLike) -> Complex:
@@ -197,7 +203,8 @@ class Nodes(Page):
             mask = np.array([i for i, owner in enumerate(bank.owner) if owner in position], dtype=int)
             if mask.size:
                 banks.append(bank.select(mask, np.array([position[int(bank.owner[i])] for i in mask])))
-        return Nodes(tuple(self.labels[i] for i in picked), self.polynomial[:, list(picked)], tuple(banks))
+        functions = tuple((position[owner], function) for owner, function in self.functions if owner in position)
+        return Nodes(tuple(self.labels[i] for i in picked), self.polynomial[:, list(picked)], tuple(banks), functions)
 
     def aggregate(self, assignment: Int, labels: Sequence[str]) -> Nodes:
         """One node per group with g^{-1} the sum of its members': hat g = (sum g_i^{-1})^{-1} (3.26).
@@ -210,21 +217,34 @@ class Nodes(Page):
         polynomial = np.zeros((len(self.polynomial), len(labels)))
         np.add.at(polynomial.T, assignment, self.polynomial.T)
         banks = tuple(Bank(assignment[bank.owner], bank.a, bank.b, bank.c) for bank in self.banks)
-        return Nodes(tuple(labels), polynomial, banks)
+        functions = tuple((int(assignment[owner]), function) for owner, function in self.functions)
+        return Nodes(tuple(labels), polynomial, banks, functions)
 
     def scaled(self, factor: Real) -> Nodes:
         """g_i^{-1} times factor[i]."""
         banks = tuple(Bank(bank.owner, bank.a, bank.b, bank.c * factor[bank.owner, None]) for bank in self.banks)
+        self.require_rational("a rescaled node")
         return Nodes(self.labels, self.polynomial * factor, banks)
 
     def with_damping(self, damping: ArrayLike) -> Nodes:
         """The same nodes with `damping` (n,) added to the constant coefficients."""
         polynomial = self.polynomial.copy()
         polynomial[0] = polynomial[0] + np.asarray(damping, dtype=float)
-        return Nodes(self.labels, polynomial, self.banks)
+        return Nodes(self.labels, polynomial, self.banks, self.functions)
+
+    def renamed(self, labels: Sequence[str]) -> Nodes:
+        """The same nodes with other labels."""
+        return Nodes(tuple(labels), self.polynomial, self.banks, self.functions)
+
+    def require_rational(self, what: str) -> None:
+        """Refuse nodes that are known by their response only."""
+        if self.functions:
+            label = self.labels[self.functions[0][0]]
+            raise InputError(f"{what} needs rational nodes; {label!r} is known by its frequency response only")
 
     def proper_part(self) -> tuple[Realization, Int]:
         """The sections as one block-diagonal realization (inputs and outputs: nodes) and the owner of each state."""
+        self.require_rational("a state space")
         chosen = [(bank, i) for bank in self.banks for i in range(len(bank.owner))]
         chosen.sort(key=lambda item: int(item[0].owner[item[1]]))
         owners = np.array([int(bank.owner[i]) for bank, i in chosen for _ in range(bank.order)], dtype=int)
@@ -285,6 +305,7 @@ def concatenate(parts: Sequence[Nodes]) -> Nodes:
     polynomial = np.hstack([np.pad(part.polynomial, ((0, degree - len(part.polynomial)), (0, 0))) for part in parts])
     labels: list[str] = []
     sections: list[tuple[int, Realization]] = []
+    functions: list[tuple[int, Callable[[Complex], Complex]]] = []
     offset = 0
     for part in parts:
         labels.extend(part.labels)
@@ -293,8 +314,9 @@ def concatenate(parts: Sequence[Nodes]) -> Nodes:
                 (int(owner) + offset, Realization(a, b[:, None], c[None, :], np.zeros((1, 1))))
                 for owner, a, b, c in zip(bank.owner, bank.a, bank.b, bank.c, strict=True)
             ]
+        functions += [(owner + offset, function) for owner, function in part.functions]
         offset += len(part)
-    return Nodes(tuple(labels), polynomial, make_banks(sections))
+    return Nodes(tuple(labels), polynomial, make_banks(sections), tuple(functions))
 
 
 def unknown_name(kind: str, name: object, known: Sequence[str]) -> str:

@@ -6,12 +6,13 @@ through here: products of transfer functions lose their digits (see `coherence.n
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from coherence.errors import InputError
+from coherence.errors import InputError, PoleError
 from coherence.numerics.realization import Realization
 from coherence.types import ArrayLike, Complex, Real, laplace_points, real_vector
 
@@ -162,6 +163,77 @@ class Rational:
             return np.asarray(coefficients) * 1j**powers
 
         return np.real(np.polymul(at_jw(self.num), np.conj(at_jw(self.den))))
+
+
+@dataclass(frozen=True)
+class Function:
+    """A coupling f(s) known by its values only, such as lambda s: exp(-0.1 s)/s: for frequency analysis, not for a state space.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> float(Function(lambda s: np.exp(-s) / s)(1.0)[0].real.round(4))
+    0.3679
+    """
+
+    function: Callable[[Complex], Any]
+    name: str = "f"
+
+    def __call__(self, s: ArrayLike) -> Complex:
+        """F at the points s, shape (F,); infinite at a pole."""
+        points = laplace_points(s)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            values = np.asarray(self.function(points), dtype=complex)
+        if values.shape in ((), (1,)):
+            values = np.full(points.shape, complex(values.ravel()[0]))
+        if values.shape != points.shape:
+            raise InputError(f"{self.name} returned shape {values.shape} for {points.size} points; return one value per point")
+        return np.asarray(np.where(np.isfinite(values), values, np.inf))
+
+    def numerator(self, s: ArrayLike) -> Complex:
+        """F itself: its poles are not known, so they are not cleared."""
+        values = self(s)
+        if not np.isfinite(values).all():
+            where = laplace_points(s)[int(np.argmin(np.isfinite(values)))]
+            raise PoleError(f"s = {where:.6g} is a pole of {self.name}; move s")
+        return values
+
+    def denominator(self, s: ArrayLike) -> Complex:
+        """One."""
+        return np.ones(laplace_points(s).size, dtype=complex)
+
+    @property
+    def sentence(self) -> str:
+        """What it is."""
+        return "a function known by its values"
+
+    @property
+    def order(self) -> int:
+        """No states are known."""
+        return 0
+
+    def realization(self) -> Realization:
+        """There is none.
+
+        Raises
+        ------
+        InputError
+            Always.
+        """
+        raise InputError(f"{self.name} is known by its values only, so there is no state space; give it as a rational function")
+
+    def is_positive_real(self) -> bool:
+        """Not known, so not claimed."""
+        return False
+
+
+def coupling_of(source: Any, name: str = "f") -> Rational | Function:
+    """A rational function as `Rational.of` takes it, or a callable."""
+    if isinstance(source, Function):
+        return source
+    if callable(source) and not isinstance(source, Rational) and not any(hasattr(source, x) for x in ("num", "A")):
+        return Function(source, name)
+    return Rational.of(source, name)
 
 
 def _polynomial(coefficients: tuple[float, ...]) -> str:

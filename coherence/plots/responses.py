@@ -29,9 +29,10 @@ def incoherence(curve: Incoherence, *, title: str = "") -> Figure:
     """The deviation from coherence with the hull bound and the source's bound over frequency."""
     with drawing(8, 5) as figure:
         ax = figure.subplots()
-        name = r"exact $\|T-\hat g\,11^{\top}\|_2$" if curve.k == 1 else rf"exact $\|T-T_{{{curve.k}}}\|_2$"
-        ax.loglog(curve.omega, curve.exact, color="black", lw=2.2, label=name)
-        for bound, shade, dash in ((curve.hull, COLOURS[0], "-"), (curve.source, COLOURS[1], "--")):
+        ax.loglog(curve.omega, curve.exact, color="black", lw=2.2, label=f"exact $\\|T-{_part(curve)}\\|_2$")
+        dashes = ["-", (0, (4, 1.5)), (0, (1, 1)), "--"]
+        for number, bound in enumerate(curve.bounds.values()):
+            shade, dash = COLOURS[number], dashes[number]
             value = np.where(bound.holds, bound.value, np.nan)
             ax.loglog(curve.omega, value, color=shade, ls=dash, label=bound.theorem)
             if bound.holds.any() and not bound.holds.all():
@@ -46,6 +47,12 @@ def incoherence(curve: Incoherence, *, title: str = "") -> Figure:
         ax.legend(loc="upper left", title="a bound ends (dot) where it is silent", alignment="left")
         style.title(ax, title or "How far the network is from moving as one")
     return figure
+
+
+def _part(curve: Incoherence) -> str:
+    """The coherent part as a formula."""
+    named = {"g_hat 11'": r"\hat g\,11^{\top}", "P T_q P'": r"P\,T_q P^{\top}", "P T_reduced P'": r"P\,\hat T P^{\top}"}
+    return named.get(curve.part, curve.part.replace("T_", "T_{") + "}")
 
 
 def responses(study: Study) -> Figure:

@@ -10,27 +10,34 @@ because (L_k - P^T L P) 1 = 0.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from coherence.display import Page
-from coherence.errors import InputError
+from coherence.errors import InputError, UnknownNameError
 from coherence.graphs.laplacian import require_connected
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network
+from coherence.nodes.nodes import unknown_name
 from coherence.numerics.deflation import group_deviation, modal_deviation, uniform_deviation
-from coherence.theory.bounds import Bound, hull_bound, require_rank, source_bound
+from coherence.numerics.deviation import Deviation
+from coherence.numerics.rational import Rational
+from coherence.theory.bounds import Bound, disc_bound, hull_bound, passive_bound, require_rank, source_bound
 from coherence.types import ArrayLike, Complex, Real, frequencies, laplace_points
 
 ENTRIES = 4_000_000  # matrix entries held at a time: 64 MB a temporary
+MODE_STATES = 1500  # of which all poles are computed to seed a grid
+DIRECT = 100  # nodes up to which the matrix is formed and its singular values are taken
+FIRST, MOST = 60, 2000  # frequencies of an adaptive grid: to begin with, and at most
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Incoherence(Page):
-    """The curve of ||T - T_k||_2 over frequency with both bounds.
+    """The curve of a deviation from coherence over frequency, with its bounds.
 
     Attributes
     ----------
@@ -38,30 +45,42 @@ class Incoherence(Page):
         rad/s.
     exact : (F,) float
         In units of T (grids: rad/s per pu).
-    source, hull : Bound
+    bounds : dict of name -> Bound
+        "hull", and for T_k also "source", "passive" and "disc".
     k : int
         Rank of the coherent part.
     effective_connectivity : (F,) float
         |f| lambda_{k+1}.
+    part : str
+        The coherent part: "g_hat 11'", "T_k", or a model on groups.
 
     Examples
     --------
     >>> from coherence import Network, incoherence, swing
     >>> network = Network(swing(inertia=[1, 3], damping=[1, 1]), [[9, -9], [-9, 9]], "1/s")
     >>> list(incoherence(network, [0.1, 1.0]).frame)
-    ['exact', 'hull bound', 'source bound', '|f| lambda']
+    ['exact', 'hull bound', 'passive bound', 'disc bound', 'Lemma 3.1', '|f| lambda']
     """
 
     omega: Real
     exact: Real
-    source: Bound
-    hull: Bound
+    bounds: dict[str, Bound]
     k: int
     effective_connectivity: Real
+    part: str
+
+    @property
+    def hull(self) -> Bound:
+        """The hull bound."""
+        return self.bounds["hull"]
+
+    @property
+    def source(self) -> Bound:
+        """Lemma 3.1 or Theorem 3.8 (of T_k only)."""
+        return self.bounds["source"]
 
     def __repr__(self) -> str:
-        what = "g_hat 11'" if self.k == 1 else f"T_{self.k}"
-        return f"Incoherence(||T - {what}|| at {len(self.omega)} frequencies in {self.omega[0]:g}..{self.omega[-1]:g} rad/s)"
+        return f"Incoherence(||T - {self.part}|| at {len(self.omega)} frequencies in {self.omega[0]:g}..{self.omega[-1]:g} rad/s)"
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -71,29 +90,36 @@ class Incoherence(Page):
 
     @property
     def frame(self) -> pd.DataFrame:
-        """Table: omega [rad/s] -> exact, hull, source, effective connectivity."""
-        return pd.DataFrame(
-            {
-                "exact": self.exact,
-                "hull bound": self.hull.value,
-                "source bound": self.source.value,
-                "|f| lambda": self.effective_connectivity,
-            },
-            index=pd.Index(self.omega, name="omega [rad/s]"),
-        )
+        """Table: omega [rad/s] -> exact, bounds, effective connectivity."""
+        columns = {"exact": self.exact} | {bound.theorem: bound.value for bound in self.bounds.values()}
+        return pd.DataFrame(columns | {"|f| lambda": self.effective_connectivity}, index=pd.Index(self.omega, name="omega [rad/s]"))
 
 
-def incoherence(network: Network, omega: ArrayLike, *, k: int = 1) -> Incoherence:
-    """||T(jw) - T_k(jw)||_2 with Lemma 3.1 / Theorem 3.8 and the hull bound.
+def incoherence(
+    network: Network,
+    omega: ArrayLike | None = None,
+    *,
+    k: int = 1,
+    partition: Partition | None = None,
+    reduced: Network | None = None,
+) -> Incoherence:
+    """The spectral norm of the deviation from coherence over frequency, exactly and by bounds.
+
+    ||T - g_hat 11'||, ||T - T_k||, or with a partition ||T - P T_red P'||. The matrix is never formed for more than 100 nodes: one
+    factorisation (sparse where L is) and block Lanczos a frequency, to a relative 1e-8.
 
     Parameters
     ----------
     network : Network
-        Connected.
-    omega : (F,) float
-        Frequencies [rad/s], >= 0 and ascending; at a pole of f the deviation is 0.
+        Connected; a sparse one may keep its passive nodes.
+    omega : (F,) float, optional
+        Frequencies [rad/s], >= 0 and ascending; at a pole of f the deviation is 0. Default: `frequency_grid(network)`.
     k : int
         1: deviation from the coherent dynamics; k: from the modal model of rank k.
+    partition : Partition, optional
+        Deviation from one node per group, joined by the quotient P'LP.
+    reduced : Network, optional
+        On the partition's groups with another Laplacian (the refined one); see `group_error`.
 
     Returns
     -------
@@ -104,10 +130,14 @@ def incoherence(network: Network, omega: ArrayLike, *, k: int = 1) -> Incoherenc
     ------
     DisconnectedError
         The network falls apart (coherence is per component).
+    InputError
+        k or the partition do not fit, or frequencies are negative or unsorted.
+    PoleError
+        A frequency is a pole of T, of the coherent dynamics or of a node's inverse.
 
     References
     ----------
-    H. Min, dissertation (2023), Section 3.1.
+    H. Min, dissertation (2023), Sections 3.1 and 3.2.
 
     Examples
     --------
@@ -117,14 +147,210 @@ def incoherence(network: Network, omega: ArrayLike, *, k: int = 1) -> Incoherenc
     >>> bool((curve.exact <= curve.hull.value).all())
     True
     """
-    w = frequencies(omega)
-    s = 1j * w
     require_connected(network.laplacian, network.labels, "incoherence")
-    require_rank(network, k)
-    exact = spectral_norms(lambda part: modal_error(network, part, k), s, network.size)
-    return Incoherence(
-        w, exact, source_bound(network, s, k=k), hull_bound(network, s, k=k), k, network.effective_connectivity(s, k)
-    )
+    if partition is None and reduced is not None:
+        raise InputError("a reduced network needs the partition it is on")
+    if partition is None:
+        require_rank(network, k)
+    w = frequency_grid(network) if omega is None else frequencies(omega)
+    s = 1j * w
+    exact = deviation_norms(network, s, k=k, partition=partition, reduced=reduced)
+    if partition is not None:
+        own = hull_bound(network, s, partition=partition) if reduced is None else None
+        part = "P T_q P'" if reduced is None else "P T_reduced P'"
+        bounds = {} if own is None else {"hull": own}
+        k = partition.k
+    else:
+        part = "g_hat 11'" if k == 1 else f"T_{k}"
+        bounds = {
+            "hull": hull_bound(network, s, k=k),
+            "passive": passive_bound(network, s, k=k),
+            "disc": disc_bound(network, s, k=k, over="segment"),
+            "source": source_bound(network, s, k=k),
+        }
+    reach = network.effective_connectivity(s, k) if k < network.size else np.full(len(w), np.inf)
+    return Incoherence(w, exact, bounds, k, reach, part)
+
+
+def deviation_norms(
+    network: Network, s: ArrayLike, *, k: int = 1, partition: Partition | None = None, reduced: Network | None = None
+) -> Real:
+    """The spectral norms of `incoherence` alone, at Laplace points, (F,)."""
+    points = laplace_points(s)
+    if network.size <= DIRECT and not sp.issparse(network.laplacian):
+        if partition is None:
+            return spectral_norms(lambda part: modal_error(network, part, k), points, network.size)
+        return spectral_norms(lambda part: group_error(network, part, partition, reduced), points, network.size)
+    z, p, q = _evaluate(network, points, "incoherence")
+    if partition is None:
+        directions = None if k == 1 else network.slow_vectors(k)[:, 1:]
+        return Deviation(network.laplacian, directions).norms(z, p, q)
+    indicator = _indicator(network, partition, reduced)
+    directions = None if partition.k == 1 else indicator[:, 1:]
+    extra = None if reduced is None else (indicator, _refinement(network, points, partition, reduced, z, p, q))
+    return Deviation(network.laplacian, directions).norms(z, p, q, extra)
+
+
+def frequency_grid(network: Network, low: float = 1e-3, high: float = 1e2, *, tolerance: float = 0.1) -> Real:
+    """Frequencies on which the curve of the deviation from coherence is resolved.
+
+    Begins with 60 points, equally spaced in the logarithm, and the network's own mode frequencies, and halves each interval whose
+    middle differs from what its ends say (linearly in the logarithms) by more than the tolerance.
+
+    Parameters
+    ----------
+    network : Network
+        Connected.
+    low, high : float
+        The band [rad/s].
+    tolerance : float
+        Of the logarithm of the norm.
+
+    Returns
+    -------
+    (F,) float
+        Ascending, at most 2000.
+
+    Raises
+    ------
+    InputError
+        A band that is none.
+    PoleError
+        A frequency of the band is a pole of T.
+
+    Examples
+    --------
+    >>> from coherence import Network, frequency_grid, swing
+    >>> network = Network(swing(inertia=[1, 3], damping=[0.01, 0.01]), [[9, -9], [-9, 9]], "1/s")
+    >>> grid = frequency_grid(network)
+    >>> bool(abs(grid - 12**0.5).min() < 1e-3)
+    True
+    """
+    if not (np.isfinite(low) and np.isfinite(high) and 0 < low < high):
+        raise InputError(f"the band [{low}, {high}] is none; give 0 < low < high in rad/s")
+    if not tolerance > 0:
+        raise InputError(f"tolerance = {tolerance}; give a number > 0")
+    w = np.unique(np.concatenate([np.geomspace(low, high, FIRST), mode_frequencies(network, low, high)]))
+    value = _log_norm(network, w)
+    open_ = np.ones(len(w) - 1, dtype=bool)
+    while open_.any() and len(w) < MOST:
+        where = np.flatnonzero(open_)[: MOST - len(w)]
+        middle = np.sqrt(w[where] * w[where + 1])
+        found = _log_norm(network, middle)
+        missed = np.abs(found - 0.5 * (value[where] + value[where + 1])) > tolerance
+        states = np.zeros(len(w) - 1, dtype=bool)
+        states[where] = missed
+        doubled = np.repeat(states, 1 + np.isin(np.arange(len(states)), where))
+        w, value = np.insert(w, where + 1, middle), np.insert(value, where + 1, found)
+        open_ = doubled & (np.diff(w) > 1e-9 * w[:-1])
+    return w
+
+
+def _log_norm(network: Network, w: Real) -> Real:
+    return np.log(np.maximum(deviation_norms(network, 1j * w), np.finfo(float).tiny))
+
+
+def mode_frequencies(network: Network, low: float, high: float) -> Real:
+    """Imaginary parts of the poles in the band; none where the network is too large or has no state space."""
+    known = not network.nodes.functions and isinstance(network.coupling, Rational)
+    if network.basis is not None or network.nodes.passive.any() or not known or network.order > MODE_STATES:
+        return np.zeros(0)
+    found = np.abs(network.poles().imag)
+    return np.asarray(found[(found > low) & (found < high)])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ColumnIncoherence(Page):
+    """Deviation from coherence for single inputs; see `column_incoherence`.
+
+    Attributes
+    ----------
+    omega : (F,) float
+    columns : (F, n, m) complex
+        (T - g_hat 11') e_j for the m inputs.
+    labels, inputs : tuple of str
+
+    Examples
+    --------
+    >>> from coherence import Network, column_incoherence, swing
+    >>> network = Network(swing(inertia=[1, 3], damping=1, labels=["a", "b"]), [[9, -9], [-9, 9]], "1/s")
+    >>> column_incoherence(network, [0.1, 1.0], ["b"]).norms.shape
+    (2, 1)
+    """
+
+    omega: Real
+    columns: Complex
+    labels: tuple[str, ...]
+    inputs: tuple[str, ...]
+
+    def __repr__(self) -> str:
+        return f"ColumnIncoherence({len(self.inputs)} inputs of {len(self.labels)} nodes at {len(self.omega)} frequencies)"
+
+    @property
+    def norms(self) -> pd.DataFrame:
+        """Omega -> ||(T - g_hat 11') e_j||_2 per input: all nodes together."""
+        return pd.DataFrame(np.linalg.norm(self.columns, axis=1), index=self._index, columns=pd.Index(self.inputs))
+
+    def nodes(self, label: str) -> pd.DataFrame:
+        """Omega -> |T_ij - g_hat| of each node i for the input `label`."""
+        if label not in self.inputs:
+            raise UnknownNameError(unknown_name("input", label, self.inputs))
+        values = np.abs(self.columns[:, :, self.inputs.index(label)])
+        return pd.DataFrame(values, index=self._index, columns=pd.Index(self.labels))
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The norms at up to ten frequencies."""
+        picks = np.unique(np.linspace(0, len(self.omega) - 1, 10).astype(int))
+        return {"deviation per input": self.norms.iloc[picks]}
+
+    @property
+    def _index(self) -> pd.Index:
+        return pd.Index(self.omega, name="omega [rad/s]")
+
+
+def column_incoherence(network: Network, omega: ArrayLike, inputs: Sequence[str]) -> ColumnIncoherence:
+    """How far each node is from the coherent response, for single inputs: columns of T - g_hat 11'.
+
+    Parameters
+    ----------
+    network : Network
+        Connected; a sparse one may keep its passive nodes.
+    omega : (F,) float
+        Frequencies [rad/s], >= 0 and ascending.
+    inputs : sequence of str
+        Labels of the nodes that are disturbed.
+
+    Returns
+    -------
+    ColumnIncoherence
+        One solve a frequency, whatever the number of inputs; T is never formed.
+
+    Raises
+    ------
+    UnknownNameError
+        No such node.
+    DisconnectedError
+        The network falls apart.
+    PoleError
+        A frequency is a pole of T.
+
+    Examples
+    --------
+    >>> from coherence import column_incoherence, linearize, load_case
+    >>> found = column_incoherence(linearize(load_case("iceland")), [0.1, 1.0], ["Blanda 1"])
+    >>> found.nodes("Blanda 1").shape
+    (2, 35)
+    """
+    require_connected(network.laplacian, network.labels, "incoherence")
+    picked = np.array([network.index(label) for label in inputs], dtype=int)
+    w = frequencies(omega)
+    z, p, q = _evaluate(network, 1j * w, "incoherence")
+    columns = np.zeros((len(w), network.size, len(picked)), dtype=complex)
+    if network.size > 1:
+        here = q != 0  # at a pole of f the deviation vanishes
+        columns[here] = Deviation(network.laplacian).columns(z[here], p[here], q[here], picked)
+    return ColumnIncoherence(w, columns, network.labels, tuple(network.labels[i] for i in picked))
 
 
 def spectral_norms(matrices: Callable[[Complex], Complex], s: Complex, n: int) -> Real:
@@ -207,14 +433,26 @@ def group_error(network: Network, s: ArrayLike, partition: Partition, reduced: N
     >>> group_error(network, [1j], groups, aggregate(network, groups).network).shape
     (1, 35, 35)
     """
-    if partition.labels != network.labels:
-        raise InputError("the partition is of other nodes than this network's; build it from network.labels")
-    if reduced is not None and reduced.size != partition.k:
-        raise InputError(f"the reduced network has {reduced.size} nodes, the partition {partition.k} groups")
+    indicator = _indicator(network, partition, reduced)
     z, p, q = _evaluate(network, s, "the group error")
     error = group_deviation(z, p, q, network.dense_laplacian, partition.assignment)
     if reduced is None or partition.k == 1:
         return error
+    return error + indicator @ _refinement(network, laplace_points(s), partition, reduced, z, p, q) @ indicator.T
+
+
+def _indicator(network: Network, partition: Partition, reduced: Network | None) -> Real:
+    if partition.labels != network.labels:
+        raise InputError("the partition is of other nodes than this network's; build it from network.labels")
+    if reduced is not None and reduced.size != partition.k:
+        raise InputError(f"the reduced network has {reduced.size} nodes, the partition {partition.k} groups")
+    return partition.indicator
+
+
+def _refinement(
+    network: Network, s: Complex, partition: Partition, reduced: Network, z: Complex, p: Complex, q: Complex
+) -> Complex:
+    """T_q - T_reduced = E_q f (L_k - P^T L P) E_k between the two k-node networks, (F, k, k)."""
     indicator = partition.indicator
     quotient = indicator.T @ (network.laplacian @ indicator)
     inverse = z @ indicator
@@ -225,8 +463,7 @@ def group_error(network: Network, s: ArrayLike, partition: Partition, reduced: N
     ours = uniform_deviation(inverse, p, q, quotient)
     theirs = uniform_deviation(inverse, p, q, reduced.dense_laplacian)
     safe = np.where(q == 0, 1.0, q)
-    middle = ours @ ((reduced.dense_laplacian - quotient) * (p / safe)[:, None, None]) @ theirs
-    return error + indicator @ middle @ indicator.T
+    return ours @ ((reduced.dense_laplacian - quotient) * (p / safe)[:, None, None]) @ theirs
 
 
 def _evaluate(network: Network, s: ArrayLike, what: str) -> tuple[Complex, Complex, Complex]:
