@@ -203,7 +203,10 @@ def test_the_synchronising_matrix_is_the_derivative_of_the_nonlinear_power_flow(
     case = co.load_case("two_area")
     branches = case.branches.copy()
     branches.loc[[3, 9], ["tap", "shift_deg"]] = [[1.03, 2.0], [0.98, -1.0]]
-    case = replace(case, branches=branches)
+    generators, buses = case.generators.copy(), case.buses.copy()
+    generators.loc[4, "p_mw"] = 120.0  # a static source that feeds in
+    buses.loc[buses["bus"] == 13, "g_shunt_mw"] = 30.0
+    case = replace(case, branches=branches, generators=generators, buses=buses)
     point = co.power_flow(case, method="ac")
     k = co.synchronising_matrix(case, point, convention=convention).matrix.to_numpy()
     h = 1e-4
@@ -931,3 +934,172 @@ def test_the_command_modes_prints_the_modes_and_their_convention(tmp_path):
     assert page["tables"]["modes"][0]["frequency_hz"] == pytest.approx(0.39051, abs=1e-5)
     assert page["facts"]["convention"].endswith("loads impedance")
     assert any("H_s of G1 42" in fact for fact in page["facts"].values())
+
+
+# --- what a maintainer asked for ----------------------------------------------------------------------------------
+
+
+def test_loads_of_active_and_reactive_power_have_their_own_fractions():
+    """Literal fractions, not those that the convention keeps: P constant power and Q constant impedance, and the reverse."""
+    assert co.Convention("internal", loads={"p": {"power": 1.0}, "q": {"impedance": 1.0}}).load_exponents == (0.0, 2.0)
+    assert co.Convention("internal", loads={"p": {"current": 1.0}, "q": {"impedance": 0.5, "power": 0.5}}).load_exponents == (
+        1.0,
+        1.0,
+    )
+    assert co.Convention("internal").load_exponents == (2.0, 2.0)
+
+
+@pytest.mark.parametrize("convention", ["terminal", "classical"])
+def test_a_small_load_with_damping_hides_no_mode(iceland_case, convention):
+    """Load buses add real eigenvalues of 1e7 1/s; the oscillations stay."""
+    dense = co.modes(iceland_case, convention=convention, load_damping=1.0)
+    assert len(dense.table) == 34
+    few = co.modes(iceland_case, convention=convention, load_damping=1.0, count=5)
+    nearest = np.sort(np.argsort(np.abs(dense.eigenvalues - 1j * np.pi))[:5])
+    assert few.eigenvalues == pytest.approx(dense.eigenvalues[nearest], rel=1e-7)
+
+
+def test_equal_machines_share_their_modes():
+    """Four equal units at one bus: three equal eigenvalues, in which each unit has its part, none of the other machines."""
+    two = co.load_case("two_area")
+    units = [
+        two.generators.iloc[[0]].assign(label=f"U{i}", kind="slack" if i == 0 else "pv", p_mw=175.0, mbase_mva=225.0)
+        for i in range(4)
+    ]
+    case = replace(two, generators=pd.concat([*units, two.generators.iloc[1:]], ignore_index=True))
+    point = co.power_flow(case, method="ac")
+    dense = co.modes(case, point)
+    assert dense.participations.sum().to_numpy() == pytest.approx(np.ones(6), abs=1e-2)
+    inner = dense.participations.iloc[:, 3:]
+    assert inner.loc[["U0", "U1", "U2", "U3"]].sum().to_numpy() == pytest.approx(np.ones(3), abs=1e-2)
+    assert inner.sum(axis=1)[["U0", "U1", "U2", "U3"]].to_numpy() == pytest.approx(np.full(4, 0.75), abs=1e-2)
+    complete = co.Network(co.swing(inertia=np.ones(40), damping=0.1), 40.0 * np.eye(40) - 1.0, "1/s")
+    assert co.modes(complete).participations.sum().to_numpy() == pytest.approx(np.ones(39), abs=1e-8)
+
+
+def test_columns_keep_their_digits_at_the_resonances_of_the_grounded_network():
+    undamped = co.swing(inertia=[1, 1], damping=0)
+    laplacian = np.array([[1.0, -1.0], [-1.0, 1.0]])
+    sparse, dense = co.Network(undamped, sp.csr_array(laplacian), "1/s"), co.Network(undamped, laplacian, "1/s")
+    s = 1j * np.array([1.0, 1.0 + 1e-15, 1.0 + 1e-10, 0.999])
+    assert np.allclose(sparse.transfer_columns(s, ["1"]), dense.transfer_matrix(s)[:, :, :1], rtol=1e-12)
+    for name in ("two_area", "new_england39", "nets_nyps68"):
+        kept = co.linearize(co.load_case(name), passive="keep", governors="none")
+        reduced = kept.kron_reduce()
+        ground = int(reduced.nodes.inertia.argmax())
+        rest = np.delete(np.arange(reduced.size), ground)
+        grounded = np.linalg.eigvals(reduced.laplacian[np.ix_(rest, rest)] / reduced.nodes.inertia[rest, None])
+        s = 1j * np.sqrt(np.sort(grounded.real))[:3]
+        columns = kept.transfer_columns(s, reduced.labels[:2])[:, : reduced.size]
+        direct = reduced.transfer_columns(s, reduced.labels[:2])
+        assert np.abs(columns - direct).max() <= 1e-9 * np.abs(direct).max()
+
+
+def test_columns_keep_their_digits_where_node_inverses_cancel_in_their_sum():
+    for rest in (1e-12, 1e-6, 0.0):
+        nodes = co.Nodes(("a", "b", "c"), np.array([[1.0, -1.0, rest], [1.0, -1.0, 0.0]]))
+        laplacian = np.array([[2.0, -1, -1], [-1, 2, -1], [-1, -1, 2.0]])
+        sparse, dense = co.Network(nodes, sp.csr_array(laplacian), "1"), co.Network(nodes, laplacian, "1")
+        s = 0.7j
+        assert np.allclose(sparse.transfer_columns(s, ["a", "c"]), dense.transfer_matrix(s)[:, :, [0, 2]], rtol=1e-9)
+
+
+def test_an_indefinite_laplacian_is_refused_however_large_its_largest_weight():
+    n = 400
+    weight = np.ones(n - 1)
+    weight[100], weight[250] = 1e5, -0.4
+    chain = sp.diags_array([-weight, -weight], offsets=[-1, 1], shape=(n, n))
+    chain = sp.csr_array(chain - sp.diags_array(np.asarray(chain.sum(axis=1)).ravel()))
+    nodes = co.swing(inertia=np.ones(n), damping=1.0)
+    for matrix in (chain, chain.toarray()):
+        with pytest.raises(co.InputError, match="indefinite"):
+            co.Network(nodes, matrix, "1/s")
+
+
+def test_charging_parallel_to_a_tie_is_kept_and_a_transformer_there_refused(nets):
+    from coherence.grids.topology import merge_ties
+
+    row = nets.branches.iloc[[0]]
+    tie = row.assign(r_pu=0.0, x_pu=0.0, b_pu=0.2)
+    beside = row.assign(r_pu=0.01, x_pu=0.1, b_pu=0.5)
+    joined = replace(nets, branches=pd.concat([nets.branches.iloc[1:], tie, beside], ignore_index=True))
+    merged = merge_ties(joined)
+    first = row["from_bus"].iloc[0]
+    before = nets.buses.set_index("bus")["b_shunt_mvar"]
+    assert merged.buses.set_index("bus").loc[first, "b_shunt_mvar"] == pytest.approx(
+        before[first] + before[row["to_bus"].iloc[0]] + 70
+    )
+    both = nets.buses.set_index("bus")["p_load_mw"]
+    assert merged.buses.set_index("bus").loc[first, "p_load_mw"] == pytest.approx(both[first] + both[row["to_bus"].iloc[0]])
+    odd = replace(joined, branches=pd.concat([joined.branches, beside.assign(tap=1.05)], ignore_index=True))
+    with pytest.raises(co.CaseError, match="is parallel to a branch without impedance"):
+        merge_ties(odd)
+    moved = merge_ties(
+        replace(nets, branches=pd.concat([nets.branches, row.assign(from_bus=53, to_bus=40, r_pu=0.0, x_pu=0.0, b_pu=0.0)]))
+    )
+    assert moved.generators["bus"].iloc[0] == 40
+
+
+def test_the_slack_of_an_island_is_its_largest_machine(nets):
+    only = nets.branches[(nets.branches["from_bus"] > 1) & (nets.branches["to_bus"] > 1)]
+    table = nets.generators.assign(kind="pv", mbase_mva=[100.0 + i for i in range(16)])
+    table.loc[15, ["mbase_mva", "H_s"]] = [9000.0, np.nan]
+    apart = replace(nets, branches=only.reset_index(drop=True), generators=table.assign(kind=["slack"] + 15 * ["pv"]))
+    part = co.island(replace(apart, generators=table), 40)
+    assert part.generators.set_index("label")["kind"].pipe(lambda k: k[k == "slack"]).index.tolist() == ["G15"]
+
+
+def test_damping_ratios_are_positive_where_modes_decay(iceland_case):
+    table = co.modes(iceland_case).table
+    assert (table["real"] < 0).all()
+    assert table["damping_ratio"].to_numpy() == pytest.approx(-table["real"] / np.hypot(table["real"], table["imag"]))
+    assert (table["damping_ratio"] > 0).all()
+
+
+def test_generators_at_one_bus_share_reactive_power_by_their_bases(nets):
+    split = pd.concat(
+        [
+            nets.generators.iloc[[0]].assign(label="a", mbase_mva=30.0, p_mw=100.0),
+            nets.generators.iloc[[0]].assign(label="b", mbase_mva=90.0, p_mw=150.0),
+            nets.generators.iloc[1:],
+        ],
+        ignore_index=True,
+    )
+    point = co.power_flow(replace(nets, generators=split))
+    whole = co.power_flow(nets).generation[0]
+    assert point.generation[:2].imag == pytest.approx([0.25 * whole.imag, 0.75 * whole.imag], rel=1e-6)
+    assert point.generation[:2].real.tolist() == [100.0, 150.0]
+
+
+def test_a_low_reactive_limit_binds_from_below(nets):
+    free = co.power_flow(nets, method="ac").generation[4].imag
+    table = nets.generators.assign(q_min_mvar=-1e3, q_max_mvar=1e3)
+    table.loc[4, "q_min_mvar"] = free + 40.0
+    point = co.power_flow(replace(nets, generators=table), method="ac", enforce_limits=True)
+    assert point.limited == ("G5",)
+    row = list(nets.buses["bus"]).index(table["bus"][4])
+    assert abs(point.voltage[row]) > nets.generators["v_pu"][4] + 1e-3
+
+
+def test_reactive_limits_and_machine_bases_of_files_are_read(tmp_path):
+    import pandapower.networks
+
+    from tests.test_grids import MATPOWER
+
+    (tmp_path / "two.m").write_text(MATPOWER.replace(" 1 50 0 99 -99", " 1 50 0 77 -33"))
+    first = co.read_case(tmp_path / "two.m", f_hz=60).generators.iloc[0]
+    assert (first["q_min_mvar"], first["q_max_mvar"]) == (-33, 77)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        net = pandapower.networks.case9()
+    net.gen["sn_mva"] = [192.0, 128.0]
+    assert co.case_of_pandapower(net, f_hz=60).generators["mbase_mva"].tolist() == [100.0, 192.0, 128.0]
+
+
+def test_a_lossy_grid_with_passive_buses_kept_has_the_symmetrised_branches(iceland_case):
+    convention = co.Convention(lossless=False)
+    kept = co.linearize(iceland_case, convention=convention, passive="keep")
+    assert np.abs(kept.laplacian - kept.laplacian.T).max() == 0
+    reduced = co.linearize(iceland_case, convention=convention)
+    assert kept.kron_reduce().algebraic_connectivity == pytest.approx(reduced.algebraic_connectivity, rel=1e-9)
+    assert reduced.algebraic_connectivity == pytest.approx(0.39065, abs=1e-5)

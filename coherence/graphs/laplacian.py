@@ -21,6 +21,7 @@ from coherence.types import Int, Real
 if TYPE_CHECKING:
     import networkx as nx
 
+DEFINITE = 1e-14  # times n and the largest entry: what rounding may take from the least eigenvalue 0
 ROUNDING = 1e-9  # relative to the largest entry: what symmetric assembly may leave behind
 
 
@@ -69,7 +70,7 @@ def checked_laplacian(matrix: Any, labels: Sequence[str] | None = None) -> Real:
     if a.max(initial=0.0) > tol:
         full = a - np.diag(a.sum(axis=1))
         values, vectors = np.linalg.eigh(full)
-        if values[0] < -tol * len(a):
+        if values[0] < -DEFINITE * len(a) * float(np.abs(full).max()):
             i, j = np.unravel_index(int(a.argmax()), a.shape)
             raise InputError(
                 f"the Laplacian is indefinite: least eigenvalue {values[0]:.6g}, at node "
@@ -111,7 +112,7 @@ def checked_sparse_laplacian(matrix: Any, labels: Sequence[str] | None = None) -
     off = sp.csr_array(off - sp.diags_array(off.diagonal()))
     off.eliminate_zeros()
     full = sp.csr_array(off - sp.diags_array(np.asarray(off.sum(axis=1)).ravel()))
-    if off.data.max(initial=0.0) > tol and not positive_definite(full + sp.eye_array(n) * (tol * n)):
+    if off.data.max(initial=0.0) > tol and not positive_definite(full + sp.eye_array(n) * (DEFINITE * n * float(abs(full).max()))):
         entry = sp.coo_array(off)
         worst = int(entry.data.argmax())
         raise InputError(

@@ -72,11 +72,14 @@ def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
         raise CaseError(f"{name}: column {unknown[0]!r} is not understood; known: label, bus, {', '.join(COLUMNS)}")
     wanted = table[key].map(_plain)
     own = generators[key].map(_plain)
+    present: set[str] = set(own)
+    earlier: set[str] = set()
     for row, value in enumerate(wanted):
-        if value != "*" and value not in set(own):
+        if value != "*" and value not in present:
             raise CaseError(f"{places[row]}: there is no generator with {key} {value!r}; known: {', '.join(own[:6])}")
-        if value in set(wanted[:row]):
+        if value in earlier:
             raise CaseError(f"{places[row]}: {key} {value!r} occurs twice; make it unique")
+        earlier.add(value)
     table.index = pd.Index(wanted)
     figures = table.drop(columns=key)
     idle = generators["static"].to_numpy(dtype=bool) if "static" in generators else np.zeros(len(generators), dtype=bool)
@@ -95,7 +98,8 @@ def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
     if "governor" in generators and "R_pu" in figures:
         generators["governor"] = ""  # the table's turbine stands instead of the record
     result = replace(case, generators=generators)
-    row_of = [wanted.tolist().index(choice) if choice != STATIC else 0 for choice in chosen]
+    position = {value: row for row, value in enumerate(wanted)}
+    row_of = [position.get(choice, 0) for choice in chosen]
     result = with_unit_notes(result)
     check_case(result, lambda kind, row: places[row_of[row]] if kind == "generators" else f"case {case.name!r}, {kind} row {row}")
     return warn_of_units(result)

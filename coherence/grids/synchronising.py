@@ -1,4 +1,4 @@
-r"""SynchronisingMatrix coefficients of a grid at an operating point: how machine angles pull on each other.
+r"""Synchronising coefficients of a grid at an operating point: how machine angles pull on each other.
 
 With angles theta and v = ln|V| of all buses (internal nodes of machines among them) the power balance S(theta, v) is linearised:
 
@@ -39,7 +39,7 @@ ROUNDING = 1e-12  # of the largest weight: what elimination may leave of a weigh
 
 @dataclass(frozen=True, eq=False, repr=False)
 class SynchronisingMatrix(Page):
-    """SynchronisingMatrix coefficients of a case; see `synchronising_matrix`.
+    """Synchronising coefficients of a case; see `synchronising_matrix`.
 
     Attributes
     ----------

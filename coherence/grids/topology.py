@@ -56,11 +56,21 @@ def merge_ties(case: Case) -> Case:
             f"case {case.name!r}: generator {label!r} holds another voltage than a generator that a branch without impedance joins "
             "it to; give them one v_pu"
         )
+    if inner.any():
+        shorted = branches.loc[kept.index[inner]]
+        if (shorted["tap"] != 1).any() or (shorted["shift_deg"] != 0).any():
+            bad = int(np.argmax(((shorted["tap"] != 1) | (shorted["shift_deg"] != 0)).to_numpy()))
+            raise CaseError(
+                f"case {case.name!r}: the transformer from bus {shorted['from_bus'].iloc[bad]:.15g} to "
+                f"{shorted['to_bus'].iloc[bad]:.15g} is parallel to a branch without impedance; remove one of them"
+            )
+        charging = shorted.assign(at=kept.loc[inner, "from_bus"]).groupby("at")["b_pu"].sum() * case.base_mva
+        merged["b_shunt_mvar"] += merged["bus"].map(charging).fillna(0.0)
     joined = [f"{bus:.15g} into {target[bus]:.15g}" for bus in buses["bus"] if target[bus] != bus]
     shown = ", ".join(joined[:4]) + (f" and {len(joined) - 4} more" if len(joined) > 4 else "")
     note = f"{int(tie.sum())} branches without impedance: bus {shown} merged"
     if inner.any():
-        note += f"; {int(inner.sum())} branches in parallel to them left out"
+        note += f"; {int(inner.sum())} branches in parallel to them left out, but for their charging"
     return replace(
         case,
         buses=merged,
@@ -163,7 +173,12 @@ def island(case: Case, bus: float) -> Case:
         raise InputError(f"the island of bus {bus:.15g} has no generator; choose another with islands(case)")
     note = f"the island of bus {bus:.15g}: {len(mine)} of {len(buses)} buses"
     if not (machines["kind"] == "slack").any():
-        largest = int(machines["mbase_mva"].to_numpy().argmax())
+        real = (
+            machines["H_s"].notna()
+            if "H_s" in machines and machines["H_s"].notna().any()
+            else pd.Series(True, index=machines.index)
+        )
+        largest = int(machines["mbase_mva"].where(real, 0.0).to_numpy().argmax())  # a machine, where there is one
         machines.loc[largest, "kind"] = "slack"
         note += f"; {machines['label'].iloc[largest]} is its slack generator"
     return replace(

@@ -25,6 +25,7 @@ from coherence.nodes.nodes import Nodes
 from coherence.numerics.sparse import schur_complement
 from coherence.types import Complex, Real
 
+SMALL_STATES = 60  # for which few modes are taken from all
 DENSE_STATES = 2500  # about a minute for all modes
 HALF = (
     0.5  # an electromechanical mode has more than half of its participations in angles and speeds, and of its energy in differences
@@ -32,6 +33,7 @@ HALF = (
 RESIDUAL = 1e-7  # |(A - lambda E) v| / (|A| |v|) that a mode must reach
 EXTRA = 3  # modes sought beyond those asked, for governors reorder them
 NEWTON = 30  # steps of a moving shift
+REPEATED = 1e-7  # relative distance of eigenvalues that count as one
 GROWTH = 4  # how much more of the spectrum is asked for where too few modes were electromechanical
 
 
@@ -117,10 +119,11 @@ def oscillations(
     if near_hz is not None and count is None:
         raise InputError("near_hz needs count: how many modes near it")
     system = _descriptor(nodes, sp.csr_array(stiffness))
-    if count is None:
-        if system.size - system.algebraic > DENSE_STATES:
+    states = system.size - system.algebraic
+    if count is None or states <= SMALL_STATES:
+        if states > DENSE_STATES:
             raise InputError(
-                f"all modes of {system.size - system.algebraic} states are too much dense work (at most {DENSE_STATES}); "
+                f"all modes of {states} states are too much dense work (at most {DENSE_STATES}); "
                 "give count and near_hz for those nearest to a frequency"
             )
         values, right, left = _all(system)
@@ -225,11 +228,11 @@ def _led(system: _System, count: int, near_hz: float) -> tuple[Complex, Complex,
         return None
     pairs = [pair for pair in found if pair is not None]
     values = np.array([pair[0] for pair in pairs])
-    apart = np.abs(values[:, None] - values[None, :]) + np.eye(len(values)) * np.abs(values).max()
+    apart = np.abs(values[:, None] - values[None, :]) + np.eye(len(values)) * np.abs(values).max(initial=0.0)
     if (apart < 1e-9 * np.abs(values).max()).any():
         return None
     right = np.column_stack([pair[1] for pair in pairs])
-    return values, right, np.column_stack([_left(system, value) for value in values])
+    return values, right, _left(system, values)
 
 
 def _refined(system: _System, value: complex, vector: Complex) -> tuple[complex, Complex] | None:
@@ -262,23 +265,53 @@ def _shift_inverted(system: _System, count: int, near_hz: float, everything: boo
         values = shift + 1.0 / inverse
         near = np.argsort(np.abs(inverse))[::-1]
         values, right = values[near], right[:, near]
-        oscillating = values.imag > _zero(values)
+        oscillating = values.imag > _zero(system)
         values, right = values[oscillating], right[:, oscillating]
-        left = np.column_stack([_left(system, value) for value in values]) if values.size else np.zeros((size, 0), dtype=complex)
+        left = _left(system, values)
         good = len(values) if everything else int(_electromechanical(system, right, left).sum())
         if good >= count or asked >= most:
             return values, right, left
         asked = min(GROWTH * asked, most)
 
 
-def _left(system: _System, value: complex) -> Complex:
-    """Left eigenvector w^T (A - lambda E) = 0 by two steps of inverse iteration."""
-    lu = spla.splu(sp.csc_array(system.a - value * (1 + 1e-10) * sp.diags_array(system.e)))
-    w = np.random.default_rng(1).standard_normal(system.size).astype(complex)
-    for _ in range(2):
-        w = lu.solve(system.e * w, trans="T")
-        w /= np.linalg.norm(w)
-    return np.asarray(w)
+def _left(system: _System, values: Complex) -> Complex:
+    """Left eigenvectors w^T (A - lambda E) = 0, by inverse iteration; as many per cluster of equal eigenvalues as there are."""
+    out = np.zeros((system.size, len(values)), dtype=complex)
+    rng = np.random.default_rng(1)
+    for cluster in _clusters(values):
+        lu = spla.splu(sp.csc_array(system.a - values[cluster[0]] * (1 + 1e-10) * sp.diags_array(system.e)))
+        w = rng.standard_normal((system.size, len(cluster))).astype(complex)
+        for _ in range(3):
+            w = np.linalg.qr(lu.solve(system.e[:, None] * w, trans="T"))[0]
+        out[:, cluster] = w
+    return out
+
+
+def _clusters(values: Complex) -> list[Any]:
+    """Positions of eigenvalues that are equal but for rounding."""
+    left, found = list(range(len(values))), []
+    while left:
+        near = [i for i in left if abs(values[i] - values[left[0]]) <= REPEATED * abs(values[left[0]])]
+        found.append(np.array(near))
+        left = [i for i in left if i not in near]
+    return found
+
+
+def _biorthogonal(system: _System, values: Complex, right: Complex, left: Complex) -> tuple[Complex, Complex]:
+    """Right vectors orthogonal in the kinetic energy and left ones with w_i^T E v_j = 1 or 0, within each cluster.
+
+    Equal machines have equal eigenvalues; any basis of their space is one of modes, this one has participations that sum to one.
+    """
+    right, left = right.copy(), left.copy()
+    speed = slice(system.k, 2 * system.k)
+    weight = np.sqrt(np.maximum(system.e[speed], 0.0))[:, None]
+    for cluster in _clusters(values):
+        if len(cluster) > 1:
+            factor: Any = np.linalg.qr(weight * right[speed, cluster], mode="r")
+            right[:, cluster] = np.linalg.solve(factor.T, right[:, cluster].T).T
+        gram = left[:, cluster].T @ (system.e[:, None] * right[:, cluster])
+        left[:, cluster] = np.linalg.solve(gram, left[:, cluster].T).T
+    return right, left
 
 
 def _participation(system: _System, right: Complex, left: Complex) -> Complex:
@@ -302,16 +335,21 @@ def _electromechanical(system: _System, right: Complex, left: Complex) -> Any:
     return (_rotor(system, right, left) >= HALF) & (_common(system, right) <= HALF)
 
 
-def _zero(values: Complex) -> float:
-    """Imaginary parts below it are rounding."""
-    return 1e-6 * float(np.abs(values).max(initial=0.0))
+def _zero(system: _System) -> float:
+    """Frequencies below it are rounding of the zero eigenvalues: 1e-5 of a typical swing frequency sqrt(K_ii / m_i)."""
+    k = system.k
+    m, stiffness = system.e[k : 2 * k], np.abs(system.a[k : 2 * k][:, :k].diagonal())
+    swing = np.sqrt(stiffness[m > 0] / m[m > 0])
+    swing = swing[swing > 0]
+    return 1e-5 * float(np.median(swing)) if swing.size else 1e-9
 
 
 def _collect(nodes: Nodes, system: _System, values: Complex, right: Complex, left: Complex, everything: bool) -> Modes:
-    unstable = values[(values.real > _zero(values)) & (values.imag >= 0)]
+    unstable = values[(values.real > _zero(system)) & (values.imag >= 0)]
     unstable = unstable[np.argsort(-unstable.real, kind="stable")]
-    oscillating = np.flatnonzero(values.imag > _zero(values))
+    oscillating = np.flatnonzero(values.imag > _zero(system))
     values, right, left = values[oscillating], right[:, oscillating], left[:, oscillating]
+    right, left = _biorthogonal(system, values, right, left)
     rotor, common = _rotor(system, right, left), _common(system, right)
     chosen = np.flatnonzero(_electromechanical(system, right, left) | everything)
     chosen = chosen[np.argsort(values[chosen].imag, kind="stable")]

@@ -35,7 +35,7 @@ from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.deviation import Deviation
 from coherence.numerics.rational import Function, Rational, coupling_of
 from coherence.numerics.realization import Realization
-from coherence.numerics.sparse import least_eigenpairs
+from coherence.numerics.sparse import factorise, least_eigenpairs
 from coherence.types import ArrayLike, Complex, Int, Real, frequencies, laplace_points
 
 if TYPE_CHECKING:
@@ -369,7 +369,18 @@ class Network(Page):
             return self.transfer_matrix(points)[:, :, columns]
         require_connected(self.laplacian, self.labels, "a column of T")
         z, p, q = self.nodes.inverse(points), self.coupling.numerator(points), self.coupling.denominator(points)
-        return Deviation(self.laplacian).columns(z, p, q, columns) + (1.0 / z.sum(axis=1))[:, None, None]
+        total = z.sum(axis=1)
+        summed = np.abs(total) >= CANCELLING * np.abs(z).sum(axis=1)
+        out = np.empty((len(points), self.size, len(columns)), dtype=complex)
+        out[summed] = Deviation(self.laplacian).columns(z[summed], p[summed], q[summed], columns)
+        out[summed] += (1.0 / np.where(summed, total, 1.0))[summed, None, None]
+        for i in np.flatnonzero(~summed):  # the node inverses cancel in their sum: Y itself is the better matrix
+            try:
+                lu = factorise(p[i] * self.laplacian + sp.diags_array(q[i] * z[i]))
+            except InputError:
+                raise PoleError(f"s = {points[i]:.6g} is a pole of T; move it") from None
+            out[i] = q[i] * lu.solve(np.eye(self.size, dtype=complex)[:, columns])
+        return out
 
     def project(self, onto: Partition | Real, *, labels: Sequence[str] | None = None) -> Network:
         """The smaller network V^T Y V.

@@ -4,7 +4,9 @@ With the node r of largest |g^{-1}| grounded, N = [e_i : i != r], a = sum(g) and
 
     E x = q (I - 1 h^T) N S^{-1} N^T (I - h 1^T) x,     S = M - q g g^T / a,   M = N^T (q G^{-1} + p L) N,
 
-S by Sherman-Morrison. For k > 1 the span of V = [1 D] is taken out of S^{-1} too, D in grounded coordinates (rows minus row r):
+x = S^{-1} y from the bordered system [M  q g; q g^T  q a] [x; *] = [y; 0], which is regular where S is (M alone is singular at
+the resonances of the grounded network). For k > 1 the span of V = [1 D] is taken out of S^{-1} too, D in grounded coordinates
+(rows minus row r):
 
     S^{-1} - D (D^T S D)^{-1} D^T.
 
@@ -53,7 +55,7 @@ class Deviation:
 
     laplacian: Any
     directions: Real | None = None
-    _orders: dict[int, tuple[Int, Any]] = field(default_factory=dict, repr=False)
+    _orders: dict[int, tuple[Int, _Dense | _Sparse]] = field(default_factory=dict, repr=False)
 
     def at(self, g: Complex, p: complex, q: complex) -> AtPoint:
         """The operator at one point; g (n,) the node inverses, f = p/q.
@@ -67,29 +69,27 @@ class Deviation:
         if total == 0:
             raise PoleError("one of the points s is a pole of the coherent dynamics g_hat; move it")
         ground = int(np.abs(g).argmax())
-        if ground not in self._orders:
-            self._orders[ground] = self._order(ground)
+        if ground not in self._orders or not self._orders[ground][1].holds(g[self._orders[ground][0][:-1]]):
+            self._orders[ground] = self._order(ground, g)
         order, part = self._orders[ground]
         kept = order[:-1]
         mine = g[kept]
         h = (mine / total)[:, None]
-        solve = _dense(part, p, q * mine) if isinstance(part, np.ndarray) else _sparse(part, p, q * mine)
-        w = solve(mine[:, None])
-        pivot = total - q * (mine @ w)[0]
-        if pivot == 0:
-            raise PoleError("one of the points s is a pole of T; move it")
-        row = (q / pivot) * mine
+        border = np.append(q * mine, q * total)
+        solve = part.solver(p, border)
         if self.directions is not None:
             d = self.directions[kept] - self.directions[ground]
             across = mine @ d
-            core = d.T @ (p * (part @ d) + (q * mine)[:, None] * d) - q * np.outer(across, across) / total
+            moved = np.asarray(part.matrix[: len(kept), : len(kept)] @ d)
+            core = d.T @ (p * moved + (q * mine)[:, None] * d) - q * np.outer(across, across) / total
 
         def apply(x: Complex) -> Complex:
-            y = x[:-1] - h * x.sum(axis=0)
-            u = solve(y)
-            u += w * (row @ u)
+            y = x.copy()
+            y[:-1] -= h * x.sum(axis=0)
+            y[-1] = 0.0
+            u = solve(y)[:-1]
             if self.directions is not None:
-                u -= d @ np.linalg.solve(core, d.T @ y)
+                u = u - d @ np.linalg.solve(core, d.T @ y[:-1])
             out = np.empty(x.shape, dtype=complex)
             mean = h[:, 0] @ u
             np.subtract(u, mean, out=out[:-1])
@@ -130,60 +130,85 @@ class Deviation:
             vector[order] = found.vector
         return out
 
-    def _order(self, ground: int) -> tuple[Int, Any]:
-        """Nodes with the grounded one last (sparse: the others in a fill-reducing order), and the Laplacian of the others."""
+    def _order(self, ground: int, g: Complex) -> tuple[Int, _Dense | _Sparse]:
+        """Nodes with the grounded one last (sparse: the others in a fill-reducing order), and their bordered Laplacian."""
         kept = np.delete(np.arange(self.laplacian.shape[0]), ground)
         if not sp.issparse(self.laplacian):
-            part = np.asarray(self.laplacian)[np.ix_(kept, kept)]
-        else:
-            part = self.laplacian[kept][:, kept]
-            if len(kept):
-                order = np.argsort(factorise(part + sp.eye_array(len(kept)) * abs(part).max()).perm_c)
-                kept, part = kept[order], _pattern(part[order][:, order])
-        return np.append(kept, ground), part
+            part = np.zeros((len(kept) + 1, len(kept) + 1))
+            part[:-1, :-1] = np.asarray(self.laplacian)[np.ix_(kept, kept)]
+            return np.append(kept, ground), _Dense(part)
+        inner = self.laplacian[kept][:, kept]
+        if len(kept):
+            order = np.argsort(factorise(inner + sp.eye_array(len(kept)) * abs(inner).max()).perm_c)
+            kept, inner = kept[order], inner[order][:, order]
+        return np.append(kept, ground), _bordered(inner, np.flatnonzero(g[kept]))
 
 
 def _with(apply: Product, p: Real, m: Complex) -> Product:
     return lambda x: apply(x) + p @ (m @ (p.T @ x))
 
 
-class _Pattern(NamedTuple):
-    """A sparse matrix, and where its diagonal stands in its data."""
+@dataclass(frozen=True)
+class _Dense:
+    """The grounded Laplacian with an empty border."""
+
+    matrix: Real
+
+    def holds(self, g: Complex) -> bool:
+        """Whether there is room for these values in the border."""
+        return True
+
+    def solver(self, p: complex, border: Complex) -> Solve:
+        """Solves with p times the matrix and `border` on the diagonal, last row and last column."""
+        matrix = p * self.matrix
+        inner = np.arange(len(matrix) - 1)
+        matrix[inner, inner] += border[:-1]
+        matrix[-1], matrix[:, -1] = border, border
+        lu, pivots, fault = lapack.zgetrf(matrix.T, overwrite_a=True)  # symmetric: the transpose has LAPACK's order of memory
+        if fault:
+            raise PoleError("one of the points s is a pole of T; move it")
+        return lambda y: np.asarray(lapack.zgetrs(lu, pivots, y)[0])
+
+
+@dataclass(frozen=True)
+class _Sparse:
+    """The same in sparse form, with a border at `active` nodes and the corner only, and where its values stand in the data."""
 
     matrix: sp.csc_array
+    active: Int  # and the last
     diagonal: Int
+    row: Int
+    column: Int
 
-    def __matmul__(self, x: Real) -> Real:
-        return np.asarray(self.matrix @ x)
+    def holds(self, g: Complex) -> bool:
+        """Whether there is room for these values in the border."""
+        room = np.zeros(len(g) + 1, dtype=bool)
+        room[self.active] = True
+        return not (g[~room[:-1]] != 0).any()
 
-
-def _pattern(matrix: Any) -> _Pattern:
-    csc = sp.csc_array(matrix)
-    csc.sort_indices()
-    columns = np.repeat(np.arange(csc.shape[1]), np.diff(csc.indptr))
-    found = np.flatnonzero(csc.indices == columns)
-    if len(found) < csc.shape[1]:  # a node without neighbours has no entry
-        return _pattern(csc + sp.diags_array(np.full(csc.shape[1], np.finfo(float).tiny)))
-    return _Pattern(csc, found)
-
-
-def _sparse(part: _Pattern, p: complex, diagonal: Complex) -> Solve:
-    data = p * part.matrix.data
-    data[part.diagonal] += diagonal
-    matrix = sp.csc_array((data, part.matrix.indices, part.matrix.indptr), shape=part.matrix.shape)
-    try:
-        lu = factorise(matrix, ordering="NATURAL")
-    except InputError:
-        raise PoleError("one of the points s is a pole of T; move it") from None
-    return lambda y: np.asarray(lu.solve(y))
+    def solver(self, p: complex, border: Complex) -> Solve:
+        """Solves with p times the matrix and `border` on the diagonal, last row and last column."""
+        data = p * self.matrix.data
+        data[self.diagonal] += border[:-1]
+        data[self.row] = data[self.column] = border[self.active]
+        try:
+            lu = factorise(
+                sp.csc_array((data, self.matrix.indices, self.matrix.indptr), shape=self.matrix.shape), ordering="NATURAL"
+            )
+        except InputError:
+            raise PoleError("one of the points s is a pole of T; move it") from None
+        return lambda y: np.asarray(lu.solve(y))
 
 
-def _dense(part: Real, p: complex, diagonal: Complex) -> Solve:
-    matrix = p * part
-    matrix[np.arange(len(part)), np.arange(len(part))] += diagonal
-    if not len(part):
-        return lambda y: np.asarray(y, dtype=complex)
-    lu, pivots, fault = lapack.zgetrf(matrix.T, overwrite_a=True)  # symmetric: the transpose has LAPACK's order of memory
-    if fault:
-        raise PoleError("one of the points s is a pole of T; move it")
-    return lambda y: np.asarray(lapack.zgetrs(lu, pivots, y)[0])
+def _bordered(inner: Any, active: Int) -> _Sparse:
+    """Every entry of the border and of the diagonal is stored, zeros too: values are put there for each point."""
+    n = inner.shape[0]
+    entries, last = sp.coo_array(inner), np.full(len(active), n)
+    rows = np.concatenate([entries.row, np.arange(n), last, active, [n]])
+    columns = np.concatenate([entries.col, np.arange(n), active, last, [n]])
+    values = np.concatenate([entries.data, np.zeros(n + 2 * len(active) + 1)])
+    matrix = sp.csc_array(sp.coo_array((values, (rows, columns)), shape=(n + 1, n + 1)))  # doubles are summed, zeros stay
+    matrix.sort_indices()
+    where = np.repeat(np.arange(n + 1), np.diff(matrix.indptr))
+    found = [np.flatnonzero(mask) for mask in (matrix.indices == where, matrix.indices == n, where == n)]
+    return _Sparse(matrix, np.append(active, n), found[0][:-1], found[1], found[2])
