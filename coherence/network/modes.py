@@ -57,6 +57,7 @@ class Modes(Page):
         The convention, operating point and notes of the case.
     participations : DataFrame
         (node, mode): modulus of the sum of a node's participation factors w_i v_i, where those of all states sum to 1.
+        Equal machines have equal eigenvalues: if not all of those are sought, theirs depend on which were found.
 
     Examples
     --------

@@ -147,7 +147,7 @@ def european():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         case = co.case_of_pandapower(pandapower.networks.case9241pegase(), name="europe")
-    case = co.add_machines(case, pd.DataFrame({"label": ["*"], "H_s": [4.0], "D_pu": [2.0], "R_pu": [0.05], "T_s": [5.0]}))
+        case = co.add_machines(case, pd.DataFrame({"label": ["*"], "H_s": [4.0], "D_pu": [2.0], "R_pu": [0.05], "T_s": [5.0]}))
     network = co.linearize(case, co.power_flow(case, method="flat"), passive="keep")
     w = np.geomspace(1e-3, 100, 200)
     z = network.nodes.inverse(1j * w)
