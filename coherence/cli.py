@@ -96,10 +96,9 @@ def study(
     from coherence.terminal import bar
 
     with bar() as progress, _folder_for(out) as folder:
-        saved, point = case.endswith(".json"), None
+        saved = case.endswith(".json")
         subject = load_network(case) if saved else open_case(case, machines=machines, f_hz=f_hz)
-        if not isinstance(subject, Network) and (power_flow != "auto" or limits):
-            point = _point(subject, power_flow, limits)
+        point = None if isinstance(subject, Network) else _point(subject, power_flow, limits)
         result = run(
             subject,
             groups=_whole_number(groups),
@@ -146,9 +145,7 @@ def info(
         shown = describe(load_network(case))
     else:
         opened = open_case(case, machines=machines, f_hz=f_hz)
-        plain = power_flow == "auto" and not limits
-        point = None if plain else _point(opened, power_flow, limits)
-        shown = describe(opened, operating_point=point, convention=_convention(convention, loads))
+        shown = describe(opened, operating_point=_point(opened, power_flow, limits), convention=_convention(convention, loads))
     _show(shown, as_json)
 
 
@@ -283,10 +280,12 @@ def _convention(name: str, loads: str | None) -> str | Convention:
 
 
 def _point(case: Case, method: str, limits: bool) -> OperatingPoint | None:
-    """The operating point asked for; none of a case without a grid."""
+    """The operating point asked for; none where nothing was asked, or the case has no grid."""
     from coherence.grids.powerflow import power_flow
 
-    return None if case.nodes is not None else power_flow(case, method=method, enforce_limits=limits)
+    if case.nodes is not None or (method == "auto" and not limits):
+        return None
+    return power_flow(case, method=method, enforce_limits=limits)
 
 
 def _refuse_case_options(**options: object) -> None:

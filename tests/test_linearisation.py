@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import coherence as co
+from coherence.grids.case import bus_index
 from coherence.grids.files import cases_folder
-from coherence.grids.powerflow import admittance, bus_index
+from coherence.grids.powerflow import admittance
 
 
 def expected(name):

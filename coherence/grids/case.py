@@ -122,6 +122,17 @@ class Case(Page):
         return table.reset_index().set_index("label")
 
 
+def bus_index(case: Case) -> dict[float, int]:
+    """Row of each bus number."""
+    return {bus: row for row, bus in enumerate(case.grid[0]["bus"])}
+
+
+def branch_ends(case: Case) -> tuple[Int, Int]:
+    """Rows of the from and to buses of each branch."""
+    row, branches = bus_index(case), case.grid[1]
+    return (np.array([row[b] for b in branches["from_bus"]]), np.array([row[b] for b in branches["to_bus"]]))
+
+
 def require_case(case: object) -> None:
     """Refuse what is no Case with the sentence that says how to get one."""
     if not isinstance(case, Case):

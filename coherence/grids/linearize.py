@@ -134,10 +134,10 @@ def placed_nodes(
         return nodes
     assert case.f_hz is not None
     buses, extra = case.grid[0], np.zeros(len(found.labels))
-    factor = per_frequency(np.array(1.0), base_mva=case.base_mva, f_hz=case.f_hz)
-    for bus, load in zip(buses["bus"], buses["p_load_mw"], strict=True):
-        if found.rows[bus] < len(extra):
-            extra[found.rows[bus]] += per_load * max(load, 0.0) * factor  # a bus that feeds in damps nothing
+    at = buses["bus"].map(found.rows).to_numpy()
+    here = at < len(extra)  # buses that are nodes with dynamics; one that feeds in damps nothing
+    taken = np.maximum(buses["p_load_mw"].to_numpy()[here], 0.0)
+    np.add.at(extra, at[here], per_load * taken * per_frequency(np.array(1.0), base_mva=case.base_mva, f_hz=case.f_hz))
     return nodes.with_damping(extra)
 
 

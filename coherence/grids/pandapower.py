@@ -14,10 +14,10 @@ import numpy as np
 import pandas as pd
 
 from coherence.errors import CaseError, InputError, MissingExtraError, ToleranceError
-from coherence.grids.case import Case
+from coherence.grids.case import Case, branch_ends, bus_index
 from coherence.grids.matpower import bus_labels, case_of_tables
 from coherence.grids.topology import finished, warn_of_units
-from coherence.types import Complex, Int
+from coherence.types import Complex
 
 
 @contextmanager
@@ -35,8 +35,8 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
-def solve(case: Case, f: Int, t: Int, limits: pd.DataFrame | None, *, dc: bool) -> Complex:
-    """Bus voltages of an AC (Newton) or DC power flow; `f`, `t` rows of the branch ends, `limits` reactive limits to enforce."""
+def solve(case: Case, limits: pd.DataFrame | None, *, dc: bool) -> Complex:
+    """Bus voltages of an AC (Newton) or DC power flow; `limits` are the reactive limits to enforce."""
     with _quiet():
         try:
             import pandapower
@@ -46,27 +46,18 @@ def solve(case: Case, f: Int, t: Int, limits: pd.DataFrame | None, *, dc: bool) 
                 "a power flow needs pandapower; install it with pip install 'coherence[grids]', or "
                 "give solved voltages in buses.csv (vm_pu, va_deg)"
             ) from None
-        net = from_ppc(_ppc(case, f, t, limits))
-        solved = False
-        for start in [{"init": "dc"}] if dc else _starts(case):
+        net = from_ppc(_ppc(case, limits))
+        common = {"numba": False, "calculate_voltage_angles": True, "trafo_model": "pi"}
+        for start in [None] if dc else _starts(case):
             try:
-                if dc:
-                    pandapower.rundcpp(net, numba=False, calculate_voltage_angles=True, trafo_model="pi")
+                if start is None:
+                    pandapower.rundcpp(net, **common)
                 else:
-                    pandapower.runpp(
-                        net,
-                        numba=False,
-                        calculate_voltage_angles=True,
-                        tolerance_mva=1e-8,
-                        trafo_model="pi",
-                        enforce_q_lims=limits is not None,
-                        **start,
-                    )
-                solved = True
+                    pandapower.runpp(net, **common, tolerance_mva=1e-8, enforce_q_lims=limits is not None, **start)
                 break
             except (pandapower.LoadflowNotConverged, ArithmeticError, ValueError):
                 continue
-        if not solved:
+        else:
             raise ToleranceError(
                 f"case {case.name!r}: the {'DC' if dc else 'AC'} power flow did not converge"
                 + (" with reactive limits enforced; compare enforce_limits=False" if limits is not None else "")
@@ -88,13 +79,14 @@ def _starts(case: Case) -> list[dict[str, Any]]:
     return [*starts, {"init": "flat"}]
 
 
-def _ppc(case: Case, f: Int, t: Int, limits: pd.DataFrame | None) -> dict[str, Any]:
+def _ppc(case: Case, limits: pd.DataFrame | None) -> dict[str, Any]:
     """The case in MATPOWER columns, buses numbered from 0, one generator per bus, every bus at 1 kV, charging as bus shunts.
 
     All equivalent in per unit, and modelled alike by every converter: with equal voltage levels a tap stays at its from end.
     """
     buses, branches, gens = case.grid
-    row, n = {bus: i for i, bus in enumerate(buses["bus"])}, len(buses)
+    row, n = bus_index(case), len(buses)
+    f, t = branch_ends(case)
     bus = np.zeros((n, 13))
     bus[:, 0], bus[:, 1], bus[:, 6], bus[:, 10] = np.arange(n), 1, 1, 1
     bus[:, 2:6] = buses[["p_load_mw", "q_load_mvar", "g_shunt_mw", "b_shunt_mvar"]]
@@ -236,10 +228,8 @@ def _prepared(net: Any, where: str, solved: bool) -> list[str]:
             net.load["p_mw"], net.load["q_mvar"], net.load["scaling"] = net.res_load["p_mw"], net.res_load["q_mvar"], 1.0
         net.load[shares] = 0.0
         return [
-            "loads that depend on voltage are taken at "
-            + ("their solved" if solved else "their nominal")
-            + " power; how loads depend on "
-            "voltage is the convention's (loads=...)"
+            f"loads that depend on voltage are taken at their {'solved' if solved else 'nominal'} power; how they depend on it "
+            "is the convention's (loads=...)"
         ]
     return []
 

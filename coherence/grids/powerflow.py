@@ -18,9 +18,9 @@ import scipy.sparse as sp
 from coherence.display import Page
 from coherence.errors import CaseError, InputError, ToleranceError
 from coherence.graphs.laplacian import require_connected
-from coherence.grids.case import Case, require_grid
+from coherence.grids.case import Case, branch_ends, bus_index, require_grid
 from coherence.grids.pandapower import solve
-from coherence.types import Complex, Int
+from coherence.types import Complex
 
 TOLERANCE_MVA = 1e-6  # of stored voltages: six digits below any figure a planner reads
 TOLERANCE_PU = 1e-6
@@ -148,7 +148,7 @@ def power_flow(
         dropped = point.mismatch_mva
     graph, _ = admittance(case)
     require_connected(abs(graph), [f"bus {bus:.15g}" for bus in buses["bus"]], "a power flow", SELECT)
-    voltage = solve(case, *branch_ends(case), reactive_limits(case) if enforce_limits else None, dc=method == "dc")
+    voltage = solve(case, reactive_limits(case) if enforce_limits else None, dc=method == "dc")
     if method == "dc":
         return _judge(case, voltage, "dc")
     point = _judge(case, voltage, "ac", enforce_limits)
@@ -185,17 +185,6 @@ def _miss(point: OperatingPoint, tolerance_mva: float) -> str:
         f"leave {point.mismatch_mva:.3g} MVA unbalanced and miss set-points by {point.mismatch_pu:.3g} pu "
         f"(tolerances {tolerance_mva:g} MVA, {TOLERANCE_PU:g} pu)"
     )
-
-
-def bus_index(case: Case) -> dict[float, int]:
-    """Row of each bus number."""
-    return {bus: row for row, bus in enumerate(case.grid[0]["bus"])}
-
-
-def branch_ends(case: Case) -> tuple[Int, Int]:
-    """Rows of the from and to buses of each branch."""
-    row, branches = bus_index(case), case.grid[1]
-    return (np.array([row[b] for b in branches["from_bus"]]), np.array([row[b] for b in branches["to_bus"]]))
 
 
 def reactive_limits(case: Case) -> pd.DataFrame:

@@ -27,9 +27,9 @@ import scipy.sparse as sp
 from coherence.display import Page
 from coherence.errors import CaseError, InputError, UnknownNameError
 from coherence.graphs.laplacian import checked_laplacian, checked_sparse_laplacian, kron_reduce, require_connected
-from coherence.grids.case import Case, require_grid
+from coherence.grids.case import Case, bus_index, require_grid
 from coherence.grids.convention import Convention, named_convention
-from coherence.grids.powerflow import SELECT, OperatingPoint, admittance, bus_index, power_flow, require_balance
+from coherence.grids.powerflow import SELECT, OperatingPoint, admittance, power_flow, require_balance
 from coherence.grids.units import reactance
 from coherence.numerics.sparse import factorise, schur_complement
 from coherence.types import Complex, Int, Real
@@ -223,8 +223,7 @@ def synchronising_matrix(
     """
     require_grid(case)
     how = named_convention(convention)
-    buses, _, generators = case.grid
-    machines = case.machines
+    buses, machines = case.grid[0], case.machines
     point = power_flow(case) if operating_point is None else operating_point
     if not isinstance(point, OperatingPoint):
         raise InputError(f"the operating point is a {type(point).__name__}; give one from power_flow(case, method=...)")
@@ -239,17 +238,8 @@ def synchronising_matrix(
     at = np.array([row[bus] for bus in machines["bus"]])
     n = len(v)
     if how.machines == "internal":
-        x = _transient_reactances(case, machines)
-        power = point.generation[case.machine_rows] / case.base_mva
-        emf = v[at] + 1j * x * (power / v[at]).conj()
-        inner = np.arange(n, n + len(machines))
-        branch = 1.0 / (1j * x)
-        extra = sp.coo_array(
-            (np.concatenate([branch, branch, -branch, -branch]), (np.r_[at, inner, at, inner], np.r_[at, inner, inner, at])),
-            shape=(n + len(machines),) * 2,
-        )
-        y = sp.csr_array(sp.block_diag([y, sp.csr_array((len(machines),) * 2)]) + extra)
-        v, held, labels = np.concatenate([v, emf]), inner, list(machines["label"])
+        y, v = _with_internal_nodes(case, point, y, at)
+        held, labels = np.arange(n, len(v)), list(machines["label"])
     else:
         terminals = case.terminals
         held, labels = np.array([row[bus] for bus in terminals["bus"]]), list(terminals.index)
@@ -260,13 +250,7 @@ def synchronising_matrix(
     limited = at[machines["label"].isin(point.limited).to_numpy()]  # at a reactive limit a terminal does not hold its voltage
     free = np.setdiff1d(np.arange(len(v)), np.setdiff1d(held, limited)) if how.voltages == "free" else np.zeros(0, dtype=int)
     own = np.zeros(len(v), dtype=complex)
-    if how.voltages == "free":
-        static = np.zeros(n, dtype=complex)
-        quiet = np.setdiff1d(np.arange(len(generators)), case.machine_rows)
-        np.add.at(static, [row[bus] for bus in generators["bus"].iloc[quiet]], point.generation[quiet] / case.base_mva)
-        a, b = how.load_exponents
-        real = 0.0 if how.lossless else a * demand.real - 2 * static.real
-        own[:n] = real + 1j * (b * demand.imag - 2 * static.imag)
+    own[:n] = _own_slopes(case, point, how, demand)
     stiffness = _stiffness(y, v, own, np.concatenate([kept, passive]), free)
     position = {bus: i for i, bus in enumerate(np.concatenate([kept, passive]).tolist())}
     labels += [f"load {buses['bus'].iloc[i]:.15g}" for i in damped]
@@ -281,6 +265,34 @@ def synchronising_matrix(
         repr(point),
         tuple(names[i] for i in passive if i < n),
     )
+
+
+def _with_internal_nodes(case: Case, point: OperatingPoint, y: sp.csr_array, at: Int) -> tuple[sp.csr_array, Complex]:
+    """Admittance matrix and voltages with the EMF behind x'd of each machine, at the buses `at`, behind the buses."""
+    x = _transient_reactances(case, case.machines)
+    terminal = point.voltage[at]
+    emf = terminal + 1j * x * (point.generation[case.machine_rows] / case.base_mva / terminal).conj()
+    n, count = y.shape[0], len(x)
+    inner, branch = np.arange(n, n + count), 1.0 / (1j * x)
+    extra = sp.coo_array(
+        (np.concatenate([branch, branch, -branch, -branch]), (np.r_[at, inner, at, inner], np.r_[at, inner, inner, at])),
+        shape=(n + count,) * 2,
+    )
+    whole = sp.csr_array(sp.block_diag([y, sp.csr_array((count, count))]) + extra)
+    return whole, np.concatenate([point.voltage, emf])
+
+
+def _own_slopes(case: Case, point: OperatingPoint, how: Convention, demand: Complex) -> Complex:
+    """What loads and static sources at each bus add to its own dS/d ln|V|."""
+    if how.voltages == "fixed":
+        return np.zeros(len(demand), dtype=complex)
+    row, generators = bus_index(case), case.grid[2]
+    quiet = np.setdiff1d(np.arange(len(generators)), case.machine_rows)
+    static = np.zeros(len(demand), dtype=complex)
+    np.add.at(static, [row[bus] for bus in generators["bus"].iloc[quiet]], point.generation[quiet] / case.base_mva)
+    active, reactive = how.load_exponents
+    real = 0.0 if how.lossless else active * demand.real - 2 * static.real
+    return np.asarray(real + 1j * (reactive * demand.imag - 2 * static.imag))
 
 
 def _stiffness(y: sp.csr_array, v: Complex, own: Complex, angles: Int, free: Int) -> sp.csr_array:

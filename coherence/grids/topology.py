@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
+from numpy.typing import NDArray
 
 from coherence.errors import CaseError, InputError, UnitsWarning, UnknownNameError
-from coherence.grids.case import Case, require_case
+from coherence.graphs.laplacian import components
+from coherence.grids.case import Case, branch_ends, bus_index, require_case
 from coherence.grids.units import doubtful_units
 from coherence.types import Int
 
@@ -36,8 +37,7 @@ def merge_ties(case: Case) -> Case:
         ends = f"case {case.name!r}: the branch from bus {branches['from_bus'].iloc[i]:.15g} to {branches['to_bus'].iloc[i]:.15g}"
         if branches["tap"].iloc[i] != 1 or branches["shift_deg"].iloc[i] != 0:
             raise CaseError(f"{ends} has no impedance but a tap or phase shift, so its buses cannot be merged; give it x_pu")
-    row = {bus: i for i, bus in enumerate(buses["bus"])}
-    index = _components(len(buses), branches[tie], row)
+    index = _components(case, tie)
     first = np.array([int(np.flatnonzero(index == c)[0]) for c in range(int(index.max()) + 1)])
     target = dict(zip(buses["bus"], buses["bus"].to_numpy()[first[index]], strict=True))
     merged = buses.iloc[np.sort(first)].reset_index(drop=True)
@@ -118,8 +118,8 @@ def islands(case: Case) -> pd.DataFrame:
     [189]
     """
     require_case(case)
-    buses, branches, generators = case.grid
-    index = _components(len(buses), branches, {bus: i for i, bus in enumerate(buses["bus"])})
+    buses, _, generators = case.grid
+    index = _components(case)
     at = dict(zip(buses["bus"], index, strict=True))
     count = int(index.max()) + 1
     table = pd.DataFrame(
@@ -161,10 +161,10 @@ def island(case: Case, bus: float) -> Case:
     """
     require_case(case)
     buses, branches, generators = case.grid
-    row = {number: i for i, number in enumerate(buses["bus"])}
+    row = bus_index(case)
     if bus not in row:
         raise UnknownNameError(f"case {case.name!r} has no bus {bus!r}; give a number from its table of buses")
-    index = _components(len(buses), branches, row)
+    index = _components(case)
     mine = buses["bus"][index == index[row[bus]]]
     if len(mine) == len(buses):
         return case
@@ -190,7 +190,10 @@ def island(case: Case, bus: float) -> Case:
     )
 
 
-def _components(n: int, branches: pd.DataFrame, row: dict[float, int]) -> Int:
-    f, t = branches["from_bus"].map(row).to_numpy(dtype=int), branches["to_bus"].map(row).to_numpy(dtype=int)
-    graph = sp.coo_array((np.ones(len(f)), (f, t)), shape=(n, n))
-    return np.asarray(connected_components(graph, directed=False)[1], dtype=int)
+def _components(case: Case, chosen: NDArray[np.bool_] | None = None) -> Int:
+    """Component of each bus, by all branches or those chosen."""
+    f, t = branch_ends(case)
+    if chosen is not None:
+        f, t = f[chosen], t[chosen]
+    n = len(case.grid[0])
+    return components(sp.coo_array((np.ones(len(f)), (f, t)), shape=(n, n)))

@@ -18,6 +18,7 @@ import pandas as pd
 import scipy.linalg as sla
 import scipy.sparse as sp
 import scipy.sparse.linalg as spla
+from numpy.typing import NDArray
 
 from coherence.display import Page
 from coherence.errors import InputError, ToleranceError
@@ -25,6 +26,7 @@ from coherence.nodes.nodes import Nodes
 from coherence.numerics.sparse import schur_complement
 from coherence.types import Complex, Real
 
+NEAR_HZ = 0.5  # where areas swing against each other
 SMALL_STATES = 60  # for which few modes are taken from all
 DENSE_STATES = 2500  # about a minute for all modes
 HALF = (
@@ -119,6 +121,7 @@ def oscillations(
         raise InputError(f"near_hz = {near_hz!r}; give a frequency in Hz > 0")
     if near_hz is not None and count is None:
         raise InputError("near_hz needs count: how many modes near it")
+    centre = NEAR_HZ if near_hz is None else float(near_hz)
     system = _descriptor(nodes, sp.csr_array(stiffness))
     states = system.size - system.algebraic
     if count is None or states <= SMALL_STATES:
@@ -129,11 +132,11 @@ def oscillations(
             )
         values, right, left = _all(system)
     else:
-        values, right, left = _nearest(system, int(count), 0.5 if near_hz is None else float(near_hz), all_oscillations)
+        values, right, left = _nearest(system, int(count), centre, all_oscillations)
     modes = _collect(nodes, system, values, right, left, all_oscillations)
     if count is None:
         return replace(modes, complete=True)
-    nearest = np.argsort(np.abs(modes.eigenvalues - 2j * np.pi * (near_hz or 0.5)), kind="stable")[:count]
+    nearest = np.argsort(np.abs(modes.eigenvalues - 2j * np.pi * centre), kind="stable")[:count]
     return _select(modes, np.sort(nearest))
 
 
@@ -238,12 +241,11 @@ def _led(system: _System, count: int, near_hz: float) -> tuple[Complex, Complex,
 
 def _refined(system: _System, value: complex, vector: Complex) -> tuple[complex, Complex] | None:
     """The eigenpair that inverse iteration with a moving shift leads to; None where it leaves the neighbourhood."""
-    first = value
+    first, moving = value, system.e != 0
     for _ in range(NEWTON):
         lu = spla.splu(sp.csc_array(system.a - value * (1 + 1e-12) * sp.diags_array(system.e)))
         new = lu.solve(system.e * vector)
-        along = np.vdot(vector * (system.e != 0), new * (system.e != 0))
-        change = np.vdot(vector * (system.e != 0), vector * (system.e != 0)) / along
+        change = np.vdot(vector[moving], vector[moving]) / np.vdot(vector[moving], new[moving])
         vector = new / np.linalg.norm(new)
         value = value + complex(change)
         if abs(value - first) > 0.3 * abs(first):
@@ -254,6 +256,7 @@ def _refined(system: _System, value: complex, vector: Complex) -> tuple[complex,
 
 
 def _shift_inverted(system: _System, count: int, near_hz: float, everything: bool) -> tuple[Complex, Complex, Complex]:
+    """Eigenpairs nearest to 2 pi j near_hz, more and more of them until `count` are electromechanical."""
     shift = 2j * np.pi * near_hz
     e = sp.diags_array(system.e)
     lu = spla.splu(sp.csc_array(system.a - shift * e))
@@ -269,7 +272,7 @@ def _shift_inverted(system: _System, count: int, near_hz: float, everything: boo
         oscillating = values.imag > _zero(system)
         values, right = values[oscillating], right[:, oscillating]
         left = _left(system, values)
-        good = len(values) if everything else int(_electromechanical(system, right, left).sum())
+        good = len(values) if everything else int(_electromechanical(_rotor(system, right, left), _common(system, right)).sum())
         if good >= count or asked >= most:
             return values, right, left
         asked = min(GROWTH * asked, most)
@@ -332,8 +335,8 @@ def _common(system: _System, right: Complex) -> Real:
     return np.asarray(np.abs(m @ speed) ** 2 / np.where(energy > 0, energy, 1.0))
 
 
-def _electromechanical(system: _System, right: Complex, left: Complex) -> Any:
-    return (_rotor(system, right, left) >= HALF) & (_common(system, right) <= HALF)
+def _electromechanical(rotor: Real, common: Real) -> NDArray[np.bool_]:
+    return np.asarray((rotor >= HALF) & (common <= HALF))
 
 
 def _zero(system: _System) -> float:
@@ -352,7 +355,7 @@ def _collect(nodes: Nodes, system: _System, values: Complex, right: Complex, lef
     values, right, left = values[oscillating], right[:, oscillating], left[:, oscillating]
     right, left = _biorthogonal(system, values, right, left)
     rotor, common = _rotor(system, right, left), _common(system, right)
-    chosen = np.flatnonzero(_electromechanical(system, right, left) | everything)
+    chosen = np.flatnonzero(_electromechanical(rotor, common) | everything)
     chosen = chosen[np.argsort(values[chosen].imag, kind="stable")]
     values, right, left = values[chosen], right[:, chosen], left[:, chosen]
     rotor, common = rotor[chosen], common[chosen]

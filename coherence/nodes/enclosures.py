@@ -1,12 +1,13 @@
 r"""Node inverses and their derivatives over a whole interval of the imaginary axis, with proved bounds.
 
 For a section h(s) = c R(s) b, R(s) = (sI - A)^{-1}, and |s - s0| <= r with r ||R(s0)|| < 1 the Neumann series gives
-||R(s)|| <= ||R(s0)||/(1 - r ||R(s0)||), so that |h''(s)| = 2 |c R^3 b| <= 2 ||c R0|| ||R0|| ||R0 b|| / (1 - r ||R0||)^3. A is
-balanced first. Where the interval is too wide for the series the bound is infinite: halve it.
+||R(s)|| <= ||R(s0)||/(1 - r ||R(s0)||), so that |h''(s)| = 2 |c R^3 b| <= 2 ||c R0|| ||R0|| ||R0 b|| / (1 - r ||R0||)^3. Balance A
+first (`balanced`). Where the interval is too wide for the series the bound is infinite: halve it.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from math import factorial
 
 import numpy as np
@@ -22,7 +23,7 @@ def enclosure(nodes: Nodes, middle: Real, radius: Real) -> tuple[Complex, Comple
     Parameters
     ----------
     nodes : Nodes
-        Rational.
+        Rational; `balanced` ones give tighter bounds.
     middle, radius : (I,) float
         rad/s.
     """
@@ -37,7 +38,7 @@ def enclosure(nodes: Nodes, middle: Real, radius: Real) -> tuple[Complex, Comple
         if power >= 2:
             bend += factorial(power) / factorial(power - 2) * far[:, None] ** (power - 2) * np.abs(row)
     for bank in nodes.banks:
-        first, second = _section(_balanced(bank), s, radius)
+        first, second = _section(bank, s, radius)
         np.add.at(slope.T, bank.owner, first.T)
         np.add.at(bend.T, bank.owner, second.T)
     return value, slope, bend
@@ -46,7 +47,7 @@ def enclosure(nodes: Nodes, middle: Real, radius: Real) -> tuple[Complex, Comple
 def far_bound(nodes: Nodes, beyond: float) -> Real:
     """Bound on |damping + sections| for |s| >= beyond, (n,); infinite where beyond is not past the poles."""
     bound = np.abs(nodes.damping)
-    for bank in map(_balanced, nodes.banks):
+    for bank in nodes.banks:
         size = np.linalg.norm(bank.a, 2, axis=(1, 2))
         gap = np.where(beyond > size, beyond - size, np.nan)
         value = np.linalg.norm(bank.b, axis=1) * np.linalg.norm(bank.c, axis=1) / gap
@@ -66,8 +67,12 @@ def _section(bank: Bank, s: Complex, radius: Real) -> tuple[Complex, Real]:
     return -np.einsum("isa,isa->is", left, right), bend
 
 
+def balanced(nodes: Nodes) -> Nodes:
+    """The same nodes with sections in coordinates in which rows and columns of A have like sizes."""
+    return replace(nodes, banks=tuple(map(_balanced, nodes.banks)))
+
+
 def _balanced(bank: Bank) -> Bank:
-    """The same sections in coordinates in which rows and columns of A have like sizes, b and c too."""
     a, b, c = bank.a.copy(), bank.b.copy(), bank.c.copy()
     for i in range(len(a)):
         a[i], (scale, _) = sla.matrix_balance(a[i], permute=False, separate=True)

@@ -186,18 +186,12 @@ def _stacked(nodes: Nodes, mine: Int, size: int) -> tuple[Real, Real, Real]:
 
 def _least_real_part(a: Real, b: Real, c: Real) -> tuple[Real, Real]:
     """inf_w Re c (jw - A)^{-1} b and where, for a stack of stable systems; 0 at infinity is among the values."""
-    count, order = b.shape
+    count = len(b)
     if not count:
         return np.zeros(0), np.zeros(0)
-    eye = np.eye(order)
-
-    def real_part(w: Real) -> Real:  # (count, trials) -> same
-        shifted = 1j * w[..., None, None] * eye - a[:, None]
-        return np.asarray(np.einsum("no,nto->nt", c, np.linalg.solve(shifted, b[:, None, :, None])[..., 0]).real)
-
     poles = np.abs(np.linalg.eigvals(a))
     trials = np.hstack([np.zeros((count, 1)), poles, 3 * poles, poles / 3])
-    values = real_part(trials)
+    values = _real_part(a, b, c, trials)
     level, at = np.zeros(count), np.full(count, np.inf)
     best = values.argmin(axis=1)
     lower = values[np.arange(count), best] < level
@@ -210,7 +204,7 @@ def _least_real_part(a: Real, b: Real, c: Real) -> tuple[Real, Real]:
         ends = np.sort(np.where(np.isnan(crossings), np.inf, crossings), axis=1)
         middles = np.where(np.isfinite(ends[:, 1:]), 0.5 * (ends[:, :-1] + ends[:, 1:]), 0.0)
         middles = np.hstack([middles, 0.5 * np.where(np.isfinite(ends[:, :1]), ends[:, :1], 0.0)])
-        found = np.stack([_one(a[i], b[i], c[i], w) for i, w in zip(active, middles, strict=True)])
+        found = _real_part(a[active], b[active], c[active], middles)
         best = found.argmin(axis=1)
         value = found[np.arange(len(active)), best]
         better = value < target
@@ -222,9 +216,10 @@ def _least_real_part(a: Real, b: Real, c: Real) -> tuple[Real, Real]:
     raise InputError("the passivity index of a node was not found; its sections are too ill-conditioned")
 
 
-def _one(a: Real, b: Real, c: Real, w: Real) -> Real:
-    shifted = 1j * w[:, None, None] * np.eye(len(a)) - a
-    return np.asarray((np.linalg.solve(shifted, b[None, :, None])[..., 0] @ c).real)
+def _real_part(a: Real, b: Real, c: Real, w: Real) -> Real:
+    """Re c (jw - A)^{-1} b for a stack of systems at trial frequencies of each, (m, trials)."""
+    shifted = 1j * w[..., None, None] * np.eye(b.shape[1]) - a[:, None]
+    return np.asarray(np.einsum("no,nto->nt", c, np.linalg.solve(shifted, b[:, None, :, None])[..., 0]).real)
 
 
 def _crossings(a: Real, b: Real, c: Real, level: Real) -> Real:

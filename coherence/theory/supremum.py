@@ -26,7 +26,7 @@ from coherence.display import Page
 from coherence.errors import InputError, ToleranceError
 from coherence.graphs.laplacian import require_connected
 from coherence.network.network import Network
-from coherence.nodes.enclosures import enclosure, far_bound
+from coherence.nodes.enclosures import balanced, enclosure, far_bound
 from coherence.numerics.rational import Rational
 from coherence.theory.incoherence import deviation_norms, mode_frequencies
 from coherence.types import Real
@@ -137,6 +137,7 @@ class _Search:
 
     def __init__(self, network: Network, low: float, high: float, gap: float, most: int) -> None:
         self.network, self.low, self.high, self.gap, self.most = network, low, high, gap, most
+        self.nodes = balanced(network.nodes)
         assert isinstance(network.coupling, Rational)
         self.coupling = network.coupling
         self.zero_is_pole = low == 0.0 and self.coupling.den[-1] == 0.0
@@ -219,7 +220,7 @@ class _Search:
 
     def _bound(self, left: Real, right: Real, e_left: Real, e_right: Real) -> Real:
         middle, radius = 0.5 * (left + right), 0.5 * (right - left)
-        z, slope, bend = enclosure(self.network.nodes, middle, radius)
+        z, slope, bend = enclosure(self.nodes, middle, radius)
         with np.errstate(all="ignore"):
             steep = np.abs(slope) + radius[:, None] * bend  # |z'| over the interval
             phi, phi_change = self._logarithmic_slope(1j * middle, left, right)
@@ -258,7 +259,7 @@ class _Search:
         if not self.zero_is_pole:
             return 0.0
         top = np.array([self.w[0]])
-        z, slope, bend = enclosure(self.network.nodes, 0.5 * top, 0.5 * top)
+        z, slope, bend = enclosure(self.nodes, 0.5 * top, 0.5 * top)
         steep = np.abs(slope) + 0.5 * top * bend
         m2 = float((np.abs(z) + 0.5 * top * steep).max())
         total = float(np.abs(z.sum()) - 0.5 * top[0] * (np.abs(slope.sum()) + 0.5 * top[0] * bend.sum()))
@@ -275,7 +276,7 @@ class _Search:
         """Bound of e on [w_last, infinity)."""
         if np.isfinite(self.high):
             return 0.0
-        nodes, beyond = self.network.nodes, float(self.w[-1])
+        nodes, beyond = self.nodes, float(self.w[-1])
         rest = far_bound(nodes, beyond)
         steep = nodes.polynomial[2:] != 0
         if steep.any():
