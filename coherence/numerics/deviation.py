@@ -28,7 +28,7 @@ import scipy.sparse as sp
 
 from coherence.errors import InputError, PoleError
 from coherence.numerics.sparse import factorise
-from coherence.numerics.spectral import started, symmetric_norm
+from coherence.numerics.spectral import LEAST, started, symmetric_norm
 from coherence.types import Complex, Int, Real
 
 Solve = Callable[[Complex], Complex]
@@ -84,13 +84,13 @@ class Deviation:
             core = d.T @ (p * moved + (q * mine)[:, None] * d) - q * np.outer(across, across) / total
 
         def apply(x: Complex) -> Complex:
-            y = x.copy()
+            y = np.array(x, order="F")  # as the solvers want it
             y[:-1] -= h * x.sum(axis=0)
             y[-1] = 0.0
             u = solve(y)[:-1]
             if self.directions is not None:
                 u = u - d @ np.linalg.solve(core, d.T @ y[:-1])
-            out = np.empty(x.shape, dtype=complex)
+            out = np.empty(x.shape, dtype=complex, order="F")
             mean = h[:, 0] @ u
             np.subtract(u, mean, out=out[:-1])
             out[-1] = -mean
@@ -116,7 +116,7 @@ class Deviation:
         `extra` = (P, M) with M (F, k, k) symmetric: of E + P M P^T.
         """
         rng, n = np.random.default_rng(0), self.laplacian.shape[0]
-        out, vector = np.zeros(len(p)), None
+        out, vector, least = np.zeros(len(p)), None, LEAST
         if n == 1 or (extra is None and self.directions is not None and self.directions.shape[1] == n - 1):
             return out
         for i in range(len(p)):
@@ -125,9 +125,10 @@ class Deviation:
             order, apply = self.at(g[i], p[i], q[i])
             if extra is not None:
                 apply = _with(apply, extra[0][order], extra[1][i])
-            found = symmetric_norm(apply, started(vector, n, rng)[order])
-            out[i], vector = found.value, np.empty((n, 1), dtype=complex)
+            found = symmetric_norm(apply, started(vector, n, rng)[order], least=least)
+            out[i], vector = found.value, np.empty(n, dtype=complex)
             vector[order] = found.vector
+            least = max(LEAST, found.products - 2)  # the neighbour will need about as many
         return out
 
     def _order(self, ground: int, g: Complex) -> tuple[Int, _Dense | _Sparse]:

@@ -1,102 +1,122 @@
 r"""The spectral norm of a complex symmetric operator that is known by its products only.
 
-E = E^T, so E^H = conj(E) and sigma_max(E)^2 is the largest eigenvalue of x -> conj(E conj(E x)): block Lanczos, fully
-reorthogonalised, started with the vector of the neighbouring frequency and a random one. A Ritz value is never above the largest
-eigenvalue; an eigenvalue lies within its residual, and within residual^2 / gap (Kato and Temple, the gap taken to the second Ritz
-value). That one is the largest unless the start is orthogonal to its vector, against which the random one stands.
+E = E^T has Takagi vectors, E conj(u) = sigma u: eigenvectors of x -> E conj(x), which is a real symmetric map of R^{2n} with
+eigenvalues +sigma_i and -sigma_i. Its Krylov space from one vector, fully orthogonalised, gives E conj(Q) = Q S + r e^T with a small
+complex symmetric S; each product with E widens it by one, where Lanczos on E^H E needs two. The largest singular value of S is never
+above that of E; one of E lies within the residual, and within residual^2 / gap (Kato and Temple, the gap taken to the second one of
+S). It is the largest unless the start is orthogonal to its vector: the start is random, with the vector of a neighbouring frequency
+added to it.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+import scipy.linalg as sla
 
 from coherence.errors import ToleranceError
 from coherence.types import Complex
 
-TOLERANCE = 1e-8  # error estimate of the squared norm, relative
-BLOCK = 2  # vectors at a time: one pass over the factors serves them all
-LEAST = 4  # blocks before it may end: a neighbour's vector is converged at once, what it missed is not
-STEPS = 60  # blocks before it gives up
-BREAKDOWN = 1e-12  # of the Ritz value: a new direction below it is rounding
+TOLERANCE = 1e-8  # error estimate of the norm, relative
+LEAST = 10  # products before it may end: a neighbour's vector is converged at once, what it missed is not
+RANDOM = 1e-2  # length of what is added to a neighbour's vector
+STEPS = 1200  # products before it gives up
+ROOM = 32  # vectors there is room for to begin with
+WHOLE = 60  # vectors up to which all singular values of S are computed: quicker than two of them
+CANCELLED = 0.1  # of a product's length left by the orthogonalisation: do it once more
+BREAKDOWN = 1e-12  # of the largest entry of S: a new direction below it is rounding
 
 
 class Norm(NamedTuple):
-    """sigma_max, its right singular vector, and the estimated relative error of sigma_max^2."""
+    """sigma_max, its Takagi vector, the estimated relative error of sigma_max, and the products it took."""
 
     value: float
-    vector: Complex  # (n, 1)
+    vector: Complex  # (n,)
     error: float
+    products: int
 
 
-def symmetric_norm(apply: Callable[[Complex], Complex], start: Complex, *, tolerance: float = TOLERANCE) -> Norm:
-    """sigma_max of the complex symmetric operator `apply`, x (n, m) -> E x.
+def symmetric_norm(
+    apply: Callable[[Complex], Complex], start: Complex, *, least: int = LEAST, tolerance: float = TOLERANCE
+) -> Norm:
+    """sigma_max of the complex symmetric operator `apply`, x (n, 1) -> E x.
 
     Parameters
     ----------
     apply : callable
-    start : (n, m) complex
-        Linearly independent columns.
+    start : (n,) complex
+        Not zero; see `started`.
+    least : int
+        Products before the estimate is looked at.
     tolerance : float
-        Estimated relative error of sigma_max^2.
+        Estimated relative error of sigma_max.
 
     Raises
     ------
     ToleranceError
-        The estimate does not reach the tolerance within 60 blocks.
+        The estimate does not reach the tolerance within 1200 products.
     """
-    n, wide = start.shape
-    room = min(n, STEPS * wide) + wide
-    basis, image = np.empty((n, room), dtype=complex, order="F"), np.empty((n, room), dtype=complex, order="F")
-    projected = np.zeros((room, room), dtype=complex)
-    basis[:, :wide] = np.linalg.qr(start)[0]
-    count, fresh = 0, slice(0, wide)
-    for step in range(STEPS):
-        new = apply(apply(basis[:, fresh]).conj()).conj()
-        image[:, fresh] = new
-        count = fresh.stop
+    n, error = len(start), np.inf
+    basis = np.empty((n, ROOM), dtype=complex, order="F")
+    small = np.zeros((ROOM, ROOM), dtype=complex)
+    basis[:, 0] = start / _length(start)
+    for count in range(1, STEPS + 1):
         known = basis[:, :count]
-        along = known.conj().T @ new
-        projected[:count, fresh] = along
-        projected[fresh, :count] = along.conj().T
-        values, vectors = np.linalg.eigh(projected[:count, :count])
-        top = float(values[-1])
-        if top <= 0.0:
-            return Norm(0.0, known[:, -wide:], 0.0)
-        lead = vectors[:, -1]
-        miss = float(np.linalg.norm(image[:, :count] @ lead - top * (known @ lead)))
-        gap = top - float(values[-2]) if count > 1 else 0.0
-        error = (min(miss, miss**2 / gap) if gap > 0 else miss) / top
-        if (error <= tolerance and step + 1 >= LEAST) or count == n:
-            return Norm(float(np.sqrt(top)), known @ lead[:, None], error)
-        rest = new - known @ along
-        fresh = slice(count, _extended(basis, count, rest, BREAKDOWN * top))
-        if fresh.stop == count:  # an invariant subspace: the Ritz value is an eigenvalue, of a random start the largest
-            return Norm(float(np.sqrt(top)), known @ lead[:, None], 0.0)
-    raise ToleranceError(f"the spectral norm has an estimated error of {error:.1e} after {STEPS} blocks (needed {tolerance:g})")
-
-
-def _extended(basis: Complex, count: int, rest: Complex, least: float) -> int:
-    """Put the directions of `rest` that are more than rounding behind the first `count` columns; the new count."""
-    for j in range(rest.shape[1]):
-        vector = rest[:, j]
-        if count == basis.shape[0] or np.linalg.norm(vector) <= least:
-            continue
-        for _ in range(2):
-            vector = vector - basis[:, :count] @ (basis[:, :count].conj().T @ vector)
-        size = float(np.linalg.norm(vector))
-        if size > least:
-            basis[:, count] = vector / size
-            count += 1
-    return count
+        rest = apply(basis[:, count - 1 : count].conj())[:, 0]
+        along = _against(known, rest)
+        small[:count, count - 1] = small[count - 1, :count] = along
+        size = _length(rest)
+        rest = rest - known @ along
+        left = _length(rest)
+        if left < CANCELLED * size:
+            rest -= known @ _against(known, rest)
+            left = _length(rest)
+        ends = count == n or left <= BREAKDOWN * np.abs(small[:count, :count]).max()  # then S holds sigma_max itself
+        if ends or (count >= least and (count - least) % max(2, count // 8) == 0):
+            value, lead, gap = _leading(small[:count, :count])
+            if value == 0.0:
+                return Norm(0.0, known[:, -1].copy(), 0.0, count)
+            miss = left * abs(lead[-1])
+            error = 0.0 if ends else (min(miss, miss**2 / gap) if gap > 0 else miss) / value
+            if error <= tolerance:
+                return Norm(value, known @ lead, error, count)
+        if count == basis.shape[1]:
+            basis = np.concatenate([basis, np.empty_like(basis)], axis=1)
+            small = np.pad(small, (0, count))
+        basis[:, count] = rest / left
+    raise ToleranceError(f"the spectral norm has an estimated error of {error:.1e} after {STEPS} products (needed {tolerance:g})")
 
 
 def started(previous: Complex | None, n: int, rng: np.random.Generator) -> Complex:
-    """The vector of the neighbouring frequency beside a random one; or random vectors."""
-    wide = min(BLOCK, n)
-    start = rng.standard_normal((n, wide)) + 1j * rng.standard_normal((n, wide))
-    if previous is not None and wide > 1:
-        start[:, 0] = previous[:, 0]
-    return start
+    """The vector of the neighbouring frequency with a little of a random one, or a random one alone."""
+    start = rng.standard_normal(n) + 1j * rng.standard_normal(n)
+    return start if previous is None else previous + RANDOM / _length(start) * start
+
+
+def _leading(small: Complex) -> tuple[float, Complex, float]:
+    """The largest singular value of a complex symmetric matrix, its Takagi vector, and its distance to the second."""
+    size = len(small)
+    squared = small @ small.conj()
+    if size <= WHOLE:
+        values, vectors = np.linalg.eigh(squared)
+    else:
+        values, vectors = sla.eigh(squared, subset_by_index=(size - 2, size - 1), check_finite=False)
+    value = math.sqrt(max(values[-1], 0.0))
+    x = vectors[:, -1]
+    if value == 0.0:
+        return 0.0, x, 0.0
+    y = small @ x.conj() / value  # S conj(y) = value x, so that both x + y and i (x - y) are Takagi vectors, unless they vanish
+    both = x + y if np.vdot(x, y).real >= 0 else 1j * (x - y)
+    return value, both / _length(both), value - math.sqrt(max(values[-2], 0.0)) if size > 1 else 0.0
+
+
+def _against(basis: Complex, x: Complex) -> Complex:
+    """basis^H x without a copy of the conjugate basis."""
+    return (basis.T @ x.conj()).conj()
+
+
+def _length(x: Complex) -> float:
+    return math.sqrt(np.vdot(x, x).real)
