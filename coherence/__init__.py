@@ -75,13 +75,13 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.theory.bounds import passive_bound as passive_bound
     from coherence.theory.bounds import source_bound as source_bound
     from coherence.theory.coherent import coherent_dynamics as coherent_dynamics
-    from coherence.theory.incoherence import ColumnIncoherence as ColumnIncoherence
+    from coherence.theory.columns import ColumnIncoherence as ColumnIncoherence
+    from coherence.theory.columns import column_incoherence as column_incoherence
+    from coherence.theory.deviations import group_error as group_error
+    from coherence.theory.deviations import modal_error as modal_error
+    from coherence.theory.frequencies import frequency_grid as frequency_grid
     from coherence.theory.incoherence import Incoherence as Incoherence
-    from coherence.theory.incoherence import column_incoherence as column_incoherence
-    from coherence.theory.incoherence import frequency_grid as frequency_grid
-    from coherence.theory.incoherence import group_error as group_error
     from coherence.theory.incoherence import incoherence as incoherence
-    from coherence.theory.incoherence import modal_error as modal_error
     from coherence.theory.passivity import Passivity as Passivity
     from coherence.theory.passivity import passivity as passivity
     from coherence.theory.supremum import Supremum as Supremum
@@ -112,15 +112,10 @@ _PUBLIC = {
     "coherence.network.files": ["load_network", "save_network"],
     "coherence.theory.coherent": ["coherent_dynamics"],
     "coherence.theory.bounds": ["Bound", "disc_bound", "hull_bound", "passive_bound", "source_bound"],
-    "coherence.theory.incoherence": [
-        "ColumnIncoherence",
-        "Incoherence",
-        "column_incoherence",
-        "frequency_grid",
-        "group_error",
-        "incoherence",
-        "modal_error",
-    ],
+    "coherence.theory.incoherence": ["Incoherence", "incoherence"],
+    "coherence.theory.columns": ["ColumnIncoherence", "column_incoherence"],
+    "coherence.theory.deviations": ["group_error", "modal_error"],
+    "coherence.theory.frequencies": ["frequency_grid"],
     "coherence.theory.passivity": ["Passivity", "passivity"],
     "coherence.theory.supremum": ["Supremum", "supremum"],
     "coherence.groups.spectral": ["spectral_groups"],

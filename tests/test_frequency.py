@@ -16,7 +16,7 @@ from coherence.numerics.deviation import Deviation
 from coherence.numerics.norms import hinf_norm
 from coherence.numerics.realization import Realization
 from coherence.numerics.spectral import symmetric_norm
-from coherence.theory.incoherence import deviation_norms, spectral_norms
+from coherence.theory.deviations import deviation_norms, spectral_norms
 from tests.draws import COUPLINGS, exact_transfer_matrix, networks, norm2, random_laplacian, random_nodes
 
 OMEGA = np.array([1e-9, 1e-4, 0.03, 0.7, 4.0, 60.0, 1e3])
@@ -101,7 +101,7 @@ def test_the_norm_of_nothing_is_zero_and_a_stubborn_operator_is_an_error(monkeyp
     random = np.random.default_rng(0).standard_normal(4000) + 0j
     assert symmetric_norm(lambda x: values[:, None] * x, random).value == pytest.approx(1.001, rel=1e-8)
     monkeypatch.setattr(spectral, "STEPS", 20)
-    with pytest.raises(co.ToleranceError, match="estimated error .* after 20 products"):
+    with pytest.raises(co.ToleranceError, match=r"estimated error .* after 20 products"):
         symmetric_norm(lambda x: values[:, None] * x, random)
 
 

@@ -1,11 +1,11 @@
 r"""The spectral norm of a complex symmetric operator that is known by its products only.
 
 E = E^T has Takagi vectors, E conj(u) = sigma u: eigenvectors of x -> E conj(x), which is a real symmetric map of R^{2n} with
-eigenvalues +sigma_i and -sigma_i. Its Krylov space from one vector, fully orthogonalised, gives E conj(Q) = Q S + r e^T with a small
-complex symmetric S; each product with E widens it by one, where Lanczos on E^H E needs two. The largest singular value of S is never
-above that of E; one of E lies within the residual, and within residual^2 / gap (Kato and Temple, the gap taken to the second one of
-S). It is the largest unless the start is orthogonal to its vector: the start is random, with the vector of a neighbouring frequency
-added to it.
+eigenvalues +sigma_i and -sigma_i. Its Krylov space from one vector, fully orthogonalised, gives E conj(Q) = Q S + r e^T with a
+small complex symmetric S; each product with E widens it by one, where Lanczos on E^H E needs two. The largest singular value of S
+is never above that of E; one of E lies within the residual, and within residual^2 / gap (Kato and Temple, the gap taken to the
+second one of S). It is the largest unless the start is orthogonal to its vector: the start is the vector of a neighbouring
+frequency with a random one of a hundredth its length added (with a ten-thousandth, resonances are missed here and there).
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def symmetric_norm(
     ToleranceError
         The estimate does not reach the tolerance within 1200 products.
     """
-    n, error = len(start), np.inf
+    n, error, look = len(start), np.inf, least
     basis = np.empty((n, ROOM), dtype=complex, order="F")
     small = np.zeros((ROOM, ROOM), dtype=complex)
     basis[:, 0] = start / _length(start)
@@ -75,7 +75,8 @@ def symmetric_norm(
             rest -= known @ _against(known, rest)
             left = _length(rest)
         ends = count == n or left <= BREAKDOWN * np.abs(small[:count, :count]).max()  # then S holds sigma_max itself
-        if ends or (count >= least and (count - least) % max(2, count // 8) == 0):
+        if ends or count >= look:
+            look = count + max(2, count // 8)
             value, lead, gap = _leading(small[:count, :count])
             if value == 0.0:
                 return Norm(0.0, known[:, -1].copy(), 0.0, count)

@@ -28,7 +28,8 @@ from coherence.graphs.laplacian import require_connected
 from coherence.network.network import Network
 from coherence.nodes.enclosures import balanced, enclosure, far_bound
 from coherence.numerics.rational import Rational
-from coherence.theory.incoherence import deviation_norms, mode_frequencies
+from coherence.theory.deviations import deviation_norms
+from coherence.theory.frequencies import mode_frequencies
 from coherence.types import Real
 
 START = 40  # frequencies a network is first looked at, equally spaced in the logarithm, beside its modes

@@ -20,7 +20,7 @@ import scipy.sparse as sp
 import coherence as co
 from coherence.numerics.deviation import Deviation
 from coherence.numerics.sparse import factorise
-from coherence.theory.incoherence import deviation_norms
+from coherence.theory.deviations import deviation_norms
 
 REPEATS = 5
 
