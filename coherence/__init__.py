@@ -17,6 +17,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.compare import step_size as step_size
     from coherence.description import describe as describe
     from coherence.errors import CaseError as CaseError
+    from coherence.errors import ClusterError as ClusterError
     from coherence.errors import CoherenceError as CoherenceError
     from coherence.errors import DisconnectedError as DisconnectedError
     from coherence.errors import InputError as InputError
@@ -26,6 +27,11 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.errors import ToleranceError as ToleranceError
     from coherence.errors import UnitsWarning as UnitsWarning
     from coherence.errors import UnknownNameError as UnknownNameError
+    from coherence.graphs.families import complete_graph as complete_graph
+    from coherence.graphs.families import erdos_renyi_graph as erdos_renyi_graph
+    from coherence.graphs.families import lattice_graph as lattice_graph
+    from coherence.graphs.families import ring_graph as ring_graph
+    from coherence.graphs.families import star_graph as star_graph
     from coherence.graphs.laplacian import kron_reduce as kron_reduce
     from coherence.graphs.partition import Partition as Partition
     from coherence.grids.case import Case as Case
@@ -49,6 +55,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.network.files import save_network as save_network
     from coherence.network.modes import Modes as Modes
     from coherence.network.network import Network as Network
+    from coherence.nodes.distributions import RandomNodes as RandomNodes
     from coherence.nodes.families import droop_inverter as droop_inverter
     from coherence.nodes.families import integrator as integrator
     from coherence.nodes.families import swing as swing
@@ -77,11 +84,18 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.theory.coherent import coherent_dynamics as coherent_dynamics
     from coherence.theory.columns import ColumnIncoherence as ColumnIncoherence
     from coherence.theory.columns import column_incoherence as column_incoherence
+    from coherence.theory.concentration import Concentration as Concentration
+    from coherence.theory.concentration import concentration as concentration
     from coherence.theory.deviations import group_error as group_error
     from coherence.theory.deviations import modal_error as modal_error
     from coherence.theory.frequencies import frequency_grid as frequency_grid
     from coherence.theory.incoherence import Incoherence as Incoherence
     from coherence.theory.incoherence import incoherence as incoherence
+    from coherence.theory.limits import Limit as Limit
+    from coherence.theory.limits import band_bound as band_bound
+    from coherence.theory.limits import connectivity_limit as connectivity_limit
+    from coherence.theory.limits import pole_limit as pole_limit
+    from coherence.theory.limits import size_limit as size_limit
     from coherence.theory.passivity import Passivity as Passivity
     from coherence.theory.passivity import passivity as passivity
     from coherence.theory.supremum import Supremum as Supremum
@@ -90,6 +104,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
 _PUBLIC = {
     "coherence.errors": [
         "CaseError",
+        "ClusterError",
         "CoherenceError",
         "DisconnectedError",
         "InputError",
@@ -130,6 +145,10 @@ _PUBLIC = {
     "coherence.grids.modes": ["modes"],
     "coherence.network.modes": ["Modes"],
     "coherence.grids.pandapower": ["case_of_pandapower"],
+    "coherence.theory.concentration": ["Concentration", "concentration"],
+    "coherence.nodes.distributions": ["RandomNodes"],
+    "coherence.graphs.families": ["complete_graph", "erdos_renyi_graph", "lattice_graph", "ring_graph", "star_graph"],
+    "coherence.theory.limits": ["Limit", "band_bound", "connectivity_limit", "pole_limit", "size_limit"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
     "coherence.reduction.truncate": ["Truncation", "truncate"],
     "coherence.reduction.reading": ["read_generators"],

@@ -45,5 +45,9 @@ class UnitsWarning(UserWarning):
     """A machine figure looks doubled or given on another base; it is used as it stands."""
 
 
+class ClusterError(CoherenceError, ConnectionError):
+    """A cluster of workers does not answer or has none."""
+
+
 class MissingExtraError(CoherenceError, ImportError):
     """An optional dependency is not installed; the message names the extra."""

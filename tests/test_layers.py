@@ -14,6 +14,7 @@ FLOOR = {
     "errors": 0,
     "types": 0,
     "progress": 0,
+    "parallel": 0,
     "display": 0,
     "numerics": 1.0,
     "nodes": 1.5,
@@ -33,11 +34,13 @@ FLOOR = {
     "__main__": 8,
 }
 #: rooms on one floor that know each other, with the reason
-ALLOWED = {("types", "errors"), ("cli", "plots"), ("cli", "terminal")}
+ALLOWED = {("types", "errors"), ("parallel", "errors"), ("parallel", "progress"), ("cli", "plots"), ("cli", "terminal")}
 ONE_MODULE = {
     "control": {"nodes/systems.py"},
     "sklearn": {"graphs/clustering.py"},
     "pandapower": {"grids/pandapower.py"},
+    "joblib": {"parallel.py"},
+    "distributed": {"parallel.py"},
     "matpowercaseframes": {"grids/matpower.py"},
     "matplotlib": {"plots/__init__.py", "plots/style.py", "plots/graphs.py", "plots/responses.py"},
     "typer": {"cli.py"},
@@ -105,7 +108,7 @@ def test_slow_third_parties_stay_in_their_one_module(path):
         root = module.split(".")[0]
         if root in ONE_MODULE:
             assert name in ONE_MODULE[root], f"{name} imports {module}"
-        if root in ("control", "sklearn", "pandapower", "matpowercaseframes"):
+        if root in ("control", "sklearn", "pandapower", "matpowercaseframes", "joblib", "distributed"):
             assert not at_top, f"{name} imports {module} at the top; it is slow"
 
 
@@ -116,7 +119,8 @@ def test_no_room_is_a_drawer():
 
 def test_importing_coherence_loads_no_slow_third_party():
     code = (
-        "import sys, coherence; bad = {'control', 'sklearn', 'matplotlib', 'pandapower'} & set(sys.modules); "
+        "import sys, coherence; bad = {'control', 'sklearn', 'matplotlib', 'pandapower', 'joblib', 'distributed'} "
+        "& set(sys.modules); "
         "sys.exit(', '.join(bad) or 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -1,0 +1,249 @@
+r"""Random nodes: a family whose coefficients have declared distributions, with the moments of its inverse.
+
+    E g^{-1}(s, w),   Var g^{-1} = E |g^{-1} - E g^{-1}|^2,   g_hat(s) = (E g^{-1}(s, w))^{-1}   (3.14)
+
+Moments are integrals over independent coefficients, by tensor products of Gauss rules whose sizes are doubled, coefficient by
+coefficient, until nothing changes. Coefficients that depend on each other: let the family compute them from independent ones.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from coherence.display import Page
+from coherence.errors import InputError, PoleError, ToleranceError
+from coherence.nodes.nodes import Nodes
+from coherence.numerics.quadrature import discretised, gauss_rule
+from coherence.types import ArrayLike, Complex, Real, laplace_points
+
+TOLERANCE = 1e-10  # of the change of a moment when a rule is doubled, relative
+MOST = 200_000  # points of a tensor product
+GRID = 9  # points per coefficient at which the range of g^{-1} is looked at, the ends of its support included
+TAIL = 1e-15  # probability left out of a discrete distribution without end
+CHUNK = 4_000_000  # entries of (frequencies, points) held at a time
+
+
+@dataclass(frozen=True)
+class InverseMoments:
+    """Moments of g^{-1}(s, w) at F points.
+
+    Attributes
+    ----------
+    mean : (F,) complex
+    variance : (F,) float
+        E |g^{-1} - mean|^2.
+    largest : (F,) float
+        M2: the largest |g^{-1}| on a grid of the support with its corners; infinite for an unbounded support.
+    range : (F, m) complex or None
+        The values on that grid.
+    """
+
+    mean: Complex
+    variance: Real
+    largest: Real
+    range: Complex | None
+
+
+class RandomNodes(Page):
+    """Independent, identically distributed nodes.
+
+    Parameters
+    ----------
+    family : callable
+        Coefficients as arrays by keyword -> Nodes, such as `swing_turbine`.
+    **coefficients : number or frozen scipy.stats distribution
+        Independent of each other; continuous or discrete.
+
+    Raises
+    ------
+    InputError
+        A coefficient that is neither number nor distribution, or none that is random.
+
+    References
+    ----------
+    H. Min, dissertation (2023), Section 3.1.4, equation (3.11).
+
+    Examples
+    --------
+    >>> from scipy import stats
+    >>> from coherence import RandomNodes, swing
+    >>> nodes = RandomNodes(swing, inertia=stats.uniform(1, 2), damping=0.5)
+    >>> nodes.expected_dynamics(2j).round(6)
+    array([0.030769-0.246154j])
+    >>> nodes.draw(3, random_state=0)
+    Nodes(3: 1, 2, 3; 3 states)
+    """
+
+    def __init__(self, family: Callable[..., Nodes], **coefficients: Any) -> None:
+        if not callable(family):
+            raise InputError(f"the family is {family!r}; give a function of coefficients such as swing_turbine")
+        self.family, self.coefficients = family, coefficients
+        for name, value in coefficients.items():
+            if not (
+                _is_distribution(value) or (np.isscalar(value) and np.isrealobj(value) and not isinstance(value, (str, bytes)))
+            ):
+                raise InputError(
+                    f"the coefficient {name!r} is {value!r:.60}; give a number or a frozen distribution such as stats.uniform(1, 2)"
+                )
+        if not self.random:
+            raise InputError("no coefficient is random; give at least one scipy.stats distribution")
+
+    def __repr__(self) -> str:
+        name = getattr(self.family, "__name__", type(self.family).__name__)
+        return f"RandomNodes({name}; random: {', '.join(self.random)})"
+
+    @property
+    def random(self) -> list[str]:
+        """Names of the coefficients that have a distribution."""
+        return [name for name, value in self.coefficients.items() if _is_distribution(value)]
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Mean, standard deviation and support of each coefficient."""
+        rows = {}
+        for name, value in self.coefficients.items():
+            if _is_distribution(value):
+                low, high = value.support()
+                x, w = self._measures[name]
+                mean = float(w @ x)
+                rows[name] = [mean, float(np.sqrt(w @ (x - mean) ** 2)), float(low), float(high)]
+            else:
+                rows[name] = [float(value), 0.0, float(value), float(value)]
+        return {"coefficients": pd.DataFrame(rows, index=pd.Index(["mean", "std", "least", "largest"])).T}
+
+    def draw(self, n: int, *, random_state: Any = None) -> Nodes:
+        """`n` nodes.
+
+        Parameters
+        ----------
+        n : int
+        random_state : int, Generator or None
+
+        Raises
+        ------
+        InputError
+            The family refuses a draw (an inertia that is not positive, say).
+        """
+        if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+            raise InputError(f"n = {n!r}; give a number of nodes >= 1")
+        rng = np.random.default_rng(random_state)
+        columns = {
+            name: _sampled(value, int(n), rng) if _is_distribution(value) else np.full(int(n), float(value))
+            for name, value in self.coefficients.items()
+        }
+        return self._made(columns)
+
+    def expected_dynamics(self, s: ArrayLike) -> Complex:
+        """The expected coherent dynamics g_hat(s) = (E g^{-1}(s, w))^{-1}, the limit of g_bar_n, (F,)."""
+        return 1.0 / self.inverse_moments(s).mean
+
+    def inverse_moments(self, s: ArrayLike) -> InverseMoments:
+        """Mean, variance and range of g^{-1}(s, w), to a relative 1e-10.
+
+        Raises
+        ------
+        ToleranceError
+            More than 200 000 points would be needed, or a distribution without variance.
+        """
+        points = laplace_points(s)
+        counts = dict.fromkeys(self.random, 2)
+        mean, variance, size = self._moments(points, counts)
+        settled: set[str] = set()
+        while len(settled) < len(counts):
+            for name in counts:
+                if name in settled:
+                    continue
+                trial = counts | {name: 2 * counts[name]}
+                if np.prod(list(trial.values()), dtype=float) > MOST:
+                    raise ToleranceError(
+                        f"the moments of g^-1 need more than {MOST} points (the last: {name!r}); give fewer or smoother ones"
+                    )
+                new_mean, new_variance, _ = self._moments(points, trial)
+                change = np.abs(new_mean - mean) / np.sqrt(size)
+                moved = np.abs(new_variance - variance) / (new_variance + 1e-4 * size)
+                if max(change.max(), moved.max()) <= TOLERANCE:
+                    settled.add(name)
+                else:
+                    counts, mean, variance = trial, new_mean, new_variance
+                    settled.clear()
+        values = self._range(points)
+        largest = np.full(len(points), np.inf) if values is None else np.abs(values).max(axis=1)
+        return InverseMoments(mean, variance, largest, values)
+
+    def _moments(self, points: Complex, counts: dict[str, int]) -> tuple[Complex, Real, Real]:
+        """Mean, variance and mean square on the tensor product of Gauss rules."""
+        rules = {name: gauss_rule(*self._measures[name], count) for name, count in counts.items()}
+        grid = np.meshgrid(*[rule[0] for rule in rules.values()], indexing="ij")
+        weight = np.ones(1)
+        for rule in rules.values():
+            weight = np.multiply.outer(weight, rule[1]).ravel()
+        nodes = self._filled(dict(zip(rules, grid, strict=True)))
+        mean, variance, square = (np.empty(len(points), dtype=complex), np.empty(len(points)), np.empty(len(points)))
+        chunk = max(1, CHUNK // len(weight))
+        for i in range(0, len(points), chunk):
+            z = nodes.inverse(points[i : i + chunk])
+            own = z @ weight
+            mean[i : i + chunk], square[i : i + chunk] = own, np.abs(z) ** 2 @ weight
+            variance[i : i + chunk] = np.abs(z - own[:, None]) ** 2 @ weight
+        return mean, variance, square
+
+    def _range(self, points: Complex) -> Complex | None:
+        axes = []
+        for name in self.random:
+            low, high = (float(x) for x in self.coefficients[name].support())
+            if not (np.isfinite(low) and np.isfinite(high)):
+                return None
+            axes.append(np.unique(np.linspace(low, high, GRID if GRID ** len(self.random) <= MOST else 2)))
+        grid = np.array(list(itertools.product(*axes))).T
+        try:
+            return self._filled(dict(zip(self.random, grid, strict=True))).inverse(points)
+        except (InputError, PoleError):
+            return None  # the support ends where the family does (an inertia of 0, say): no bound on g^{-1}
+
+    def _filled(self, columns: dict[str, Real]) -> Nodes:
+        count = next(iter(columns.values())).size
+        return self._made(
+            {
+                name: columns[name].ravel() if name in columns else np.full(count, float(value))
+                for name, value in self.coefficients.items()
+            }
+        )
+
+    def _made(self, columns: dict[str, Real]) -> Nodes:
+        try:
+            return self.family(**columns)
+        except InputError as error:
+            raise InputError(f"the family refuses coefficients of these distributions ({error}); narrow them") from None
+
+    @cached_property
+    def _measures(self) -> dict[str, tuple[Real, Real]]:
+        """Points and weights of each distribution."""
+        return {name: _measure(self.coefficients[name]) for name in self.random}
+
+
+def _is_distribution(value: Any) -> bool:
+    return hasattr(value, "support") and (hasattr(value, "ppf") or hasattr(value, "icdf"))
+
+
+def _sampled(distribution: Any, n: int, rng: np.random.Generator) -> Real:
+    if hasattr(distribution, "rvs"):
+        return np.asarray(distribution.rvs(size=n, random_state=rng), dtype=float)
+    return np.asarray(distribution.sample(n, rng=rng), dtype=float)
+
+
+def _measure(distribution: Any) -> tuple[Real, Real]:
+    if not hasattr(distribution, "ppf"):
+        return discretised(distribution.icdf, distribution.iccdf)
+    if hasattr(distribution, "pmf"):
+        low, high = (float(x) for x in distribution.support())
+        low, high = (low if np.isfinite(low) else distribution.ppf(TAIL)), (high if np.isfinite(high) else distribution.isf(TAIL))
+        atoms = np.arange(low, high + 1)
+        return atoms, np.asarray(distribution.pmf(atoms))
+    return discretised(distribution.ppf, distribution.isf)
