@@ -331,6 +331,30 @@ def test_enclosures_hold_every_sample(seed):
     assert np.isfinite(bend).any()
 
 
+@given(networks(least=2, most=6, passive=True, couplings=("1/s",)), st.floats(-2, 1), st.floats(0.01, 0.6))
+def test_the_supremum_of_a_narrow_band_is_taken_within_it(network, decade, width):
+    low = 10.0**decade
+    found = co.supremum(network, low, low * (1 + width), gap=0.02)
+    inside = deviation_norms(network, 1j * np.linspace(low, low * (1 + width), 200)).max()
+    assert low <= found.omega <= low * (1 + width)
+    assert inside * (1 - 1e-9) <= found.upper
+    assert found.lower <= inside * 1.02
+
+
+def test_a_band_or_frequency_at_a_pole_is_named_with_its_owner():
+    pair = [[1.0, -1], [-1, 1]]
+    oscillating = co.Network(co.swing(inertia=[1, 1], damping=1), pair, ([1.0], [1.0, 0.0, 4.0]))
+    with pytest.raises(co.PoleError, match=r"band 1 to 3 rad/s contains the pole 2j of the coupling f; take bands beside it"):
+        co.supremum(oscillating, 1.0, 3.0)
+    assert co.supremum(oscillating, 2.5, 3.0).lower > 0
+    notch = co.from_systems({"a": control.tf([1, 0, 4], [1, 1, 5, 1]), "b": control.tf([1], [1, 1])})
+    network = co.Network(notch, pair, "1/s")
+    with pytest.raises(co.PoleError, match="contains the pole 2j of the inverse dynamics of node 'a'"):
+        co.supremum(network)
+    with pytest.raises(co.PoleError, match=r"s = 0\+2j is a pole of the inverse dynamics of node 'a'"):
+        co.incoherence(network, [1.0, 2.0, 3.0])
+
+
 # --- passivity ----------------------------------------------------------------------------------------------------
 
 

@@ -175,7 +175,8 @@ class Nodes(Page):
             try:
                 sections = bank(points)
             except np.linalg.LinAlgError:
-                sections = np.full((points.size, len(bank.owner)), np.inf)
+                distance = np.abs(points[:, None, None] - np.linalg.eigvals(bank.a)).min(axis=2)
+                sections = np.where(distance == distance.min(), np.inf, 0.0)
             if not np.isfinite(sections).all():
                 f, section = np.argwhere(~np.isfinite(sections))[0]
                 raise PoleError(

@@ -74,7 +74,8 @@ class _Inverse:
     response: Callable[[Complex], Any]
 
     def __call__(self, s: Complex) -> Complex:
-        values = np.asarray(self.response(s), dtype=complex)
+        with np.errstate(all="ignore"):  # what comes of it is looked at below
+            values = np.asarray(self.response(s), dtype=complex)
         if values.shape == () or values.shape == (1,):
             values = np.full(s.shape, complex(values.ravel()[0]))
         if values.shape != s.shape:

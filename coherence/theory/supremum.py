@@ -23,7 +23,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from coherence.display import Page
-from coherence.errors import InputError, ToleranceError
+from coherence.errors import InputError, PoleError, ToleranceError
 from coherence.graphs.laplacian import require_connected
 from coherence.network.network import Network
 from coherence.nodes.enclosures import balanced, enclosure, far_bound
@@ -33,6 +33,7 @@ from coherence.theory.frequencies import mode_frequencies
 from coherence.types import Real
 
 START = 40  # frequencies a network is first looked at, equally spaced in the logarithm, beside its modes
+ON_AXIS = 1e-12  # real part of a pole on the axis, relative
 NORM_ERROR = 1e-7  # relative, of an evaluation: added to every value that an upper bound starts from
 ENTRIES = 2_000_000  # (intervals, nodes) held at a time
 
@@ -101,7 +102,7 @@ def supremum(network: Network, low: float = 0.0, high: float = np.inf, *, gap: f
     DisconnectedError
         The network falls apart.
     PoleError
-        A pole of T was met.
+        The band contains a pole of f (other than 0 at its low end) or of a node's inverse, or a pole of T was met.
 
     References
     ----------
@@ -128,9 +129,28 @@ def supremum(network: Network, low: float = 0.0, high: float = np.inf, *, gap: f
             f"node {label!r} has no inertia, so the deviation need not vanish at infinity; give a finite high end, or eliminate "
             "passive nodes with network.kron_reduce()"
         )
+    _require_no_pole(network, low, high)
     if network.size == 1:
         return Supremum(0.0, 0.0, low, (low, high), 0)
     return _Search(network, low, high, gap, most).run()
+
+
+def _require_no_pole(network: Network, low: float, high: float) -> None:
+    """Refuse a band with a pole of f or of a node's inverse on the axis inside: nothing bounds the values around it."""
+    assert isinstance(network.coupling, Rational)
+    found = [(root, "the coupling f") for root in np.roots(network.coupling.den)]
+    for bank in network.nodes.banks:
+        values = np.linalg.eigvals(bank.a)
+        found += [
+            (root, f"the inverse dynamics of node {network.labels[owner]!r} (a zero of its transfer function)")
+            for owner, own in zip(bank.owner, values, strict=True)
+            for root in own[np.abs(own.real) <= ON_AXIS * np.abs(own)]
+        ]
+    for root, what in found:
+        if abs(root.real) <= ON_AXIS * abs(root) and low <= root.imag <= high and root != 0:
+            raise PoleError(
+                f"the band {low:g} to {high:g} rad/s contains the pole {root.imag:.6g}j of {what}; take bands beside it"
+            )
 
 
 class _Search:
@@ -143,9 +163,9 @@ class _Search:
         self.coupling = network.coupling
         self.zero_is_pole = low == 0.0 and self.coupling.den[-1] == 0.0
         scale = self._scale()
-        first = 1e-3 * scale if low == 0.0 else low
-        last = 1e3 * scale if np.isinf(high) else high
-        start = np.geomspace(min(first, 0.5 * last), last, START)
+        first = low or min(1e-3 * scale, 1e-3 * high)
+        last = high if np.isfinite(high) else max(1e3 * scale, 2 * first)
+        start = np.geomspace(first, last, START)
         own = mode_frequencies(network, start[0], start[-1])
         self.w = np.unique(np.concatenate([start, own, [] if low > 0.0 or self.zero_is_pole else [0.0]]))
         self.e = self._evaluate(self.w)
