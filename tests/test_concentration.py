@@ -251,8 +251,9 @@ def test_the_same_draws_come_from_any_number_of_processes(turbines):
     given = (turbines, partial(co.erdos_renyi_graph, probability=0.5), [5, 9], [0.5])
     one = co.concentration(*given, draws=4, random_state=7, n_jobs=1, progress=lambda what, done: seen.append((what, done)))
     two = co.concentration(*given, draws=4, random_state=7, n_jobs=2)
-    assert (one.distance == two.distance).all()
-    assert (one.connectivity == two.connectivity).all()
+    assert (one.coherent == two.coherent).all()  # norms may round otherwise with other threads of the linear algebra library
+    assert two.distance == pytest.approx(one.distance, rel=1e-7)
+    assert two.connectivity == pytest.approx(one.connectivity, rel=1e-12)
     assert [done for _, done in seen] == pytest.approx(np.arange(1, 9) / 8)
     assert seen[0][0] == "random networks"
     other = co.concentration(*given, draws=4, random_state=8, n_jobs=1)
@@ -347,7 +348,9 @@ def test_a_dask_cluster_does_the_work_and_survives_the_loss_of_a_worker(cluster,
     assert seen == pytest.approx(np.arange(1, 81) / 80)
     given = (turbines, co.complete_graph, [5, 9], [0.5])
     there = co.concentration(*given, draws=4, random_state=7, cluster=address)
-    assert (there.distance == co.concentration(*given, draws=4, random_state=7, n_jobs=1).distance).all()
+    here = co.concentration(*given, draws=4, random_state=7, n_jobs=1)
+    assert (there.coherent == here.coherent).all()
+    assert there.distance == pytest.approx(here.distance, rel=1e-7)
 
 
 def test_a_dask_address_that_does_not_answer_is_one_sentence(monkeypatch):

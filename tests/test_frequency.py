@@ -5,16 +5,16 @@ import mpmath as mp
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 import coherence as co
 from coherence.nodes.enclosures import enclosure
 from coherence.nodes.nodes import Nodes, make_banks
-from coherence.numerics import spectral
 from coherence.numerics.deviation import Deviation
 from coherence.numerics.norms import hinf_norm
-from coherence.numerics.realization import Realization
+from coherence.numerics.realization import Realization, without_hidden
 from coherence.numerics.spectral import symmetric_norm
 from coherence.theory.deviations import deviation_norms, spectral_norms
 from tests.draws import COUPLINGS, exact_transfer_matrix, networks, norm2, random_laplacian, random_nodes
@@ -95,14 +95,23 @@ def test_large_networks_take_products_and_small_ones_the_matrix():
     assert co.incoherence(sparse, w, k=3).exact == pytest.approx(slow, rel=1e-7)
 
 
-def test_the_norm_of_nothing_is_zero_and_a_stubborn_operator_is_an_error(monkeypatch):
+def test_the_norm_of_nothing_is_zero_and_a_stubborn_operator_is_an_error():
     assert symmetric_norm(lambda x: 0.0 * x, np.ones(5, dtype=complex)).value == 0.0
     values = 1.0 + 1e-3 * np.linspace(0, 1, 4000)
     random = np.random.default_rng(0).standard_normal(4000) + 0j
     assert symmetric_norm(lambda x: values[:, None] * x, random).value == pytest.approx(1.001, rel=1e-8)
-    monkeypatch.setattr(spectral, "STEPS", 20)
     with pytest.raises(co.ToleranceError, match=r"estimated error .* after 20 products"):
-        symmetric_norm(lambda x: values[:, None] * x, random)
+        symmetric_norm(lambda x: values[:, None] * x, random, most=20)
+
+
+def test_crowded_singular_values_of_a_dense_network_are_all_computed():
+    """A complete graph with nearly equal weights: 149 singular values within 1e-4 of each other."""
+    rng = np.random.default_rng(5)
+    a = np.triu(rng.uniform(1, 1.001, (150, 150)), 1)
+    nodes = co.swing(inertia=rng.uniform(0.5, 2, 150), damping=0.1)
+    network = co.Network(nodes, np.diag((a + a.T).sum(axis=1)) - a - a.T, "1/s")
+    s = 1j * np.geomspace(1e-3, 1, 4)
+    assert deviation_norms(network, s) == pytest.approx(norm2(network.deviation(s)), rel=1e-8)
 
 
 def test_columns_are_those_of_the_matrix_and_named(iceland):
@@ -268,6 +277,39 @@ def test_the_supremum_holds_the_h_infinity_norm(network):
     assert found.lower <= norm.upper * (1 + 1e-6)
     assert norm.lower <= found.upper * (1 + 1e-6)
     assert found.upper <= 1.02 * found.lower
+
+
+@given(networks(least=2, most=5, passive=True, couplings=("1/s", "1")))
+@settings(max_examples=30)
+def test_the_supremum_holds_the_level_set_norm_of_slycot(network):
+    """SLICOT's AB13DD, another's implementation, to 1e-8."""
+    slycot = pytest.importorskip("slycot")
+    system = without_hidden(difference_system(network))
+    n, m, p = system.order, network.size, network.size
+    peak, _ = slycot.ab13dd("C", "I", "N", "D", n, m, p, system.a, np.eye(n), system.b, system.c, system.d, 1e-8)
+    found = co.supremum(network, gap=0.01)
+    assert found.lower <= peak * (1 + 1e-6)
+    assert peak <= found.upper * (1 + 1e-6)
+
+
+def lattice_of_machines(n, seed=0):
+    rng = np.random.default_rng(seed)
+    nodes = co.swing_turbine(
+        inertia=rng.uniform(0.5, 2, n),
+        damping=rng.uniform(0.1, 0.3, n),
+        inverse_droop=rng.uniform(0.5, 1.5, n),
+        time_constant=rng.uniform(1, 5, n),
+    )
+    return co.Network(nodes, co.lattice_graph(n, weight=stats.uniform(0.5, 1.5), random_state=rng), "1/s")
+
+
+@pytest.mark.parametrize(("n", "gap"), [(100, 0.01), (1024, 0.1)])
+def test_the_supremum_of_larger_networks_is_certified(n, gap):
+    network = lattice_of_machines(n)
+    found = co.supremum(network, gap=gap)
+    assert found.upper <= (1 + gap) * found.lower
+    grid = deviation_norms(network, 1j * np.geomspace(1e-3, 1e2, 500)).max()
+    assert 0.9 * found.lower < grid < found.lower
 
 
 @given(networks(least=2, most=8, couplings=("1/s", "1"), degrees=(0, 1)), st.floats(-2, 1), st.floats(0.1, 2))

@@ -42,7 +42,7 @@ ONE_MODULE = {
     "joblib": {"parallel.py"},
     "distributed": {"parallel.py"},
     "matpowercaseframes": {"grids/matpower.py"},
-    "matplotlib": {"plots/__init__.py", "plots/style.py", "plots/graphs.py", "plots/responses.py"},
+    "matplotlib": {"plots/__init__.py", "plots/style.py", "plots/frequency.py", "plots/graphs.py", "plots/responses.py"},
     "typer": {"cli.py"},
     "rich": {"terminal.py"},
 }

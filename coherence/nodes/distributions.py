@@ -25,7 +25,7 @@ from coherence.types import ArrayLike, Complex, Real, laplace_points
 
 TOLERANCE = 1e-10  # of the change of a moment when a rule is doubled, relative
 MOST = 200_000  # points of a tensor product
-GRID = 9  # points per coefficient at which the range of g^{-1} is looked at, the ends of its support included
+GRID = 700  # points, about, at which the range of g^{-1} is looked at, the ends of supports included
 TAIL = 1e-15  # probability left out of a discrete distribution without end
 CHUNK = 4_000_000  # entries of (frequencies, points) held at a time
 
@@ -200,7 +200,7 @@ class RandomNodes(Page):
             low, high = (float(x) for x in self.coefficients[name].support())
             if not (np.isfinite(low) and np.isfinite(high)):
                 return None
-            axes.append(np.unique(np.linspace(low, high, GRID if GRID ** len(self.random) <= MOST else 2)))
+            axes.append(np.unique(np.linspace(low, high, max(2, int(GRID ** (1 / len(self.random)))))))
         grid = np.array(list(itertools.product(*axes))).T
         try:
             return self._filled(dict(zip(self.random, grid, strict=True))).inverse(points)

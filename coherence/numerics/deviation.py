@@ -19,6 +19,7 @@ Passive nodes (g_i^{-1} = 0) stay in a sparse M: the solve is their elimination.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -26,10 +27,13 @@ import numpy as np
 import scipy.linalg.lapack as lapack
 import scipy.sparse as sp
 
-from coherence.errors import InputError, PoleError
+from coherence.errors import InputError, PoleError, ToleranceError
 from coherence.numerics.sparse import factorise
-from coherence.numerics.spectral import LEAST, started, symmetric_norm
+from coherence.numerics.spectral import LEAST, STEPS, started, symmetric_norm
+from coherence.numerics.threads import single_thread
 from coherence.types import Complex, Int, Real
+
+CROWDED = 60  # products with a dense matrix after which all singular values are cheaper
 
 Solve = Callable[[Complex], Complex]
 Product = Callable[[Complex], Complex]
@@ -105,9 +109,10 @@ class Deviation:
         unit = np.zeros((n, picked.size), dtype=complex)
         unit[picked, np.arange(picked.size)] = 1.0
         out = np.empty((len(p), n, picked.size), dtype=complex)
-        for i in range(len(p)):
-            order, apply = self.at(g[i], p[i], q[i])
-            out[i, order] = apply(unit[order])
+        with self._threads():
+            for i in range(len(p)):
+                order, apply = self.at(g[i], p[i], q[i])
+                out[i, order] = apply(unit[order])
         return out
 
     def norms(self, g: Complex, p: Complex, q: Complex, extra: tuple[Real, Complex] | None = None) -> Real:
@@ -117,19 +122,28 @@ class Deviation:
         """
         rng, n = np.random.default_rng(0), self.laplacian.shape[0]
         out, vector, least = np.zeros(len(p)), None, LEAST
+        most = STEPS if sp.issparse(self.laplacian) else max(CROWDED, n // 5)
         if n == 1 or (extra is None and self.directions is not None and self.directions.shape[1] == n - 1):
             return out
-        for i in range(len(p)):
-            if q[i] == 0:
-                continue  # at a pole of f the deviation vanishes
-            order, apply = self.at(g[i], p[i], q[i])
-            if extra is not None:
-                apply = _with(apply, extra[0][order], extra[1][i])
-            found = symmetric_norm(apply, started(vector, n, rng)[order], least=least)
-            out[i], vector = found.value, np.empty(n, dtype=complex)
-            vector[order] = found.vector
-            least = max(LEAST, found.products - 2)  # the neighbour will need about as many
+        with self._threads():
+            for i in np.flatnonzero(q):  # at a pole of f the deviation vanishes
+                order, apply = self.at(g[i], p[i], q[i])
+                if extra is not None:
+                    apply = _with(apply, extra[0][order], extra[1][i])
+                try:
+                    found = symmetric_norm(apply, started(vector, n, rng)[order], least=least, most=most)
+                except ToleranceError:
+                    if sp.issparse(self.laplacian):
+                        raise
+                    out[i] = np.linalg.norm(apply(np.eye(n, dtype=complex)), 2)  # singular values crowd: take them all
+                    continue
+                out[i], vector = found.value, np.empty(n, dtype=complex)
+                vector[order] = found.vector
+                least = max(LEAST, found.products - 2)  # the neighbour will need about as many
         return out
+
+    def _threads(self) -> AbstractContextManager[Any]:
+        return single_thread(0 if sp.issparse(self.laplacian) else len(self.laplacian))
 
     def _order(self, ground: int, g: Complex) -> tuple[Int, _Dense | _Sparse]:
         """Nodes with the grounded one last (sparse: the others in a fill-reducing order), and their bordered Laplacian."""

@@ -40,7 +40,7 @@ class Norm(NamedTuple):
 
 
 def symmetric_norm(
-    apply: Callable[[Complex], Complex], start: Complex, *, least: int = LEAST, tolerance: float = TOLERANCE
+    apply: Callable[[Complex], Complex], start: Complex, *, least: int = LEAST, most: int = STEPS, tolerance: float = TOLERANCE
 ) -> Norm:
     """sigma_max of the complex symmetric operator `apply`, x (n, 1) -> E x.
 
@@ -51,19 +51,21 @@ def symmetric_norm(
         Not zero; see `started`.
     least : int
         Products before the estimate is looked at.
+    most : int
+        Products before it gives up.
     tolerance : float
         Estimated relative error of sigma_max.
 
     Raises
     ------
     ToleranceError
-        The estimate does not reach the tolerance within 1200 products.
+        The estimate does not reach the tolerance within `most` products.
     """
     n, error, look = len(start), np.inf, least
     basis = np.empty((n, ROOM), dtype=complex, order="F")
     small = np.zeros((ROOM, ROOM), dtype=complex)
     basis[:, 0] = start / _length(start)
-    for count in range(1, STEPS + 1):
+    for count in range(1, most + 1):
         known = basis[:, :count]
         rest = apply(basis[:, count - 1 : count].conj())[:, 0]
         along = _against(known, rest)
@@ -88,7 +90,7 @@ def symmetric_norm(
             basis = np.concatenate([basis, np.empty_like(basis)], axis=1)
             small = np.pad(small, (0, count))
         basis[:, count] = rest / left
-    raise ToleranceError(f"the spectral norm has an estimated error of {error:.1e} after {STEPS} products (needed {tolerance:g})")
+    raise ToleranceError(f"the spectral norm has an estimated error of {error:.1e} after {most} products (needed {tolerance:g})")
 
 
 def started(previous: Complex | None, n: int, rng: np.random.Generator) -> Complex:

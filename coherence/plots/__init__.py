@@ -8,14 +8,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coherence.plots.frequency import columns, concentration, incoherence, limit
 from coherence.plots.graphs import embedding, grid, laplacian, network
-from coherence.plots.responses import hankel, incoherence, mode_shape, responses
+from coherence.plots.responses import hankel, mode_shape, responses
 from coherence.studies import Study
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["embedding", "grid", "hankel", "incoherence", "laplacian", "mode_shape", "network", "of_study", "responses"]
+__all__ = [
+    "columns",
+    "concentration",
+    "embedding",
+    "grid",
+    "hankel",
+    "incoherence",
+    "laplacian",
+    "limit",
+    "mode_shape",
+    "network",
+    "of_study",
+    "responses",
+]
 
 
 def of_study(study: Study) -> dict[str, Figure]:

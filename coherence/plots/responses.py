@@ -1,4 +1,4 @@
-"""Curves and bars: incoherence with its bounds over frequency, step responses by group, Hankel values, mode shapes."""
+"""Step responses by group, Hankel values, mode shapes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from coherence.plots import style
 from coherence.plots.style import COLOURS, colour, drawing
 from coherence.reduction.truncate import Truncation
 from coherence.studies import Study
-from coherence.theory.incoherence import Incoherence
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,36 +22,6 @@ LINES: dict[str, tuple[str, float, Any]] = {
     "reduced, turbines": ("black", 1.6, (0, (5, 2))),
     "reduced, closed_loop": ("black", 1.6, (0, (1, 1.2))),
 }
-
-
-def incoherence(curve: Incoherence, *, title: str = "") -> Figure:
-    """The deviation from coherence with the hull bound and the source's bound over frequency."""
-    with drawing(8, 5) as figure:
-        ax = figure.subplots()
-        ax.loglog(curve.omega, curve.exact, color="black", lw=2.2, label=f"exact $\\|T-{_part(curve)}\\|_2$")
-        dashes = ["-", (0, (4, 1.5)), (0, (1, 1)), "--"]
-        for number, bound in enumerate(curve.bounds.values()):
-            shade, dash = COLOURS[number], dashes[number]
-            value = np.where(bound.holds, bound.value, np.nan)
-            ax.loglog(curve.omega, value, color=shade, ls=dash, label=bound.theorem)
-            if bound.holds.any() and not bound.holds.all():
-                last = int(np.flatnonzero(bound.holds)[-1])
-                ax.plot(curve.omega[last], value[last], "o", color=shade, ms=5)
-        positive = curve.exact[curve.exact > 0]
-        if positive.size:
-            ax.set_ylim(float(positive.min()) / 3, float(positive.max()) * 300)
-        ax.set_xlim(curve.omega[0], curve.omega[-1])
-        ax.set_xlabel(r"frequency $\omega$ [rad/s]")
-        ax.set_ylabel("deviation from coherence [rad/s per pu]")
-        ax.legend(loc="upper left", title="a bound ends (dot) where it is silent", alignment="left")
-        style.title(ax, title or "How far the network is from moving as one")
-    return figure
-
-
-def _part(curve: Incoherence) -> str:
-    """The coherent part as a formula."""
-    named = {"g_hat 11'": r"\hat g\,11^{\top}", "P T_q P'": r"P\,T_q P^{\top}", "P T_reduced P'": r"P\,\hat T P^{\top}"}
-    return named.get(curve.part, curve.part.replace("T_", "T_{") + "}")
 
 
 def responses(study: Study) -> Figure:

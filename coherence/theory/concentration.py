@@ -27,15 +27,15 @@ import scipy.sparse as sp
 
 from coherence.display import Page
 from coherence.errors import InputError
-from coherence.graphs.laplacian import components, laplacian_of_graph
+from coherence.graphs.laplacian import laplacian_of_graph
 from coherence.network.network import Network
 from coherence.nodes.distributions import InverseMoments, RandomNodes
-from coherence.numerics.deviation import Deviation
 from coherence.numerics.hull import hull_distance
 from coherence.numerics.rational import coupling_of
 from coherence.parallel import each
 from coherence.progress import Progress, silent
 from coherence.theory.bounds import Bound
+from coherence.theory.deviations import DIRECT, uniform_distances
 from coherence.types import ArrayLike, Complex, Real, frequencies
 
 FULL = 0.25  # of the entries of a Laplacian: above, it is handled as a dense matrix
@@ -279,7 +279,7 @@ def drawn_network(
     laplacian: Any = laplacian_of_graph(made)[0] if hasattr(made, "edges") else made
     if laplacian.shape != (n, n):
         raise InputError(f"the graph family returned a Laplacian of shape {laplacian.shape} for n = {n}")
-    if sp.issparse(laplacian) and laplacian.nnz > FULL * n * n:
+    if sp.issparse(laplacian) and (n <= DIRECT or laplacian.nnz > FULL * n * n):
         laplacian = laplacian.toarray()
     return Network(nodes.draw(n, random_state=own), laplacian, coupling)
 
@@ -290,11 +290,6 @@ def _one(
     """One draw: g_bar_n, the norms of T_n - (1/n) g_bar_n 11' and T_n - (1/n) g_hat 11', and lambda_2."""
     network = drawn_network(nodes, graph, n, coupling, seed)
     s = 1j * w
-    z, p, q = network.nodes.inverse(s), network.coupling.numerator(s), network.coupling.denominator(s)
-    own = n / z.sum(axis=1)
-    deviation = Deviation(network.laplacian)
-    between = ((own - expected) / n)[:, None, None]
-    incoherent = deviation.norms(z, p, q)
-    distance = deviation.norms(z, p, q, (np.ones((n, 1)), between))
-    apart = int(components(network.laplacian).max()) > 0
-    return own, incoherent, distance, 0.0 if apart else network.algebraic_connectivity
+    own = n / network.nodes.inverse(s).sum(axis=1)
+    incoherent, distance = uniform_distances(network, s, own / n), uniform_distances(network, s, expected / n)
+    return own, incoherent, distance, network.algebraic_connectivity

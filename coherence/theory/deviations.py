@@ -19,6 +19,7 @@ from coherence.graphs.partition import Partition
 from coherence.network.network import Network
 from coherence.numerics.deflation import group_deviation, modal_deviation, uniform_deviation
 from coherence.numerics.deviation import Deviation
+from coherence.numerics.threads import single_thread
 from coherence.theory.bounds import require_rank
 from coherence.types import ArrayLike, Complex, Real, laplace_points
 
@@ -45,10 +46,21 @@ def deviation_norms(
     return Deviation(network.laplacian, directions).norms(z, p, q, extra)
 
 
+def uniform_distances(network: Network, s: ArrayLike, motion: Complex) -> Real:
+    """||T - motion 11'||_2 for a uniform motion (F,) that need not be g_hat; the network need not be connected."""
+    z, p, q = evaluated(network, s, "the distance from uniform motion")
+    rest = (1.0 / z.sum(axis=1) - motion)[:, None, None]
+    if network.size > DIRECT or sp.issparse(network.laplacian):
+        return Deviation(network.laplacian).norms(z, p, q, (np.ones((network.size, 1)), rest))
+    with single_thread(network.size):
+        return np.asarray(np.linalg.norm(uniform_deviation(z, p, q, network.laplacian) + rest, 2, axis=(1, 2)))
+
+
 def spectral_norms(matrices: Callable[[Complex], Complex], s: Complex, n: int) -> Real:
     """||M(s)||_2 of (F, n, n) matrices, made a few frequencies at a time so that memory stays flat."""
     chunk = max(1, ENTRIES // n**2)
-    return np.concatenate([np.linalg.norm(matrices(s[i : i + chunk]), 2, axis=(1, 2)) for i in range(0, len(s), chunk)])
+    with single_thread(n):
+        return np.concatenate([np.linalg.norm(matrices(s[i : i + chunk]), 2, axis=(1, 2)) for i in range(0, len(s), chunk)])
 
 
 def modal_error(network: Network, s: ArrayLike, k: int) -> Complex:
