@@ -104,6 +104,19 @@ def test_the_norm_of_nothing_is_zero_and_a_stubborn_operator_is_an_error():
         symmetric_norm(lambda x: values[:, None] * x, random, most=20)
 
 
+def test_hundreds_of_products_keep_the_basis_orthogonal():
+    """A lattice above all its modes, where singular values crowd: against all of them, and never above."""
+    network = lattice_of_machines(900, seed=3)
+    s = 1j * np.array([30.0, 100.0])
+    want = norm2(co.Network(network.nodes, network.laplacian.toarray(), "1/s").deviation(s))
+    operator = Deviation(network.laplacian).at(*(x[1] for x in parts(network, s))).apply
+    start = np.random.default_rng(0).standard_normal(900) + 0j
+    found = symmetric_norm(operator, start, least=300, tolerance=1e-15)
+    assert found.products >= 300
+    assert found.value == pytest.approx(want[1], rel=1e-12)
+    assert deviation_norms(network, s) == pytest.approx(want, rel=1e-8)
+
+
 def test_crowded_singular_values_of_a_dense_network_are_all_computed():
     """A complete graph with nearly equal weights: 149 singular values within 1e-4 of each other."""
     rng = np.random.default_rng(5)

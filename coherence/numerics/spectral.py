@@ -26,7 +26,6 @@ RANDOM = 1e-2  # length of what is added to a neighbour's vector
 STEPS = 1200  # products before it gives up
 ROOM = 32  # vectors there is room for to begin with
 WHOLE = 60  # vectors up to which all singular values of S are computed: quicker than two of them
-CANCELLED = 0.1  # of a product's length left by the orthogonalisation: do it once more
 BREAKDOWN = 1e-12  # of the largest entry of S: a new direction below it is rounding
 
 
@@ -70,12 +69,9 @@ def symmetric_norm(
         rest = apply(basis[:, count - 1 : count].conj())[:, 0]
         along = _against(known, rest)
         small[:count, count - 1] = small[count - 1, :count] = along
-        size = _length(rest)
         rest = rest - known @ along
+        rest -= known @ _against(known, rest)  # always: what one pass leaves grows from vector to vector
         left = _length(rest)
-        if left < CANCELLED * size:
-            rest -= known @ _against(known, rest)
-            left = _length(rest)
         ends = count == n or left <= BREAKDOWN * np.abs(small[:count, :count]).max()  # then S holds sigma_max itself
         if ends or count >= look:
             look = count + max(2, count // 8)

@@ -16,6 +16,7 @@ from statistics import median
 import numpy as np
 import pandas as pd
 import scipy.sparse as sp
+from scipy import stats
 
 import coherence as co
 from coherence.numerics.deviation import Deviation
@@ -172,6 +173,59 @@ def european():
     return found
 
 
+def lattice(n):
+    rng = np.random.default_rng(0)
+    nodes = co.swing_turbine(
+        inertia=rng.uniform(0.5, 2, n),
+        damping=rng.uniform(0.1, 0.3, n),
+        inverse_droop=rng.uniform(0.5, 1.5, n),
+        time_constant=rng.uniform(1, 5, n),
+    )
+    return co.Network(nodes, co.lattice_graph(n, weight=stats.uniform(0.5, 1.5), random_state=rng), "1/s")
+
+
+def against_size():
+    """Seconds for one norm on square lattices, at frequencies below, among and above the modes, and one factorisation."""
+    rows = []
+    for n in (32**2, 100**2, 316**2):
+        network = lattice(n)
+        row = {"n": n}
+        for w in (0.01, 1.0, 10.0, 100.0):
+            s = np.array([1j * w])
+            z = network.nodes.inverse(s)
+            deviation = Deviation(network.laplacian)
+            deviation.columns(z, s**0, s, np.array([0]))  # the fill-reducing order, once a network
+            start = time.perf_counter()
+            deviation.norms(z, s**0, s)
+            row[f"{w:g} rad/s [s]"] = time.perf_counter() - start
+        start = time.perf_counter()
+        factorise(network.laplacian / s[0] + sp.diags_array(z[0]))
+        row["one factorisation [s]"] = time.perf_counter() - start
+        row["largest memory so far [GB]"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+        rows.append(row)
+    return pd.DataFrame(rows).set_index("n")
+
+
+def certified():
+    """Suprema over all frequencies, and what 500 frequencies from 1e-3 to 1e2 rad/s see of them."""
+    rows = []
+    iceland = co.linearize(co.load_case("iceland"))
+    for name, network, gap in (
+        ("Iceland, 35", iceland, 1e-3),
+        ("lattice, 100", lattice(100), 0.01),
+        ("lattice, 1024", lattice(1024), 0.1),
+    ):
+        start = time.perf_counter()
+        found = co.supremum(network, gap=gap)
+        seconds = time.perf_counter() - start
+        grid = deviation_norms(network, 1j * np.geomspace(1e-3, 1e2, 500)).max()
+        rows.append([name, gap, found.lower, found.upper, found.evaluations, seconds, grid / found.lower])
+    columns = ["network", "gap asked", "at least", "at most", "evaluations", "seconds", "seen by the grid"]
+    return pd.DataFrame(rows, columns=columns).set_index("network")
+
+
 if __name__ == "__main__":
-    rows = [curve_against_control(), *dense_against_control_and_numpy(), column_against_dense(), european()]
+    rows = [european(), curve_against_control(), *dense_against_control_and_numpy(), column_against_dense()]
+    print(certified().to_string(float_format=lambda x: f"{x:.6g}"))
+    print(against_size().to_string(float_format=lambda x: f"{x:.3g}"))
     print(pd.DataFrame(rows).set_index("what").to_string(float_format=lambda x: f"{x:.3g}"))
