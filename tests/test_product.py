@@ -64,11 +64,14 @@ def test_names_for_type_checkers_are_the_public_names():
     assert set(re.findall(r"(\w+) as \1\b", typed)) | {"__version__"} == set(co.__all__)
 
 
-def test_the_readme_example_runs(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
-    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("0.42004")
+def test_the_readme_examples_run(tmp_path):
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
+    for code, said in zip(blocks, ("0.42004", "     lambda_2, median"), strict=True):
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith(said)
 
 
 def test_figures_of_the_readme_are_the_studys():

@@ -30,9 +30,8 @@ def incoherence(curve: Incoherence, *, supremum: Supremum | None = None, title: 
             shade, dash = COLOURS[number], dashes[number]
             value = np.where(bound.holds, bound.value, np.nan)
             ax.loglog(curve.omega, value, color=shade, ls=dash, label=bound.theorem)
-            if bound.holds.any() and not bound.holds.all():
-                last = int(np.flatnonzero(bound.holds)[-1])
-                ax.plot(curve.omega[last], value[last], "o", color=shade, ms=5)
+            ends = np.flatnonzero(bound.holds[:-1] & ~bound.holds[1:])
+            ax.plot(curve.omega[ends], value[ends], "o", color=shade, ms=5)
         if supremum is not None:
             ax.axhspan(supremum.lower, supremum.upper, color="black", alpha=0.15, lw=0)
             ax.plot(supremum.omega, supremum.lower, "k^", ms=7, label=f"certified: {supremum.lower:.5g} to {supremum.upper:.5g}")

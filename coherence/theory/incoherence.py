@@ -94,7 +94,7 @@ def incoherence(
     """The spectral norm of the deviation from coherence over frequency, exactly and by bounds.
 
     ||T - g_hat 11'||, ||T - T_k||, or with a partition ||T - P T_red P'||. The matrix is never formed for more than 100 nodes: one
-    factorisation (sparse where L is) and block Lanczos a frequency, to a relative 1e-8.
+    factorisation (sparse where L is) and a few products a frequency, to a relative 1e-8.
 
     Parameters
     ----------
