@@ -71,8 +71,14 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.reduction.reading import read_generators as read_generators
     from coherence.reduction.truncate import Truncation as Truncation
     from coherence.reduction.truncate import truncate as truncate
-    from coherence.simulation.simulate import Response as Response
-    from coherence.simulation.simulate import Step as Step
+    from coherence.simulation.disturbances import Disturbance as Disturbance
+    from coherence.simulation.disturbances import ExponentialApproach as ExponentialApproach
+    from coherence.simulation.disturbances import Pulse as Pulse
+    from coherence.simulation.disturbances import Ramp as Ramp
+    from coherence.simulation.disturbances import Sampled as Sampled
+    from coherence.simulation.disturbances import Sinusoid as Sinusoid
+    from coherence.simulation.disturbances import Step as Step
+    from coherence.simulation.response import Response as Response
     from coherence.simulation.simulate import simulate as simulate
     from coherence.studies import Study as Study
     from coherence.studies import study as study
@@ -149,10 +155,12 @@ _PUBLIC = {
     "coherence.nodes.distributions": ["RandomNodes"],
     "coherence.graphs.families": ["complete_graph", "erdos_renyi_graph", "lattice_graph", "ring_graph", "star_graph"],
     "coherence.theory.limits": ["Limit", "band_bound", "connectivity_limit", "pole_limit", "size_limit"],
+    "coherence.simulation.disturbances": ["Disturbance", "ExponentialApproach", "Pulse", "Ramp", "Sampled", "Sinusoid", "Step"],
+    "coherence.simulation.response": ["Response"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
     "coherence.reduction.truncate": ["Truncation", "truncate"],
     "coherence.reduction.reading": ["read_generators"],
-    "coherence.simulation.simulate": ["Response", "Step", "simulate"],
+    "coherence.simulation.simulate": ["simulate"],
     "coherence.compare": ["StepError", "coi_error", "step_error", "step_size"],
     "coherence.studies": ["Study", "study"],
     "coherence.description": ["describe"],

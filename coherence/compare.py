@@ -16,7 +16,7 @@ from coherence.graphs.partition import Partition
 from coherence.network.network import Network
 from coherence.numerics.norms import Supremum, hinf_norm, step_l2, step_peak
 from coherence.numerics.realization import Realization, difference, without_hidden
-from coherence.simulation.simulate import Step
+from coherence.simulation.disturbances import Step
 
 
 @dataclass(frozen=True)

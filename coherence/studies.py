@@ -28,7 +28,9 @@ from coherence.progress import Progress, silent
 from coherence.reduction.aggregate import Aggregation, aggregate
 from coherence.reduction.reading import read_generators
 from coherence.reduction.truncate import PARTS, Truncation, truncate
-from coherence.simulation.simulate import Response, Step, simulate
+from coherence.simulation.disturbances import Step
+from coherence.simulation.response import Response
+from coherence.simulation.simulate import simulate
 from coherence.theory.coherent import coherent_dynamics
 from coherence.theory.incoherence import Incoherence, incoherence
 from coherence.types import Real
