@@ -183,9 +183,9 @@ def test_unknown_names_come_with_close_ones(iceland):
     assert issubclass(co.InputError, ValueError)
 
 
-def test_times_must_be_equally_spaced_from_zero(five):
-    for time in ([1, 2, 3], [0, 1, 3], [0.0], [0, -1]):
-        with pytest.raises(co.InputError, match="start at 0 and be equally spaced"):
+def test_times_must_increase_from_zero(five):
+    for time in ([1, 2, 3], [0, 1, 1], [0.0], [0, -1]):
+        with pytest.raises(co.InputError, match="start at 0 and increase"):
             co.simulate(five, co.Step({five.labels[0]: 1.0}), time)
     with pytest.raises(co.InputError, match="has size nan"):
         co.simulate(five, co.Step({five.labels[0]: np.nan}))
