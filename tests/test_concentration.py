@@ -118,7 +118,7 @@ def test_dependent_coefficients_come_from_a_family_that_computes_them():
         (lambda: co.RandomNodes(co.swing, inertia=1.0, damping=0.1), "no coefficient is random"),
         (
             lambda: co.RandomNodes(co.swing, inertia="heavy", damping=stats.uniform()),
-            "'inertia' is 'heavy'; give a number or a frozen",
+            "'inertia' is 'heavy'; give a number, a frozen",
         ),
         (lambda: co.RandomNodes(3, inertia=stats.uniform()), "the family is 3"),
         (
@@ -136,6 +136,31 @@ def test_random_nodes_refuse_what_they_cannot_use(make, message):
 def test_a_distribution_without_variance_is_an_error():
     with pytest.raises(co.ToleranceError, match="no mean and variance"):
         co.RandomNodes(co.swing, inertia=1.0, damping=stats.cauchy()).inverse_moments(1j)
+
+
+def test_a_family_with_a_dead_band_is_found_out_not_averaged_away():
+    """A feature between the points of small Gauss rules: refused, or right from samples."""
+
+    def family(x):
+        x = np.asarray(x, float)
+        return co.swing(inertia=np.ones(x.size), damping=0.5 + 50 * np.maximum(x - 2.4, 0))
+
+    with pytest.raises(co.ToleranceError, match=r"do not settle as points are added|over 20000 draws"):
+        co.RandomNodes(family, x=stats.norm()).inverse_moments([1j])
+    sample = stats.norm.rvs(size=50_000, random_state=1)
+    found = co.RandomNodes(family, x=sample).inverse_moments([1j])
+    assert found.mean[0] == pytest.approx(family(sample).inverse([1j]).mean(), rel=1e-12)
+    assert found.variance[0] == pytest.approx(family(sample).damping.var(), rel=1e-9)
+
+
+def test_discrete_distributions_have_the_values_they_are_given():
+    listed = stats.rv_discrete(values=([1.5, 5.2, 9.7], [0.2, 0.3, 0.5]))()
+    nodes = co.RandomNodes(co.swing, inertia=listed, damping=0.5)
+    assert nodes.inverse_moments([1j]).mean[0] == pytest.approx(0.5 + 6.71j)
+    assert nodes.tables["coefficients"].loc["inertia", "mean"] == pytest.approx(6.71)
+    for wide in (stats.zipf(2.5), stats.randint(1, 10**10), stats.geom(1e-10)):
+        with pytest.raises(co.ToleranceError, match="more than 1000000 values"):
+            co.RandomNodes(co.swing, inertia=wide, damping=0.5).inverse_moments([1j])
 
 
 # --- graph families ---------------------------------------------------------------------------------------------------
@@ -224,6 +249,18 @@ def test_no_deviation_is_more_frequent_than_chebyshev_allows(turbines, deviation
         assert (np.abs(z) <= printed.ingredients["M2"][:, None, None] * (1 + 1e-12)).all()
 
 
+def test_both_bounds_are_their_formulas():
+    """Uniform damping at s = 2j: mean, variance, M1 and M2 by hand."""
+    moments = co.RandomNodes(co.swing, inertia=1.0, damping=stats.uniform(0.5, 1.0)).inverse_moments([2j])
+    size, eps, n = 1 / abs(1 + 2j), 0.2, 7000
+    variance, printed = chebyshev_bounds(moments, n, np.array([eps]))
+    assert variance.value[0] == pytest.approx((1 / 12) * size**2 * (size + eps) ** 2 / (eps**2 * n), rel=1e-9)
+    m1, m2 = 1 / abs(0.5 + 2j), abs(1.5 + 2j)
+    assert printed.ingredients["M1"][0] == pytest.approx(m1, rel=1e-3)
+    assert printed.ingredients["M2"][0] == pytest.approx(m2, rel=1e-12)
+    assert printed.value[0] == pytest.approx(32 * m1**2 * m2**2 * (m1 + eps) ** 2 / (eps**2 * n), rel=5e-3)
+
+
 def test_a_heavier_tail_silences_the_sources_bound_only():
     nodes = co.RandomNodes(co.swing, inertia=stats.lognorm(0.5), damping=0.1)
     variance, printed = chebyshev_bounds(nodes.inverse_moments(1j), 500, np.array([0.2]))
@@ -266,6 +303,8 @@ def test_graphs_of_networkx_and_of_ones_own_serve_too(turbines):
 
     found = co.concentration(turbines, own, [8], [1.0], draws=2, n_jobs=1)
     assert found.connectivity.shape == (1, 2)
+    with pytest.raises(co.InputError, match="does not take random_state; give a function"):
+        co.concentration(turbines, nx.complete_graph, [8], [1.0], draws=1, n_jobs=1)
     with pytest.raises(co.InputError, match=r"Laplacian of shape \(3, 3\) for n = 8"):
         co.concentration(turbines, lambda n, random_state: np.zeros((3, 3)), [8], [1.0], draws=1, n_jobs=1)
 
@@ -353,6 +392,25 @@ def test_a_dask_cluster_does_the_work_and_survives_the_loss_of_a_worker(cluster,
     assert there.distance == pytest.approx(here.distance, rel=1e-7)
 
 
+def test_one_thread_of_one_worker_does_the_work_and_none_left_is_one_sentence(cluster, monkeypatch):
+    monkeypatch.setattr("coherence.parallel.ANSWER", 3)
+    address, workers = cluster
+    workers[1].kill()
+    found = each(where, [(i,) for i in range(5)], cluster=address)
+    assert {pid for _, pid in found} == {workers[0].pid}
+    with pytest.raises(co.ClusterError, match="has no workers; start some"):
+        each(where, [(i,) for i in range(200)], cluster=address, progress=lambda what, done: workers[0].kill())
+
+
+def test_a_killed_process_of_this_machine_is_one_sentence():
+    with pytest.raises(co.ClusterError, match="a process of this machine was killed"):
+        each(ends_itself, [(1,), (2,)], n_jobs=2)
+
+
+def ends_itself(number):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def test_a_dask_address_that_does_not_answer_is_one_sentence(monkeypatch):
     monkeypatch.setattr("coherence.parallel.ANSWER", 1)
     with pytest.raises(co.ClusterError, match=r"no Dask scheduler answers at 'tcp://127.0.0.1:9' within 1 s") as caught:
@@ -384,6 +442,8 @@ def test_the_limit_at_a_pole_of_f_is_of_first_order(iceland):
     assert co.pole_limit(other, pole=-0.3, radii=[1e-3, 1e-4, 1e-5]).order == pytest.approx(1, abs=1e-2)
     with pytest.raises(co.InputError, match=r"0 is no pole of the coupling f \(poles: -0.3\)"):
         co.pole_limit(other)
+    with pytest.raises(co.InputError, match="give frequencies > 0"):
+        co.connectivity_limit(iceland, [0.0, 1.0])
     with pytest.raises(co.InputError, match="descending"):
         co.pole_limit(iceland, radii=[1e-3, 1e-2])
 

@@ -1,5 +1,7 @@
 """Coherence over frequency: fast norms, bounds, certified suprema, passivity, nodes known by their response."""
 
+from functools import partial
+
 import control
 import mpmath as mp
 import numpy as np
@@ -16,7 +18,9 @@ from coherence.numerics.deviation import Deviation
 from coherence.numerics.norms import hinf_norm
 from coherence.numerics.realization import Realization, without_hidden
 from coherence.numerics.spectral import symmetric_norm
-from coherence.theory.deviations import deviation_norms, spectral_norms
+from coherence.theory.deviations import deviation_norms, spectral_norms, uniform_distances
+from coherence.theory.passivity import passivity_indices
+from coherence.theory.supremum import _Search
 from tests.draws import COUPLINGS, exact_transfer_matrix, networks, norm2, random_laplacian, random_nodes
 
 OMEGA = np.array([1e-9, 1e-4, 0.03, 0.7, 4.0, 60.0, 1e3])
@@ -115,6 +119,24 @@ def test_hundreds_of_products_keep_the_basis_orthogonal():
     assert found.products >= 300
     assert found.value == pytest.approx(want[1], rel=1e-12)
     assert deviation_norms(network, s) == pytest.approx(want, rel=1e-8)
+
+
+@pytest.mark.parametrize(("graph", "damping"), [(partial(co.ring_graph, 400), 0.05), (partial(co.lattice_graph, 400), 0.3)])
+def test_branches_that_cross_are_not_followed_beyond_the_crossing(graph, damping):
+    """Equal nodes: ||E|| = max_k 1/|z + f lambda_k|, whose branches cross hundreds of times over this band."""
+    laplacian = graph(weight=stats.uniform(0.5, 1.5), random_state=1)
+    network = co.Network(co.swing(inertia=np.ones(400), damping=damping), laplacian, "1/s")
+    s = 1j * np.geomspace(0.1, 5, 500)
+    values = np.linalg.eigvalsh(laplacian.toarray())[1:]
+    want = (1 / np.abs(s[:, None] + damping + values / s[:, None])).max(axis=1)
+    assert deviation_norms(network, s) == pytest.approx(want, rel=2e-8)
+
+
+def test_incoherence_of_many_sparse_nodes_does_no_dense_work():
+    network = co.Network(co.swing(inertia=np.linspace(1, 2, 6000), damping=0.2), co.ring_graph(6000, neighbours=2), "1/s")
+    curve = co.incoherence(network, [0.001, 3.0])
+    assert curve.effective_connectivity[0] == pytest.approx(1000 * network.algebraic_connectivity)
+    assert all((bound.value >= curve.exact * (1 - 1e-7)).all() for bound in curve.bounds.values())
 
 
 def test_crowded_singular_values_of_a_dense_network_are_all_computed():
@@ -226,6 +248,33 @@ def test_the_disc_bound_over_the_eigenvalues_is_exact_for_equal_nodes(n, seed):
 def test_the_passive_bound_is_never_silent_for_passive_nodes(network):
     s = 1j * np.logspace(-3, 3, 9)
     assert co.passive_bound(network, s).holds.all()
+
+
+def test_bounds_hold_where_weights_are_negative():
+    """A Laplacian with positive off-diagonals, as refined networks have: lambda_n is above twice the largest degree."""
+    u, v, t = np.array([1, 1, -1, -1]) / 2, np.array([1, -1, 0, 0]) / 2**0.5, np.array([0, 0, 1, -1]) / 2**0.5
+    laplacian = 10 * np.outer(u, u) + 0.5 * np.outer(v, v) + 0.5 * np.outer(t, t)
+    assert 2 * laplacian.diagonal().max() < 10
+    nodes = co.swing(inertia=[1, 1.1, 1, 0.9], damping=0.05)
+    s = 1j * np.geomspace(0.01, 20, 300)
+    for form in (laplacian, sp.csr_array(laplacian)):
+        network = co.Network(nodes, form, "1/s")
+        exact = norm2(network.deviation(s))
+        for bound in (
+            co.hull_bound(network, s),
+            co.hull_bound(network, s, a_priori=True),
+            co.disc_bound(network, s, over="segment"),
+            co.disc_bound(network, s, over="degree"),
+            co.source_bound(network, s),
+        ):
+            assert (exact <= bound.value * (1 + 1e-9)).all(), bound.theorem
+    stiff = co.Network(
+        co.swing_turbine(inertia=np.ones(4), damping=0.001, inverse_droop=1.0, time_constant=3.0),
+        10 * np.outer(u, u) + 1e-6 * np.outer(v, v) + np.outer(t, t),
+        "1/s",
+    )
+    peak = deviation_norms(stiff, 1j * np.linspace(3.0, 3.3, 3000)).max()
+    assert co.supremum(stiff, gap=0.01).upper >= peak
 
 
 def test_median_tightness_of_each_bound():
@@ -346,6 +395,49 @@ def test_the_supremum_of_iceland_is_certified_where_a_grid_misses_it(iceland):
     assert co.supremum(iceland, 0.0, 1.0, gap=0.01).upper < found.lower / 100
 
 
+WEIGHTED = ("1/s", ([1.0, 2.0], [1.0, 1.0, 0.0]), ([1.0, 0.5], [1.0, 0.2]))
+
+
+@given(SEEDS, st.sampled_from(WEIGHTED), st.floats(-2, 1), st.floats(0.02, 0.7))
+@settings(max_examples=300)
+def test_the_bound_between_two_evaluations_holds_in_between(seed, coupling, decade, width):
+    """The differential inequality on wide intervals, against dense samples."""
+    rng = np.random.default_rng(seed)
+    n = int(rng.integers(2, 6))
+    network = co.Network(random_nodes(rng, n, passive=True), 10.0 ** rng.uniform(-1, 2) * random_laplacian(rng, n), coupling)
+    left = 10.0**decade
+    right = left * (1 + width)
+    search = _Search(network, left, right, 0.1, 100)
+    w = np.linspace(left, right, 400)
+    e = deviation_norms(network, 1j * w)
+    upper = search._bound(np.array([left]), np.array([right]), e[:1], e[-1:])[0]
+    assert e.max() <= upper * (1 + 1e-9)
+
+
+@given(networks(least=2, most=6, passive=True, couplings=WEIGHTED[:2]))
+def test_the_tails_of_a_band_hold_and_are_not_idle(network):
+    search = _Search(network, 0.0, np.inf, 0.1, 100)
+    below = deviation_norms(network, 1j * np.geomspace(1e-4, 1, 50) * search.w[0]).max()
+    beyond = deviation_norms(network, 1j * np.geomspace(1, 1e4, 50) * search.w[-1]).max()
+    assert below <= search._low_tail()
+    assert beyond <= search._high_tail()
+    search.w = search.w[search.w > 0] * 1e-3  # far below every dynamics both ends must still hold, or be infinite
+    assert deviation_norms(network, 1j * np.geomspace(1e-4, 1, 50) * search.w[0]).max() <= search._low_tail()
+    search.w = search.w * 1e6
+    assert deviation_norms(network, 1j * np.geomspace(1, 1e4, 50) * search.w[-1]).max() <= search._high_tail()
+
+
+def test_the_tails_are_their_formulas_for_two_swings():
+    """Swings m s + d: M2 = max |d + m w|-like constants, M1 and the far bound by hand."""
+    network = co.Network(co.swing(inertia=[1.0, 3.0], damping=[0.5, 0.7]), [[2.0, -2], [-2, 2]], "1/s")
+    search = _Search(network, 0.0, np.inf, 0.1, 100)
+    search.w = np.array([1e-2, 1e3])
+    m2 = abs(0.7 + 0.015j) + 0.5e-2 * 3.0
+    m1 = 2 / (abs(1.2 + 0.02j) - 0.5e-2 * 4.0)
+    assert search._low_tail() == pytest.approx((m1 * m2 + 1) ** 2 / (4.0 / 1e-2 - m2 - m1 * m2**2), rel=1e-9)
+    assert search._high_tail() == pytest.approx(1 / (1e3 - 0.7 - 4 / 1e3) + 2 / (4e3 - 1.2), rel=1e-3)
+
+
 def test_the_supremum_of_two_machines_in_closed_form():
     """m1 = m2, d1 = d2: E = (1/2)[1 -1; -1 1] s/(m s^2 + d s + 2k), largest at w^2 = 2k/m with value 1/d."""
     network = co.Network(co.swing(inertia=[0.5, 0.5], damping=0.02), [[3, -3], [-3, 3]], "1/s")
@@ -363,7 +455,7 @@ def test_suprema_refuse_what_they_cannot_certify(iceland):
     with pytest.raises(co.InputError, match="gap = 0"):
         co.supremum(iceland, gap=0.0)
     static = co.Network(Nodes(("1", "2"), np.array([[1.0, 2.0]])), [[1, -1], [-1, 1]], "1/s")
-    with pytest.raises(co.InputError, match="has no inertia, so the deviation need not vanish at infinity"):
+    with pytest.raises(co.InputError, match="has no inertia term m s, which the tail at infinity needs"):
         co.supremum(static)
     given_by_values = co.Network(iceland.nodes, iceland.laplacian, lambda s: 1 / s)
     with pytest.raises(co.InputError, match="rational coupling"):
@@ -396,6 +488,15 @@ def test_the_supremum_of_a_narrow_band_is_taken_within_it(network, decade, width
     assert found.lower <= inside * 1.02
 
 
+def test_distances_at_a_pole_of_f_are_those_of_the_coherent_motion():
+    nodes = co.swing(inertia=np.linspace(1, 2, 120), damping=0.5)
+    network = co.Network(nodes, co.ring_graph(120), ([1.0, 0.0], [1.0, 0.0, 1.0]))
+    motion = np.zeros(2, dtype=complex)
+    found = uniform_distances(network, np.array([1j, 1.0000001j]), motion)
+    assert found[0] == pytest.approx(found[1], rel=1e-4)
+    assert found[0] == pytest.approx(120 / abs(nodes.inverse(1j).sum()), rel=1e-9)
+
+
 def test_a_band_or_frequency_at_a_pole_is_named_with_its_owner():
     pair = [[1.0, -1], [-1, 1]]
     oscillating = co.Network(co.swing(inertia=[1, 1], damping=1), pair, ([1.0], [1.0, 0.0, 4.0]))
@@ -406,6 +507,15 @@ def test_a_band_or_frequency_at_a_pole_is_named_with_its_owner():
     network = co.Network(notch, pair, "1/s")
     with pytest.raises(co.PoleError, match="contains the pole 2j of the inverse dynamics of node 'a'"):
         co.supremum(network)
+    washout = co.Network(co.swing(inertia=[1, 3], damping=[1, 2]), pair, ([1.0, 0.0], [1.0, 1.0]))
+    with pytest.raises(co.PoleError, match="contains the zero 0 of the coupling f"):
+        co.supremum(washout)
+    assert co.supremum(washout, 0.01).lower > 0
+    undamped = co.Network(co.swing(inertia=[1, 3], damping=0), pair, "1/s")
+    with pytest.raises(co.PoleError, match=r"has a pole at 0 \(no damping and no droop\)"):
+        co.supremum(undamped, 0.0, 0.1)
+    with pytest.raises(co.InputError, match="gap = 1e-08"):
+        co.supremum(washout, 0.01, gap=1e-8)
     with pytest.raises(co.PoleError, match=r"s = 0\+2j is a pole of the inverse dynamics of node 'a'"):
         co.incoherence(network, [1.0, 2.0, 3.0])
 
@@ -469,6 +579,67 @@ def test_what_is_not_passive_is_said_so(iceland):
     assert co.passivity(swing).coupling_positive_real is False
 
 
+def resonant_node(w, zeta, c, *, count=1):
+    """m = 1, d = .05, a lightly damped section and a fast lag."""
+    sections = []
+    for i in range(count):
+        a = np.array([[0.0, 1.0], [-w * w, -2 * zeta * w]])
+        sections.append((i, Realization(a, np.array([[0.0], [1.0]]), np.array([c]), np.zeros((1, 1)))))
+        sections.append((i, Realization(np.array([[-100.0]]), np.array([[100.0]]), np.array([[0.5]]), np.zeros((1, 1)))))
+    return Nodes(tuple(f"n{i}" for i in range(count)), np.array([[0.05] * count, [1.0] * count]), make_banks(sections))
+
+
+def test_a_resonance_that_takes_passivity_away_is_seen_beside_a_fast_lag():
+    w = 0.79
+    nodes = resonant_node(w, 0.0396, [-0.12482, 0.02133], count=2)
+    network = co.Network(nodes, 0.5 * w * w * np.array([[1.0, -1], [-1, 1]]), "1/s")
+    assert network.poles()[0].real > 0.015
+    found = co.passivity(network)
+    assert np.isinf(found.gamma)
+    assert found.stability.startswith("not stable by its poles")
+    alone = co.passivity(co.Network(resonant_node(0.39, 0.0048, [-0.0150579, 0.00195]), [[0.0]], "1/s"))
+    assert alone.nodes["index"].iloc[0] == pytest.approx(-4.378537, abs=1e-5)
+
+
+@given(SEEDS)
+@settings(max_examples=150)
+def test_no_sample_of_the_real_part_is_below_the_index_of_stiff_and_resonant_nodes(seed):
+    rng = np.random.default_rng(seed)
+    sections = []
+    for _ in range(rng.integers(1, 4)):
+        if rng.random() < 0.5:
+            tau = 10.0 ** rng.uniform(-3, 2)
+            one = (np.array([[-1 / tau]]), np.array([[1 / tau]]), np.array([[rng.uniform(-0.5, 1)]]))
+        else:
+            w, zeta = 10.0 ** rng.uniform(-2, 3), 10.0 ** rng.uniform(-3, 0)
+            output = np.array([[rng.normal() * w * w * 0.1 * zeta, rng.normal() * w * zeta]])
+            one = (np.array([[0.0, 1.0], [-w * w, -2 * zeta * w]]), np.array([[0.0], [1.0]]), output)
+        sections.append((0, Realization(*one, np.zeros((1, 1)))))
+    nodes = Nodes(("a",), np.array([[0.1], [1.0]]), make_banks(sections))
+    poles = np.concatenate([np.linalg.eigvals(bank.a).ravel() for bank in nodes.banks])
+    spread = np.tan(np.linspace(-1.57, 1.57, 2001))
+    w = np.concatenate([[0.0], np.geomspace(1e-5, 1e6, 5000), *(np.abs(np.abs(p.imag) + abs(p.real) * spread) for p in poles)])
+    real = nodes.inverse(1j * w)[:, 0].real
+    index = passivity_indices(nodes)["index"].iloc[0]
+    size = np.abs(real).max()
+    assert index <= min(real.min(), 0.1) + 1e-8 * size
+    assert index >= min(real.min(), 0.1) - 1e-4 * size
+
+
+def test_integral_action_and_passive_buses_take_nothing_from_the_guarantee():
+    """g = s/(m s^2 + d s + k): 1/g = m s + d + k/s has index d; a bus without dynamics is eliminated."""
+    integral = co.from_systems([control.tf([1, 0], [2, 0.5, 3]), control.tf([1, 0], [1, 0.7, 1])])
+    found = co.passivity(co.Network(integral, [[1, -1], [-1, 1]], "1/s"))
+    assert found.nodes["index"].tolist() == pytest.approx([0.5, 0.7])
+    assert found.gamma == pytest.approx(2.0)
+    pulling = Nodes(
+        ("a",), np.array([[0.1], [1.0]]), make_banks([(0, Realization(*(np.array([[x]]) for x in (0.0, 1.0, -0.2, 0.0))))])
+    )
+    assert co.passivity(co.Network(pulling, [[0.0]], "1/s")).nodes["reason"].iloc[0].endswith("negative residue")
+    star = co.Network(Nodes(("a", "b", "bus"), np.array([[0.5, 2, 0], [1, 2, 0]])), [[1, 0, -1], [0, 1, -1], [-1, -1, 2]], "1/s")
+    assert co.passivity(star).gamma == pytest.approx(2.0)
+
+
 # --- nodes and couplings known by their values ---------------------------------------------------------------------
 
 
@@ -506,7 +677,7 @@ def test_delays_are_nodes_and_couplings_of_frequency_analysis():
     [
         (lambda n: n.poles(), co.InputError, "needs rational nodes; 'a' is known by its frequency response only"),
         (lambda n: co.passivity(n), co.InputError, "needs rational nodes"),
-        (lambda n: co.incoherence(n.subnetwork([0]), [0.0]), co.InputError, "k = 1 is out of range"),
+        (lambda n: co.incoherence(n.subnetwork([0]), [0.0]), co.InputError, "a network of one node moves as one"),
         (lambda n: n.coupling.numerator(0.0), co.PoleError, "is a pole of the coupling f"),
         (lambda n: co.incoherence(n, [1e-9, 1.0]), co.InputError, "was measured from 0.001 to 1000 rad/s"),
         (lambda n: n.deviation(1.0 + 1j), co.InputError, "was measured on the imaginary axis"),

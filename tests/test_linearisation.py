@@ -1104,3 +1104,22 @@ def test_a_lossy_grid_with_passive_buses_kept_has_the_symmetrised_branches(icela
     reduced = co.linearize(iceland_case, convention=convention)
     assert kept.kron_reduce().algebraic_connectivity == pytest.approx(reduced.algebraic_connectivity, rel=1e-9)
     assert reduced.algebraic_connectivity == pytest.approx(0.39065, abs=1e-5)
+
+
+def test_modes_are_named_by_the_groups_they_separate():
+    """The four inter-area modes of the 16 machines, as in the literature on them; all others are within an area."""
+    found = co.modes(co.load_case("nets_nyps68"))
+    areas = {f"G{i}": "NETS" if i <= 9 else "NYPS" if i <= 13 else f"area {i - 11}" for i in range(1, 17)}
+    partition = co.Partition.of(areas, labels=list(found.shapes.index))
+    named = found.named(partition)
+    assert named["name"].tolist()[:4] == [
+        "NETS, NYPS against area 3, area 4, area 5",
+        "NETS, area 3, area 4 against area 5",
+        "NETS against NYPS",
+        "area 4 against area 3, area 5",
+    ]
+    assert (named["between"].iloc[:4] > 0.9).all()
+    assert (named["between"].iloc[4:] < 0.1).all()
+    assert named["name"].iloc[4:].str.startswith("within N").all()
+    with pytest.raises(co.InputError, match="other nodes than these modes"):
+        found.named(co.Partition.of(["a", "b"], labels=["x", "y"]))

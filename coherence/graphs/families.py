@@ -20,7 +20,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from coherence.errors import InputError
-from coherence.types import Int, Real
+from coherence.types import Int, Real, real_vector
 
 
 def complete_graph(n: int, *, weight: Any = 1.0, random_state: Any = None) -> sp.csr_array:
@@ -201,10 +201,13 @@ def _laplacian(n: int, rows: Int, columns: Int, weight: Any, random_state: Any) 
 
 
 def _weights(weight: Any, count: int, random_state: Any) -> Real:
+    rng = np.random.default_rng(random_state)
     if hasattr(weight, "rvs"):
-        values = np.asarray(weight.rvs(size=count, random_state=np.random.default_rng(random_state)), dtype=float)
+        values = np.asarray(weight.rvs(size=count, random_state=rng), dtype=float)
+    elif hasattr(weight, "sample"):
+        values = np.asarray(weight.sample(count, rng=rng), dtype=float)
     else:
-        values = np.full(count, float(weight))
+        values = np.full(count, float(real_vector(weight, "weight")[0]))
     if not (np.isfinite(values).all() and (values > 0).all()):
         raise InputError(f"a weight is {values[~(values > 0)][:1]}; weights must be > 0 and finite")
     return values

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import networkx as nx
 
 DEFINITE = 1e-14  # times n and the largest entry: what rounding may take from the least eigenvalue 0
+SPARSE = 1000  # nodes of a networkx graph above which its Laplacian stays sparse
 ROUNDING = 1e-9  # relative to the largest entry: what symmetric assembly may leave behind
 
 
@@ -137,8 +138,8 @@ def _aligned(frame: pd.DataFrame, labels: Sequence[str] | None) -> pd.DataFrame:
     return frame.set_axis(rows, axis=0).set_axis(columns, axis=1).loc[list(labels), list(labels)]
 
 
-def laplacian_of_graph(graph: nx.Graph, *, weight: str = "weight") -> tuple[Real, tuple[str, ...]]:
-    """Laplacian and labels (graph order) of an undirected networkx graph; a missing weight counts as 1.
+def laplacian_of_graph(graph: nx.Graph, *, weight: str = "weight") -> tuple[Any, tuple[str, ...]]:
+    """Laplacian and labels (graph order) of an undirected networkx graph; a missing weight counts as 1. Sparse above 1000 nodes.
 
     Examples
     --------
@@ -158,8 +159,10 @@ def laplacian_of_graph(graph: nx.Graph, *, weight: str = "weight") -> tuple[Real
     for u, v, value in graph.edges(data=weight, default=1.0):
         if not isinstance(value, (int, float, np.number)) or not np.isfinite(value):
             raise InputError(f"edge ({u!r}, {v!r}) has {weight} = {value!r}; give a finite number")
-    matrix = nx.laplacian_matrix(graph, weight=weight).toarray().astype(float)
+    matrix = nx.laplacian_matrix(graph, weight=weight).astype(float)
     labels = tuple(str(node) for node in graph)
+    if len(labels) > SPARSE:
+        return checked_sparse_laplacian(matrix, labels), labels
     return checked_laplacian(matrix, labels), labels
 
 

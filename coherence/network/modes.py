@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from coherence.display import Page
 from coherence.errors import InputError, ToleranceError
+from coherence.graphs.partition import Partition
 from coherence.nodes.nodes import Nodes
 from coherence.numerics.sparse import schur_complement
 from coherence.types import Complex, Real
@@ -32,6 +33,7 @@ DENSE_STATES = 2500  # about a minute for all modes
 HALF = (
     0.5  # an electromechanical mode has more than half of its participations in angles and speeds, and of its energy in differences
 )
+NAMED = 0.1  # of the motion of the group that moves most: from here on a group is named
 RESIDUAL = 1e-7  # |(A - lambda E) v| / (|A| |v|) that a mode must reach
 EXTRA = 3  # modes sought beyond those asked, for governors reorder them
 NEWTON = 30  # steps of a moving shift
@@ -55,6 +57,8 @@ class Modes(Page):
         Eigenvalues with positive real part, oscillating or not [1/s]; where only some modes were sought, those among them.
     complete : bool
         Whether all eigenvalues were computed.
+    inertia : (n,) float
+        Of the nodes, in the order of the shapes.
     about : dict of str
         The convention, operating point and notes of the case.
     participations : DataFrame
@@ -76,6 +80,7 @@ class Modes(Page):
     participations: pd.DataFrame
     unstable: Complex
     complete: bool
+    inertia: Real
     about: dict[str, str] = field(default_factory=dict)
 
     @property
@@ -99,10 +104,54 @@ class Modes(Page):
             verdict = "no eigenvalue of positive real part" + ("" if self.complete else " among those sought")
         return {"stability": verdict, **self.about}
 
+    def named(self, partition: Partition) -> pd.DataFrame:
+        """What each mode separates: groups that swing against groups, or machines within one group.
+
+        Parameters
+        ----------
+        partition : Partition
+            Of the nodes of these modes.
+
+        Returns
+        -------
+        DataFrame
+            mode -> frequency_hz, damping_ratio, name ("west against east", or "within west") and between: the share of the motion
+            kinetic energy, sum m |shape|^2, that is of the groups' centers of inertia. A mode is between groups where that is
+            more than half; groups that move at least a tenth as far as the one that moves most are named.
+
+        Raises
+        ------
+        InputError
+            A partition of other nodes.
+        """
+        if sorted(partition.labels) != sorted(map(str, self.shapes.index)):
+            raise InputError("the partition is of other nodes than these modes; build it from the labels of their shapes")
+        order = [partition.labels.index(str(label)) for label in self.shapes.index]
+        member = partition.indicator[order]
+        total = np.maximum(self.inertia @ member, np.finfo(float).tiny)
+        rows: dict[Any, tuple[str, float]] = {}
+        for mode in self.table.index:
+            shape = self.shapes[mode].to_numpy()
+            energy = self.inertia * np.abs(shape) ** 2
+            means = (self.inertia * shape) @ member / total
+            between = float(total @ np.abs(means) ** 2 / energy.sum())
+            within = partition.groups[int((energy @ member).argmax())]
+            rows[mode] = (_opposed(partition.groups, means) if between > HALF else f"within {within}", between)
+        found = self.table[["frequency_hz", "damping_ratio"]].copy()
+        return found.assign(name=[rows[mode][0] for mode in found.index], between=[rows[mode][1] for mode in found.index])
+
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
         """The modes, and the participations."""
         return {"modes": self.table, "participations": self.participations}
+
+
+def _opposed(groups: tuple[str, ...], means: Complex) -> str:
+    """Groups that swing with the one that moves most, against those that swing the other way."""
+    most = means[int(np.abs(means).argmax())]
+    along = (means / most).real
+    sides = [", ".join(str(group) for group, x in zip(groups, along, strict=True) if sign * x >= NAMED) for sign in (1.0, -1.0)]
+    return f"{sides[0]} against {sides[1] or 'the others'}"
 
 
 def oscillations(
@@ -390,7 +439,7 @@ def _collect(nodes: Nodes, system: _System, values: Complex, right: Complex, lef
         },
         index=index,
     )
-    return Modes(table, pd.DataFrame(shapes, names, index), pd.DataFrame(shares, names, index), unstable, False)
+    return Modes(table, pd.DataFrame(shapes, names, index), pd.DataFrame(shares, names, index), unstable, False, nodes.inertia)
 
 
 def _select(modes: Modes, rows: Any) -> Modes:

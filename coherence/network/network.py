@@ -251,7 +251,7 @@ class Network(Page):
         """|f(s)| lambda_{k+1}, shape (F,)."""
         if not 1 <= k < self.size:
             raise InputError(f"k = {k} is out of range; give 1 <= k <= {self.size - 1}")
-        return np.abs(self.coupling(s)) * self.eigenvalues[k]
+        return np.abs(self.coupling(s)) * self.slow_values(k + 1)[k]
 
     def inverse_transfer_matrix(self, s: ArrayLike) -> Complex:
         """Y(s) = G^{-1}(s) + f(s) L, shape (F, n, n)."""

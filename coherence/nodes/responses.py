@@ -75,7 +75,12 @@ class _Inverse:
 
     def __call__(self, s: Complex) -> Complex:
         with np.errstate(all="ignore"):  # what comes of it is looked at below
-            values = np.asarray(self.response(s), dtype=complex)
+            try:
+                values = np.asarray(self.response(s), dtype=complex)
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"node {self.label!r} cannot be evaluated at an array of {s.size} points ({error}); use numpy functions"
+                ) from None
         if values.shape == () or values.shape == (1,):
             values = np.full(s.shape, complex(values.ravel()[0]))
         if values.shape != s.shape:

@@ -29,7 +29,7 @@ import scipy.sparse as sp
 
 from coherence.errors import InputError, PoleError, ToleranceError
 from coherence.numerics.sparse import factorise
-from coherence.numerics.spectral import LEAST, STEPS, started, symmetric_norm
+from coherence.numerics.spectral import LEAST, STEPS, TOLERANCE, started, symmetric_norm
 from coherence.numerics.threads import single_thread
 from coherence.types import Complex, Int, Real
 
@@ -115,7 +115,9 @@ class Deviation:
                 out[i, order] = apply(unit[order])
         return out
 
-    def norms(self, g: Complex, p: Complex, q: Complex, extra: tuple[Real, Complex] | None = None) -> Real:
+    def norms(
+        self, g: Complex, p: Complex, q: Complex, extra: tuple[Real, Complex] | None = None, *, tolerance: float = TOLERANCE
+    ) -> Real:
         """||E||_2 at F points, (F,): to 1e-8, by `symmetric_norm`, each started at its neighbour.
 
         `extra` = (P, M) with M (F, k, k) symmetric: of E + P M P^T.
@@ -126,15 +128,19 @@ class Deviation:
         if n == 1 or (extra is None and self.directions is not None and self.directions.shape[1] == n - 1):
             return out
         with self._threads():
-            for i in np.flatnonzero(q):  # at a pole of f the deviation vanishes
+            if extra is not None:  # at a pole of f the deviation vanishes, and what is added remains
+                for i in np.flatnonzero(q == 0):
+                    root: Any = np.linalg.qr(extra[0], mode="r")
+                    out[i] = np.linalg.norm(root @ extra[1][i] @ root.T, 2)
+            for i in np.flatnonzero(q):
                 order, apply = self.at(g[i], p[i], q[i])
                 if extra is not None:
                     apply = _with(apply, extra[0][order], extra[1][i])
                 try:
-                    found = symmetric_norm(apply, started(vector, n, rng)[order], least=least, most=most)
-                except ToleranceError:
+                    found = symmetric_norm(apply, started(vector, n, rng)[order], least=least, most=most, tolerance=tolerance)
+                except ToleranceError as error:
                     if sp.issparse(self.laplacian):
-                        raise
+                        raise ToleranceError(f"{error}, at point {i} of {len(p)}; ask for less with tolerance=") from None
                     out[i] = np.linalg.norm(apply(np.eye(n, dtype=complex)), 2)  # singular values crowd: take them all
                     continue
                 out[i], vector = found.value, np.empty(n, dtype=complex)

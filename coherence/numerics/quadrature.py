@@ -36,19 +36,26 @@ def discretised(lower: Quantile, upper: Quantile) -> tuple[Real, Real]:
     """
     before: Real | None = None
     for steps in STEPS:
-        t = np.arange(-int(REACH * steps), int(REACH * steps) + 1) / steps
-        below, above = expit(np.pi * np.sinh(t)), expit(-np.pi * np.sinh(t))
-        weight = np.pi * np.cosh(t) * below * above / steps
-        with np.errstate(all="ignore"):
-            x = np.where(t < 0, lower(np.minimum(below, 0.5)), upper(np.minimum(above, 0.5)))
-        usable = np.isfinite(x)
-        x, weight = x[usable], weight[usable] / weight[usable].sum()
+        x, weight = tanh_sinh(lower, upper, steps)
         mean = float(weight @ x)
         moments = np.array([mean, np.sqrt(weight @ (x - mean) ** 2)])
         if before is not None and np.abs(moments - before).max() <= AGREE * max(abs(mean), moments[1], np.finfo(float).tiny):
             return x, weight
         before = moments
-    raise ToleranceError("a distribution has no mean and variance, or quantiles too rough to integrate; give a smoother one")
+    raise ToleranceError(
+        "a distribution has no mean and variance, or quantiles too rough to integrate; give a smoother one or an array of samples"
+    )
+
+
+def tanh_sinh(lower: Quantile, upper: Quantile, steps: int) -> tuple[Real, Real]:
+    """8 `steps` + 1 points and weights of a continuous distribution, from `discretised`'s quantiles."""
+    t = np.arange(-int(REACH * steps), int(REACH * steps) + 1) / steps
+    below, above = expit(np.pi * np.sinh(t)), expit(-np.pi * np.sinh(t))
+    weight = np.pi * np.cosh(t) * below * above / steps
+    with np.errstate(all="ignore"):
+        x = np.where(t < 0, lower(np.minimum(below, 0.5)), upper(np.minimum(above, 0.5)))
+    usable = np.isfinite(x)
+    return x[usable], weight[usable] / weight[usable].sum()
 
 
 def gauss_rule(points: Real, weights: Real, count: int) -> tuple[Real, Real]:

@@ -4,8 +4,9 @@ E = E^T has Takagi vectors, E conj(u) = sigma u: eigenvectors of x -> E conj(x),
 eigenvalues +sigma_i and -sigma_i. Its Krylov space from one vector, fully orthogonalised, gives E conj(Q) = Q S + r e^T with a
 small complex symmetric S; each product with E widens it by one, where Lanczos on E^H E needs two. The largest singular value of S
 is never above that of E; one of E lies within the residual, and within residual^2 / gap (Kato and Temple, the gap taken to the
-second one of S). It is the largest unless the start is orthogonal to its vector: the start is the vector of a neighbouring
-frequency with a random one of a hundredth its length added (with a ten-thousandth, resonances are missed here and there).
+second one of S). It is the largest where the start has enough of its vector: the start is the vector of a neighbouring
+frequency with a random one of a tenth its length added. That is likely, not proved: with a hundredth, branches that cross are
+followed beyond the crossing here and there, with errors up to 1e-2.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from coherence.types import Complex
 
 TOLERANCE = 1e-8  # error estimate of the norm, relative
 LEAST = 10  # products before it may end: a neighbour's vector is converged at once, what it missed is not
-RANDOM = 1e-2  # length of what is added to a neighbour's vector
+RANDOM = 0.1  # length of what is added to a neighbour's vector
 STEPS = 1200  # products before it gives up
 ROOM = 32  # vectors there is room for to begin with
 WHOLE = 60  # vectors up to which all singular values of S are computed: quicker than two of them

@@ -39,7 +39,7 @@ def incoherence(curve: Incoherence, *, supremum: Supremum | None = None, title: 
         if positive.size:
             top = float(positive.max()) if supremum is None else max(float(positive.max()), supremum.upper)
             ax.set_ylim(float(positive.min()) / 3, top * 300)
-        ax.set_xlim(curve.omega[0], curve.omega[-1])
+        ax.set_xlim(curve.omega[curve.omega > 0][0], curve.omega[-1])
         ax.set_xlabel(r"frequency $\omega$ [rad/s]")
         ax.set_ylabel("deviation from coherence [rad/s per pu]")
         ax.legend(loc="upper left", title="a bound ends (dot) where it is silent", alignment="left")

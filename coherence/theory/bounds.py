@@ -26,7 +26,7 @@ M1 = ||T_k||:
 Exact for equal nodes (r = 0) over the eigenvalues; over the segment [lambda_{k+1}, lambda_n] until a resonance enters it. c = 0
 sharpens the source's form; the smaller of the two is taken.
 
-A priori forms put 2 max_i L_ii for lambda_n (Gershgorin; off-diagonals of L must not be positive).
+A priori forms put max_i sum_j |L_ij| for lambda_n (Gershgorin): twice the largest degree where no weight is negative.
 """
 
 from __future__ import annotations
@@ -279,7 +279,7 @@ def disc_bound(network: Network, s: ArrayLike, *, k: int = 1, over: str = "eigen
     for c in (centre, np.zeros_like(centre)):
         r = np.abs(x.z - c[:, None]).max(axis=1)
         if over == "eigenvalues":
-            delta = np.abs(c[:, None] + x.f[:, None] * network.eigenvalues[k:]).min(axis=1)
+            delta = np.abs(c[:, None] + x.f[:, None] * network.eigenvalues[k:]).min(axis=1) - np.abs(x.f) * _rounding(network)
         else:
             delta = _to_segment(-c, x.f * x.least, x.f * _largest(network, over == "degree"))
         top = np.where(x.regular, 1 + (x.m1 * r) ** 2, np.inf)
@@ -310,7 +310,7 @@ def _frame(network: Network, s: ArrayLike, k: int, partition: Partition | None =
     if partition is None:
         require_rank(network, k)
         v, own = network.slow_vectors(k), network.slow_values(k + 1)
-        coupled, across, least = np.diag(own[:k]), None, float(own[k])
+        coupled, across, least = np.diag(own[:k]), None, max(float(own[k]) - _rounding(network), 0.0)
     else:
         if partition.labels != network.labels:
             raise InputError("the partition is of other nodes than this network's; build it from network.labels")
@@ -364,14 +364,24 @@ def _least_across(network: Network, v: Real) -> float:
     if n == k:
         return np.inf
     full = np.linalg.qr(v, mode="complete")[0][:, k:]
-    return float(np.linalg.eigvalsh(full.T @ network.dense_laplacian @ full)[0]) * (1 - 1e-12)
+    return max(float(np.linalg.eigvalsh(full.T @ network.dense_laplacian @ full)[0]) - _rounding(network), 0.0)
+
+
+def _rounding(network: Network) -> float:
+    """What rounding may add to an eigenvalue of L: n eps times its size."""
+    return network.size * float(np.finfo(float).eps) * degree_bound(network)
 
 
 def _largest(network: Network, a_priori: bool) -> float:
-    """lambda_n, or its bound 2 max_i L_ii."""
+    """lambda_n, or its bound by `degree_bound`."""
     if a_priori or sp.issparse(network.laplacian):
-        return 2.0 * float(np.max(network.laplacian.diagonal()))
-    return float(network.eigenvalues[-1])
+        return degree_bound(network)
+    return float(network.eigenvalues[-1]) + _rounding(network)
+
+
+def degree_bound(network: Network) -> float:
+    """lambda_n <= max_i sum_j |L_ij| (Gershgorin): twice the largest degree where no weight is negative."""
+    return float(np.max(abs(network.laplacian).sum(axis=1)))
 
 
 def _to_segment(points: Complex, start: Complex, end: Complex) -> Real:
@@ -384,6 +394,8 @@ def _to_segment(points: Complex, start: Complex, end: Complex) -> Real:
 
 def require_rank(network: Network, k: object) -> None:
     """Refuse a rank k that is no integer, out of range, or cuts through equal eigenvalues (then V_k means nothing)."""
+    if network.size == 1:
+        raise InputError("a network of one node moves as one; there is no deviation from coherence")
     if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k < network.size:
         raise InputError(f"k = {k!r} is out of range; give an integer 1 <= k <= {network.size - 1}")
     if k == 1:

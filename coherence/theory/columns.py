@@ -68,7 +68,7 @@ class ColumnIncoherence(Page):
         return pd.Index(self.omega, name="omega [rad/s]")
 
 
-def column_incoherence(network: Network, omega: ArrayLike, inputs: Sequence[str]) -> ColumnIncoherence:
+def column_incoherence(network: Network, omega: ArrayLike, inputs: Sequence[str] | str) -> ColumnIncoherence:
     """How far each node is from the coherent response, for single inputs: columns of T - g_hat 11'.
 
     Parameters
@@ -77,7 +77,7 @@ def column_incoherence(network: Network, omega: ArrayLike, inputs: Sequence[str]
         Connected; a sparse one may keep its passive nodes.
     omega : (F,) float
         Frequencies [rad/s], >= 0 and ascending.
-    inputs : sequence of str
+    inputs : sequence of str, or one str
         Labels of the nodes that are disturbed.
 
     Returns
@@ -102,7 +102,8 @@ def column_incoherence(network: Network, omega: ArrayLike, inputs: Sequence[str]
     (2, 35)
     """
     require_connected(network.laplacian, network.labels, "incoherence")
-    picked = np.array([network.index(label) for label in inputs], dtype=int)
+    labels = [inputs] if isinstance(inputs, str) else list(inputs)
+    picked = np.array([network.index(label) for label in labels], dtype=int)
     w = frequencies(omega)
     z, p, q = evaluated(network, 1j * w, "incoherence")
     columns = np.zeros((len(w), network.size, len(picked)), dtype=complex)

@@ -11,8 +11,9 @@ so that Chebyshev's inequality for the complex x gives
     P(|g_bar_n - g_hat| >= eps) <= Var(g^{-1}) |g_hat|^2 (|g_hat| + eps)^2 / (eps^2 n).
 
 It needs a finite variance and nothing else: neither g^{-1} nor g_bar_n need be bounded (M1 in the source's step (3.24) may be
-|g_hat| itself). The source's (3.23)-(3.24), 32 M1^2 M2^2 (M1 + eps)^2/(eps^2 n), stands beside it, with M2 >= |g^{-1}| and
-M1 >= |g_bar_n|: the reciprocal of the distance of 0 from the convex hull of the values of g^{-1}.
+|g_hat| itself). The source's (3.23)-(3.24), 32 M1^2 M2^2 (M1 + eps)^2/(eps^2 n), stands beside it for comparison, with M2 and M1
+(the reciprocal of the distance of 0 from the convex hull of the values of g^{-1}) as found on a grid of the support, so not above
+the true ones.
 """
 
 from __future__ import annotations
@@ -248,7 +249,13 @@ def chebyshev_bounds(moments: InverseMoments, n: int, eps: Real) -> tuple[Bound,
     usable = np.isfinite(m1) & np.isfinite(m2)
     printed = np.full(len(size), np.inf)
     printed[usable] = np.minimum(1.0, (32 * m1**2 * m2**2 * (m1 + eps) ** 2 / (eps**2 * n))[usable])
-    return variance, Bound("source's bound", printed, usable, {"M1": m1, "M2": m2, "eps": eps}, "g^{-1} and g_bar_n bounded")
+    return variance, Bound(
+        "source's bound",
+        printed,
+        usable,
+        {"M1": m1, "M2": m2, "eps": eps},
+        "g^{-1}, g_bar_n bounded; M1, M2 as on a grid of the support",
+    )
 
 
 def _largest_mean(moments: InverseMoments) -> Real:
@@ -275,7 +282,15 @@ def drawn_network(
 ) -> Network:
     """One random network of n nodes; a graph that falls apart is taken as it is."""
     own, edges = random_state.spawn(2)
-    made = graph(n, random_state=edges)
+    try:
+        made = graph(n, random_state=edges)
+    except TypeError as error:
+        if "random_state" not in str(error):
+            raise
+        raise InputError(
+            "the graph family does not take random_state; give a function (n, random_state), for networkx such as "
+            "lambda n, random_state: nx.gnp_random_graph(n, 0.3, seed=int(random_state.integers(2**31)))"
+        ) from None
     laplacian: Any = laplacian_of_graph(made)[0] if hasattr(made, "edges") else made
     if laplacian.shape != (n, n):
         raise InputError(f"the graph family returned a Laplacian of shape {laplacian.shape} for n = {n}")

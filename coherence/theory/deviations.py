@@ -19,6 +19,7 @@ from coherence.graphs.partition import Partition
 from coherence.network.network import Network
 from coherence.numerics.deflation import group_deviation, modal_deviation, uniform_deviation
 from coherence.numerics.deviation import Deviation
+from coherence.numerics.spectral import TOLERANCE
 from coherence.numerics.threads import single_thread
 from coherence.theory.bounds import require_rank
 from coherence.types import ArrayLike, Complex, Real, laplace_points
@@ -28,7 +29,13 @@ DIRECT = 100  # nodes up to which the matrix is formed and its singular values a
 
 
 def deviation_norms(
-    network: Network, s: ArrayLike, *, k: int = 1, partition: Partition | None = None, reduced: Network | None = None
+    network: Network,
+    s: ArrayLike,
+    *,
+    k: int = 1,
+    partition: Partition | None = None,
+    reduced: Network | None = None,
+    tolerance: float = TOLERANCE,
 ) -> Real:
     """The spectral norms of `incoherence` alone, at Laplace points, (F,)."""
     points = laplace_points(s)
@@ -39,11 +46,11 @@ def deviation_norms(
     z, p, q = evaluated(network, points, "incoherence")
     if partition is None:
         directions = None if k == 1 else network.slow_vectors(k)[:, 1:]
-        return Deviation(network.laplacian, directions).norms(z, p, q)
+        return Deviation(network.laplacian, directions).norms(z, p, q, tolerance=tolerance)
     indicator = _indicator(network, partition, reduced)
     directions = None if partition.k == 1 else indicator[:, 1:]
     extra = None if reduced is None else (indicator, _refinement(network, points, partition, reduced, z, p, q))
-    return Deviation(network.laplacian, directions).norms(z, p, q, extra)
+    return Deviation(network.laplacian, directions).norms(z, p, q, extra, tolerance=tolerance)
 
 
 def uniform_distances(network: Network, s: ArrayLike, motion: Complex) -> Real:

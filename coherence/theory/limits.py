@@ -131,7 +131,7 @@ def connectivity_limit(network: Network, omega: ArrayLike, *, strengths: ArrayLi
     >>> connectivity_limit(network, [0.5, 1.0], strengths=[1, 10, 100]).frame.shape
     (3, 4)
     """
-    w, factors = frequencies(omega), _ascending(np.geomspace(1, 1e4, 9) if strengths is None else strengths, "strengths")
+    w, factors = _positive(omega), _ascending(np.geomspace(1, 1e4, 9) if strengths is None else strengths, "strengths")
     require_connected(network.laplacian, network.labels, "coherence")
     rows = [_over(Network(network.nodes, factor * network.laplacian, network.coupling), 1j * w) for factor in factors]
     return _limit("Theorem 3.1", "lambda_2", factors * network.algebraic_connectivity, rows)
@@ -174,7 +174,7 @@ def pole_limit(network: Network, *, pole: complex = 0.0, radii: ArrayLike | None
     >>> round(pole_limit(network).order, 3)
     1.0
     """
-    r = _ascending(-real_vector(np.geomspace(1, 1e-6, 13) if radii is None else radii, "radii"), "radii", falling=True)
+    r = _ascending(np.geomspace(1, 1e-6, 13) if radii is None else radii, "radii", falling=True)
     if not isinstance(network.coupling, Rational):
         raise InputError("the poles of this coupling are not known (it is given by its values); sweep deviation norms yourself")
     poles = np.roots(network.coupling.den)
@@ -234,7 +234,7 @@ def size_limit(
     >>> bool(found.exact[-1] < 0.02 * found.exact[0])
     True
     """
-    w, counts = frequencies(omega), _ascending(sizes, "sizes")
+    w, counts = _positive(omega), _ascending(sizes, "sizes")
     if not isinstance(nodes, RandomNodes):
         raise InputError(f"nodes is a {type(nodes).__name__}; give RandomNodes, a family with distributions of its coefficients")
     seeds, f = np.random.default_rng(random_state).spawn(len(counts)), coupling_of(coupling)
@@ -244,6 +244,13 @@ def size_limit(
         require_connected(network.laplacian, network.labels, "coherence")
         rows.append(_over(network, 1j * w))
     return _limit("Theorem 3.6", "n", counts, rows)
+
+
+def _positive(omega: ArrayLike) -> Real:
+    w = frequencies(omega)
+    if w[0] == 0:
+        raise InputError("omega[0] = 0; the limit is taken away from poles of the coupling: give frequencies > 0")
+    return w
 
 
 def _limit(theorem: str, parameter: str, values: Real, rows: list[tuple[float, float, float, float]]) -> Limit:
@@ -272,8 +279,6 @@ def _lemma(m1: float, m2: float, reach: float) -> float:
 
 def _ascending(values: Any, name: str, *, falling: bool = False) -> Real:
     given = real_vector(values, name)
-    if falling:
-        given = -given
     if len(given) < 2 or (given <= 0).any() or (np.diff(given) * (-1 if falling else 1) <= 0).any():
         raise InputError(
             f"{name} = {given[:5].tolist()}; give at least two numbers > 0, {'descending' if falling else 'ascending'}"

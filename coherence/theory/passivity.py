@@ -9,26 +9,32 @@ If all nodes have eps_i >= eps > 0 and f is positive real, then ||T||_inf, ||T_k
 Y y = u, Re y^* u = Re y^* G^{-1} y + Re f y^* L y >= eps |y|^2, so |y| <= |u|/eps. Where it fails nothing follows: stability is
 computed.
 
-The infimum by level sets: Re g^{-1}(jw) = l where a Hamiltonian matrix has an imaginary eigenvalue jw; the middles of the intervals
-between crossings give lower levels until there is no crossing below. All nodes of one order at a time.
+A simple pole of g^{-1} at 0 with positive residue (integral action, k/s) is allowed: it adds nothing to the real part on the axis.
+
+The infimum from samples around every pole, then by level sets: Re h(jw) = l only where jw is a zero of h(s) + h(-s) - 2 l, an
+eigenvalue of a pencil that stays regular as l tends to 0. Between neighbouring candidates the sign does not change, so their
+middles say whether anything lies below l; what does is the next level, until nothing does.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+import scipy.linalg as sla
 
 from coherence.display import Page
 from coherence.errors import InputError
 from coherence.network.network import Network
 from coherence.nodes.nodes import Nodes
 from coherence.numerics.rational import Rational
+from coherence.numerics.realization import without_hidden
 from coherence.types import Int, Real
 
-TOLERANCE = 1e-10  # of a level, relative to the largest |Re h| met
-ROUNDS = 60  # of lowering it; each at least halves the number of intervals
+TOLERANCE = 1e-9  # of a level, relative to the largest |Re h| met
+ROUNDS = 60  # of lowering it
+AROUND = np.tan(np.linspace(-1.5, 1.5, 31))  # widths of a pole at which its neighbourhood is sampled
 DENSE_STATES = 1500  # of which stability is computed where passivity does not give it
 
 
@@ -87,7 +93,7 @@ def passivity(network: Network) -> Passivity:
     Parameters
     ----------
     network : Network
-        Of rational nodes.
+        Of rational nodes. Nodes without dynamics (passive buses) are eliminated first; they take nothing from a guarantee.
 
     Returns
     -------
@@ -111,6 +117,8 @@ def passivity(network: Network) -> Passivity:
     """
     network._need_nodes("passivity")
     network.nodes.require_rational("passivity")
+    if network.nodes.passive.any():
+        network = network.kron_reduce()
     table = passivity_indices(network.nodes)
     real = isinstance(network.coupling, Rational) and network.coupling.is_positive_real()
     least = float(table["index"].min())
@@ -126,12 +134,13 @@ def passivity(network: Network) -> Passivity:
 
 
 def _computed(network: Network) -> str:
-    if network.nodes.passive.any() or network.order > DENSE_STATES:
-        return "not computed for passive buses or this many states"
-    poles = network.poles()
+    if network.order > DENSE_STATES:
+        return f"not computed for {network.order} states"
+    system = without_hidden(network.realization)  # integrators of nodes and of the coupling may repeat each other
+    poles = system.poles()
     if not poles.size:
         return "no poles"
-    verdict = "stable" if network.realization.is_stable() else "not stable"
+    verdict = "stable" if system.is_stable() else "not stable"
     return f"{verdict} by its poles, the largest real part is {poles[0].real:.4g} 1/s"
 
 
@@ -144,6 +153,7 @@ def passivity_indices(nodes: Nodes) -> pd.DataFrame:
         Nodes known by their response only.
     """
     nodes.require_rational("passivity")
+    nodes, pulling = _without_integrators(nodes)
     index, at = nodes.damping.copy(), np.full(len(nodes), np.inf)
     reason = np.full(len(nodes), "", dtype=object)
     order = np.zeros(len(nodes), dtype=int)
@@ -163,11 +173,24 @@ def passivity_indices(nodes: Nodes) -> pd.DataFrame:
     index[steep], reason[steep] = -np.inf, "relative degree above 1: Re 1/g has no lower bound or s^2 takes part"
     falling = nodes.inertia < 0
     index[falling], reason[falling] = -np.inf, "negative inertia: not positive real off the axis"
+    index[pulling], at[pulling], reason[pulling] = -np.inf, 0.0, "the inverse has a pole at 0 with negative residue"
     low = (index <= 0) & (reason == "")
-    reason[low] = "Re 1/g falls to its index"
+    reason[low] = "Re 1/g is not positive everywhere on the axis"
     return pd.DataFrame(
         {"index": index, "at_rad_s": at, "passive": index > 0, "reason": reason}, index=pd.Index(nodes.labels, name="node")
     )
+
+
+def _without_integrators(nodes: Nodes) -> tuple[Nodes, Int]:
+    """The nodes without their sections k/s, and which of them have a negative k."""
+    kept, residue = [], np.zeros(len(nodes))
+    for bank in nodes.banks:
+        integrators = (bank.a[:, 0, 0] == 0.0) if bank.order == 1 else np.zeros(len(bank.owner), dtype=bool)
+        np.add.at(residue, bank.owner[integrators], (bank.b[integrators, 0] * bank.c[integrators, 0]) if integrators.any() else [])
+        rest = np.flatnonzero(~integrators)
+        if rest.size:
+            kept.append(bank.select(rest, bank.owner[rest]))
+    return replace(nodes, banks=tuple(kept)), np.flatnonzero(residue < 0)
 
 
 def _stacked(nodes: Nodes, mine: Int, size: int) -> tuple[Real, Real, Real]:
@@ -189,46 +212,50 @@ def _least_real_part(a: Real, b: Real, c: Real) -> tuple[Real, Real]:
     count = len(b)
     if not count:
         return np.zeros(0), np.zeros(0)
-    poles = np.abs(np.linalg.eigvals(a))
-    trials = np.hstack([np.zeros((count, 1)), poles, 3 * poles, poles / 3])
+    poles = np.linalg.eigvals(a)
+    near = np.abs(np.abs(poles.imag)[..., None] + np.abs(poles.real)[..., None] * AROUND).reshape(count, -1)
+    trials = np.hstack([np.zeros((count, 1)), near, np.abs(poles), 3 * np.abs(poles), np.abs(poles) / 3])
     values = _real_part(a, b, c, trials)
-    level, at = np.zeros(count), np.full(count, np.inf)
     best = values.argmin(axis=1)
-    lower = values[np.arange(count), best] < level
-    level[lower], at[lower] = values.min(axis=1)[lower], trials[np.arange(count), best][lower]
+    lowest = values[np.arange(count), best]
+    level, at = np.minimum(lowest, 0.0), np.where(lowest < 0, trials[np.arange(count), best], np.inf)
     scale = np.maximum(np.abs(values).max(axis=1), np.finfo(float).tiny)
-    active = np.arange(count)
-    for _ in range(ROUNDS):
-        target = level[active] - TOLERANCE * scale[active]
-        crossings = _crossings(a[active], b[active], c[active], target)
-        ends = np.sort(np.where(np.isnan(crossings), np.inf, crossings), axis=1)
-        middles = np.where(np.isfinite(ends[:, 1:]), 0.5 * (ends[:, :-1] + ends[:, 1:]), 0.0)
-        middles = np.hstack([middles, 0.5 * np.where(np.isfinite(ends[:, :1]), ends[:, :1], 0.0)])
-        found = _real_part(a[active], b[active], c[active], middles)
-        best = found.argmin(axis=1)
-        value = found[np.arange(len(active)), best]
-        better = value < target
-        level[active[better]] = value[better]
-        at[active[better]] = middles[np.arange(len(active)), best][better]
-        active = active[better]
-        if not active.size:
-            return level, at
-    raise InputError("the passivity index of a node was not found; its sections are too ill-conditioned")
+    for i in range(count):
+        for _ in range(ROUNDS):
+            target = level[i] - TOLERANCE * scale[i]
+            w = _candidates(a[i], b[i], c[i], target)
+            found = _real_part(a[i : i + 1], b[i : i + 1], c[i : i + 1], w[None])[0]
+            if not found.size or found.min() >= target:
+                break
+            level[i], at[i] = found.min(), w[int(found.argmin())]
+        else:
+            raise InputError("the passivity index of a node was not found; its sections are too ill-conditioned")
+    return level, at
+
+
+def _candidates(a: Real, b: Real, c: Real, level: float) -> Real:
+    """Frequencies between which Re c (jw - A)^{-1} b does not cross the level, and the middles between them."""
+    m = len(b)
+    unit = float(np.exp(np.log(np.abs(np.linalg.eigvals(a))).mean()))  # of time: the mean size of the poles
+    left, right = np.zeros((2 * m + 1, 2 * m + 1)), np.zeros((2 * m + 1, 2 * m + 1))
+    left[:m, :m], left[m : 2 * m, m : 2 * m] = a / unit, -a.T / unit
+    size = float(np.sqrt(np.linalg.norm(b) * np.linalg.norm(c) / unit)) or 1.0
+    spread = np.sqrt(np.linalg.norm(b) / np.linalg.norm(c)) if b.any() and c.any() else 1.0
+    drive, out = b / (spread * np.sqrt(unit)), c * spread / np.sqrt(unit)
+    left[:m, -1], left[m : 2 * m, -1] = drive, -out
+    left[-1, :m], left[-1, m : 2 * m] = out, drive
+    left[-1, -1] = -2.0 * level
+    left[-1] /= size
+    left[:, -1] /= size
+    right[: 2 * m, : 2 * m] = np.eye(2 * m)
+    zeros = sla.eigvals(left, right, check_finite=False)
+    zeros = zeros[np.isfinite(zeros)] * unit
+    w = np.unique(np.concatenate([[0.0], np.abs(zeros.imag), np.abs(zeros)]))
+    middle = 0.5 * (w[1:] + w[:-1])
+    return np.concatenate([w, middle, np.sqrt(w[1:] * w[:-1]), [2.0 * w[-1] + unit]])
 
 
 def _real_part(a: Real, b: Real, c: Real, w: Real) -> Real:
     """Re c (jw - A)^{-1} b for a stack of systems at trial frequencies of each, (m, trials)."""
     shifted = 1j * w[..., None, None] * np.eye(b.shape[1]) - a[:, None]
     return np.asarray(np.einsum("no,nto->nt", c, np.linalg.solve(shifted, b[:, None, :, None])[..., 0]).real)
-
-
-def _crossings(a: Real, b: Real, c: Real, level: Real) -> Real:
-    """Frequencies at which Re c (jw - A)^{-1} b = level < 0, (m, 2 order), NaN where an eigenvalue is off the axis."""
-    r = 1.0 / (-2.0 * level)[:, None, None]  # of h + h^* - 2 level
-    bc, bb, cc = b[:, :, None] * c[:, None, :], b[:, :, None] * b[:, None, :], c[:, :, None] * c[:, None, :]
-    top = np.concatenate([a - r * bc, -r * bb], axis=2)
-    bottom = np.concatenate([r * cc, -(a - r * bc).swapaxes(1, 2)], axis=2)
-    values = np.linalg.eigvals(np.concatenate([top, bottom], axis=1))
-    size = np.abs(values).max(axis=1, keepdims=True)
-    on_axis = np.abs(values.real) <= 1e-7 * size
-    return np.where(on_axis & (values.imag >= 0), values.imag, np.nan)
