@@ -412,6 +412,22 @@ def test_the_bound_between_two_evaluations_holds_in_between(seed, coupling, deca
     e = deviation_norms(network, 1j * w)
     upper = search._bound(np.array([left]), np.array([right]), e[:1], e[-1:])[0]
     assert e.max() <= upper * (1 + 1e-9)
+    alpha, beta = (rate[0] for rate in search._rates(np.array([left]), np.array([right])))
+    if np.isfinite(alpha):
+        steepest = np.abs(np.diff(e)) / np.diff(w)
+        higher = np.maximum(e[1:], e[:-1])
+        assert (steepest <= (alpha * higher + beta * higher**2) * (1 + 1e-3) + 1e-9 * higher / (right - left)).all()
+
+
+def test_the_rates_of_the_inequality_are_attained():
+    """Where f alone drives E (low frequencies, e = c w), and where one node of a pair does."""
+    pair = co.Network(co.swing(inertia=[1.0, 1.0], damping=1.0), [[50.0, -50], [-50, 50]], "1/s")
+    left, right = np.array([1e-3]), np.array([1.001e-3])
+    e = deviation_norms(pair, 1j * np.concatenate([left, right]))
+    alpha, beta = _Search(pair, 1e-4, 1e-2, 0.1, 100)._rates(left, right)
+    slope = (e[1] - e[0]) / (right - left)
+    assert slope <= alpha * e[1] + beta * e[1] ** 2
+    assert slope >= 0.99 * (alpha * e[0] + beta * e[0] ** 2)
 
 
 @given(networks(least=2, most=6, passive=True, couplings=WEIGHTED[:2]))

@@ -250,6 +250,19 @@ class _Search:
         return np.concatenate(parts) if parts else np.zeros(0)
 
     def _bound(self, left: Real, right: Real, e_left: Real, e_right: Real) -> Real:
+        """The upper solutions of the inequality from either end, where they meet."""
+        alpha, beta = self._rates(left, right)
+        width = right - left
+        with np.errstate(all="ignore"):
+            ends = [1.0 / np.maximum(e * (1 + NORM_ERROR), np.finfo(float).tiny) + beta / alpha for e in (e_left, e_right)]
+            meet = np.clip(0.5 * (width - np.log(ends[1] / ends[0]) / alpha), 0.0, width)
+            inverse = ends[0] * np.exp(-alpha * meet) - beta / alpha
+            upper = np.where(inverse > 0, 1.0 / inverse, np.inf)
+        upper = np.where(np.isfinite(upper), upper, np.inf)
+        return np.maximum(upper, np.maximum(e_left, e_right) * (1 + NORM_ERROR))
+
+    def _rates(self, left: Real, right: Real) -> tuple[Real, Real]:
+        """Alpha and beta of |de/dw| <= alpha e + beta e^2 over each interval."""
         middle, radius = 0.5 * (left + right), 0.5 * (right - left)
         z, slope, bend = enclosure(self.nodes, middle, radius)
         with np.errstate(all="ignore"):
@@ -266,14 +279,7 @@ class _Search:
             rest = np.linalg.norm(slope - kappa[:, None] * z, axis=1)
             rest = rest + radius * (np.linalg.norm(bend, axis=1) + np.abs(kappa) * np.linalg.norm(steep, axis=1))
             uniform = 2.0 * np.sqrt(self.network.size) * rest / np.where(least > 0, least, np.nan)
-            alpha = np.maximum(phi_most + uniform, 1e-12 / (right - left))
-            ends = [1.0 / np.maximum(e * (1 + NORM_ERROR), np.finfo(float).tiny) + beta / alpha for e in (e_left, e_right)]
-            width = right - left
-            meet = np.clip(0.5 * (width - np.log(ends[1] / ends[0]) / alpha), 0.0, width)
-            inverse = ends[0] * np.exp(-alpha * meet) - beta / alpha
-            upper = np.where(inverse > 0, 1.0 / inverse, np.inf)
-        upper = np.where(np.isfinite(upper), upper, np.inf)
-        return np.maximum(upper, np.maximum(e_left, e_right) * (1 + NORM_ERROR))
+        return np.maximum(phi_most + uniform, 1e-12 / (right - left)), beta
 
     def _logarithmic_slope(self, s: np.ndarray, left: Real, right: Real) -> tuple[np.ndarray, Real]:
         """f'/f at the middles and a bound on its derivative: sums over zeros and poles of f."""
