@@ -413,6 +413,12 @@ def test_the_bound_between_two_evaluations_holds_in_between(seed, coupling, deca
     upper = search._bound(np.array([left]), np.array([right]), e[:1], e[-1:])[0]
     assert e.max() <= upper * (1 + 1e-9)
     alpha, beta = (rate[0] for rate in search._rates(np.array([left]), np.array([right])))
+    z, slope, _ = enclosure(network.nodes, w, np.zeros_like(w))  # what the rates must cover, at every sample
+    phi = search._logarithmic_slope(1j * w, w, w)[0]
+    assert beta >= np.abs(slope - phi[:, None] * z).max() * (1 - 1e-12)
+    kappa = (z.conj() * slope).sum(axis=1) / (np.abs(z) ** 2).sum(axis=1)
+    uniform = 2 * np.sqrt(n) * np.linalg.norm(slope - kappa[:, None] * z, axis=1) / np.abs(z.sum(axis=1))
+    assert alpha >= (np.abs(phi) + uniform).max() * (1 - 1e-12)
     if np.isfinite(alpha):
         steepest = np.abs(np.diff(e)) / np.diff(w)
         higher = np.maximum(e[1:], e[:-1])
