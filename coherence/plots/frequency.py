@@ -117,7 +117,8 @@ def concentration(found: Concentration, *, title: str = "") -> Figure:
         seen = np.where(frame["observed"] > 0, frame["observed"], np.nan)
         right.loglog(found.sizes, seen, "ko", label="observed")
         right.loglog(found.sizes, frame["variance bound"], color=COLOURS[0], label="variance bound")
-        right.loglog(found.sizes, frame["source's bound"], color=COLOURS[1], ls="--", label="the source's bound")
+        if np.isfinite(frame["source's bound"]).any():
+            right.loglog(found.sizes, frame["source's bound"], color=COLOURS[1], ls="--", label="the source's bound")
         right.set_xlabel("nodes n")
         right.set_ylabel(rf"P($|\bar g_n-\hat g|\geq {found.deviation:g}|\hat g|$), worst frequency")
         right.legend()
