@@ -84,7 +84,7 @@ def step_error(full: Network, model: Network, step: Step, partition: Partition |
     >>> bool(step_error(network, coherent_dynamics(network), Step({"Blanda 1": -0.1})).linf > 0)
     True
     """
-    u = step.vector(full)[:, None]
+    u = _shape(step, full)
     lift = _lift(full, model, partition)
     ours = full.realization.transformed(right=u)
     theirs = model.realization.transformed(left=lift, right=lift.T @ u)
@@ -127,7 +127,7 @@ def coi_error(full: Network, coherent: Network, step: Step) -> StepError:
     if coherent.size != 1:
         raise InputError(f"the coherent dynamics has {coherent.size} nodes; give one node")
     weights = (full.nodes.inertia / full.nodes.inertia.sum())[None, :]
-    u = step.vector(full)[:, None]
+    u = _shape(step, full)
     ours = full.realization.transformed(left=weights, right=u)
     theirs = coherent.realization.transformed(right=np.array([[u.sum()]]))
     return _norms(difference(ours, theirs), ["CoI"])
@@ -159,7 +159,14 @@ def step_size(full: Network, step: Step) -> StepError:
     >>> round(step_size(pair, Step({"1": 1.0})).linf, 3)
     0.559
     """
-    return _norms(full.realization.transformed(right=step.vector(full)[:, None]), full.labels)
+    return _norms(full.realization.transformed(right=_shape(step, full)), full.labels)
+
+
+def _shape(step: Step, full: Network) -> np.ndarray:
+    """The sizes of a step as one column; other disturbances have other norms."""
+    if not isinstance(step, Step):
+        raise InputError(f"errors are of steps; this is a {type(step).__name__}, whose responses can be simulated and compared")
+    return step.vector(full)[:, None]
 
 
 def _norms(error: Realization, labels: list[str] | tuple[str, ...]) -> StepError:

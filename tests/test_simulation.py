@@ -285,6 +285,9 @@ def test_settling_and_groups(iceland):
         (lambda n: co.simulate(n, co.Sampled({"n0": 1.0}, times=[0, 1], values=[1])), "2 times and 1 values"),
         (lambda n: co.simulate(n, co.Step({"n0": 1.0}), [0, 1]).metrics(window=2.0), "window = 2"),
         (lambda n: (co.Step({"n0": 1.0}) + co.Step({"n1": 1.0})).total, "no one size"),
+        (lambda n: (co.Step({"n0": 1.0}) + co.Step({"n1": 1.0})).signal, "no one signal"),
+        (lambda n: co.step_size(n, co.Pulse({"n0": 1.0})), "errors are of steps; this is a Pulse"),
+        (lambda n: co.step_error(n, co.coherent_dynamics(n), co.Ramp({"n0": 1.0})), "errors are of steps; this is a Ramp"),
     ],
 )
 def test_simulations_refuse_what_they_cannot_use(make, message):

@@ -115,7 +115,7 @@ class Modes(Page):
         Returns
         -------
         DataFrame
-            mode -> frequency_hz, damping_ratio, name ("west against east", or "within west") and between: the share of the motion
+            mode -> frequency_hz, damping_ratio, name ("west against east", or "within west") and between: the share of the
             kinetic energy, sum m |shape|^2, that is of the groups' centers of inertia. A mode is between groups where that is
             more than half; groups that move at least a tenth as far as the one that moves most are named.
 

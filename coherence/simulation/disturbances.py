@@ -11,6 +11,7 @@ so that a response to it is an exponential of one larger matrix (`simulate`), an
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -63,7 +64,7 @@ class Signal(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Disturbance:
+class Disturbance(ABC):
     """Base of all disturbances: a spatial shape u0 times a signal; add them up with +.
 
     Parameters
@@ -82,9 +83,9 @@ class Disturbance:
     sizes: Mapping[str, float] | Sequence[float] | Real
 
     @property
+    @abstractmethod
     def signal(self) -> Signal:
         """The time part."""
-        raise NotImplementedError
 
     @property
     def terms(self) -> tuple[Disturbance, ...]:
@@ -153,6 +154,11 @@ class Sum(Disturbance):
 
     sizes: Any = None
     parts: tuple[Disturbance, ...] = ()
+
+    @property
+    def signal(self) -> Signal:
+        """A sum has no one signal."""
+        raise InputError("a sum of disturbances has no one signal; ask its terms")
 
     @property
     def terms(self) -> tuple[Disturbance, ...]:

@@ -259,7 +259,7 @@ def chebyshev_bounds(moments: InverseMoments, n: int, eps: Real) -> tuple[Bound,
 
 
 def _largest_mean(moments: InverseMoments) -> Real:
-    """M1 >= |g_bar_n|: g_bar_n^{-1} lies in the convex hull of the values of g^{-1}."""
+    """M1 as on the grid: g_bar_n^{-1} lies in the convex hull of the values of g^{-1}."""
     if moments.range is None:
         return np.full(len(moments.mean), np.inf)
     zero = np.zeros(len(moments.mean), dtype=complex)
