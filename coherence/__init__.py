@@ -80,6 +80,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.simulation.disturbances import Step as Step
     from coherence.simulation.response import Response as Response
     from coherence.simulation.simulate import simulate as simulate
+    from coherence.simulation.steady import steady_state as steady_state
     from coherence.studies import Study as Study
     from coherence.studies import study as study
     from coherence.theory.bounds import Bound as Bound
@@ -157,6 +158,7 @@ _PUBLIC = {
     "coherence.theory.limits": ["Limit", "band_bound", "connectivity_limit", "pole_limit", "size_limit"],
     "coherence.simulation.disturbances": ["Disturbance", "ExponentialApproach", "Pulse", "Ramp", "Sampled", "Sinusoid", "Step"],
     "coherence.simulation.response": ["Response"],
+    "coherence.simulation.steady": ["steady_state"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
     "coherence.reduction.truncate": ["Truncation", "truncate"],
     "coherence.reduction.reading": ["read_generators"],

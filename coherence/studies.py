@@ -244,10 +244,9 @@ def study(
     reduced = {f"reduced, {name}": result.network for name, result in truncations.items()}
     progress("responses", 0.55)
     grouped = step.grouped(partition)
-    responses = {
-        "full": simulate(network, step, time),
-        "coherent": simulate(coherent, Step({coherent.labels[0]: step.total}), time),
-    }
+    full = simulate(network, step, time)
+    time = full.time
+    responses = {"full": full, "coherent": simulate(coherent, Step({coherent.labels[0]: step.total}), time)}
     responses |= {name: simulate(model, grouped, time) for name, model in {"aggregated": chosen.network, **reduced}.items()}
     progress("errors over all time and all frequencies", 0.7)
     errors |= {name: step_error(network, model, step, partition) for name, model in reduced.items()}

@@ -243,7 +243,7 @@ def test_metrics_of_few_samples_are_those_of_many(network, name):
     fine_response = co.simulate(network, DISTURBANCES[name], np.linspace(0, 8, 16_001))
     fine = fine_response.frame.assign(CoI=fine_response.coi)
     size, knots = fine.abs().max(), fine_response.knots
-    hidden = 5e-4 / 8 * np.abs(knots.rate_before[1:] - knots.rate[:-1]).max()  # h^2/8 |y''| between fine samples
+    hidden = 5e-4 / 8 * np.abs(knots.left[1][1:] - knots.rate[:-1]).max()  # h^2/8 |y''| between fine samples
     assert (coarse["nadir"].abs() >= size * (1 - 1e-8)).all()
     assert (coarse["nadir"].abs() <= size * (1 + 1e-8) + hidden).all()
     value = fine.to_numpy()

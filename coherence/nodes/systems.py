@@ -149,6 +149,21 @@ def from_control(system: Any) -> Realization:
     return Realization(*(np.asarray(m, dtype=float) for m in (system.A, system.B, system.C, system.D)))
 
 
+def realized(system: Any) -> tuple[Realization, tuple[str, ...], tuple[str, ...]]:
+    """A continuous-time python-control StateSpace or TransferFunction as arrays, with the names of its inputs and outputs."""
+    import control
+
+    if not isinstance(system, (control.StateSpace, control.TransferFunction)):
+        raise InputError(f"a {type(system).__name__} cannot be simulated; give a Network, a StateSpace or a TransferFunction")
+    if not system.isctime():
+        raise InputError(f"the system is discrete-time (dt = {system.dt}); give a continuous-time one")
+    try:
+        space = control.ss(system)
+    except (ValueError, control.ControlMIMONotImplemented) as error:
+        raise InputError(f"the system has no state space ({error}); give a StateSpace, or a proper TransferFunction") from None
+    return from_control(space), tuple(system.input_labels), tuple(system.output_labels)
+
+
 def _one(label: str, system: Any) -> Nodes:
     where = f"node {label!r}"
     if getattr(system, "dt", None) not in (None, 0):

@@ -14,7 +14,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import pandas as pd
@@ -22,11 +22,25 @@ import scipy.linalg as sla
 
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
-from coherence.network.network import Network
 from coherence.types import ArrayLike, Complex, Real, laplace_points, real_vector
 
 LARGEST = 1e9  # squares of responses must stay numbers
 HELD, LINE = np.zeros((1, 1)), np.array([[0.0, 1.0], [0.0, 0.0]])  # generators of a constant and of a straight line
+
+
+class Inputs(Protocol):
+    """Anything with named inputs: a network, a system."""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the inputs."""
+
+    @property
+    def size(self) -> int:
+        """Their number."""
+
+    def index(self, label: str) -> int:
+        """The place of one; an unknown label is an error."""
 
 
 class Signal(NamedTuple):
@@ -46,6 +60,13 @@ class Signal(NamedTuple):
                 for x, k in zip(t, at, strict=True)
             ]
         )
+
+    @property
+    def final(self) -> float:
+        """Where it ends; NaN where it does not settle."""
+        w, fast = self.events[-1][1], 1e3 / (float(np.abs(self.s).max()) or 1.0)
+        ends = [float(self.c @ sla.expm(self.s * t) @ w) for t in (fast, 1.7 * fast)]
+        return ends[0] if abs(ends[1] - ends[0]) <= 1e-9 * max(abs(ends[0]), float(np.abs(self.c) @ np.abs(w))) else float("nan")
 
     def transform(self, s: ArrayLike) -> Complex:
         """The Laplace transform at the points s, (F,)."""
@@ -97,7 +118,7 @@ class Disturbance(ABC):
             return NotImplemented
         return Sum(parts=self.terms + other.terms)
 
-    def vector(self, network: Network) -> Real:
+    def vector(self, network: Inputs) -> Real:
         """The spatial shape u0 on the network, (n,); an unknown node is an error."""
         if not isinstance(self.sizes, (Mapping, pd.Series)):
             shape = real_vector(self.sizes, "sizes")
@@ -165,7 +186,7 @@ class Sum(Disturbance):
         """What it is the sum of."""
         return self.parts
 
-    def vector(self, network: Network) -> Real:
+    def vector(self, network: Inputs) -> Real:
         """A sum has no one shape."""
         raise InputError("a sum of disturbances has no one shape; ask its terms")
 

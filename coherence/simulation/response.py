@@ -7,16 +7,21 @@ sampling.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from coherence.display import Page
-from coherence.errors import InputError
+from coherence.errors import CoherenceError, InputError
 from coherence.graphs.partition import Partition
+from coherence.network.network import Network
 from coherence.nodes.systems import to_time_response
-from coherence.types import Real
+from coherence.simulation.disturbances import Disturbance
+from coherence.simulation.steady import steady_state
+from coherence.theory.coherent import COHERENT, coherent_dynamics
+from coherence.types import Int, Real
 
 if TYPE_CHECKING:
     import control
@@ -25,17 +30,31 @@ BAND = 0.02  # of the largest deviation: within it a response counts as settled
 
 
 class Knots(NamedTuple):
-    """Times, and outputs and derivatives there from the right and from the left (they differ where a signal has an event)."""
+    """Times, and outputs and derivatives there; before those with an event of a signal (after the first) also from the left.
+
+    The last column is the center of inertia where there is inertia.
+    """
 
     time: Real  # (K,)
-    value: Real  # (K, n)
+    value: Real  # (K, n) or (K, n + 1)
     rate: Real
-    value_before: Real
+    at: Int  # (E,)
+    value_before: Real  # (E, n) or (E, n + 1)
     rate_before: Real
 
+    @property
+    def left(self) -> tuple[Real, Real]:
+        """Outputs and derivatives from the left at every knot, (K, n) each."""
+        value, rate = self.value.copy(), self.rate.copy()
+        value[self.at], rate[self.at] = self.value_before, self.rate_before
+        return value, rate
+
     def weighted(self, weights: Real) -> Knots:
-        """Those of weighted sums of the outputs, (n, m) weights."""
-        return Knots(self.time, *(array @ weights for array in self[1:]))
+        """Those of weighted sums of the columns, (n, m) weights."""
+        value, rate, value_before, rate_before = (
+            array @ weights for array in (self.value, self.rate, self.value_before, self.rate_before)
+        )
+        return Knots(self.time, value, rate, self.at, value_before, rate_before)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -50,6 +69,10 @@ class Response(Page):
         Weights of the center of inertia, in column order (zero where a node has none).
     knots : Knots
         Outputs and derivatives at the times and at the events of the signals, from either side.
+    method : str
+        "exact", "series" or "rational"; see `simulate`.
+    error : float
+        Estimate of the largest error of an output [grids: rad/s].
 
     Examples
     --------
@@ -57,11 +80,16 @@ class Response(Page):
     >>> response = simulate(linearize(load_case("iceland")), Step({"Blanda 1": -0.1}))
     >>> round(float(response.coi.min()), 3)
     -0.392
+    >>> round(float((response.coi - response.coherent).abs().max()), 4)  # the coherent dynamics, to the total disturbance
+    0.0005
     """
 
     frame: pd.DataFrame
     inertia: Real
     knots: Knots
+    method: str = ""
+    error: float = float("nan")
+    source: tuple[Network, Disturbance, dict[str, float]] | None = None
 
     @property
     def time(self) -> Real:
@@ -71,7 +99,27 @@ class Response(Page):
     @property
     def coi(self) -> pd.Series:
         """Center of inertia, sum m_i y_i / sum m_i."""
-        return pd.Series(self.frame.to_numpy() @ self._weights, index=self.frame.index, name="CoI")
+        if not self._center:
+            raise InputError("the outputs have no inertia, so there is no center of inertia")
+        return pd.Series(self.knots.value[np.searchsorted(self.knots.time, self.time), -1], index=self.frame.index, name="CoI")
+
+    @cached_property
+    def coherent(self) -> pd.Series:
+        """The response of the coherent dynamics to the total of the disturbance, at the same times."""
+        from coherence.simulation.simulate import simulate
+
+        network, disturbance, initial = self._known("the response of the coherent dynamics")
+        inertia = network.nodes.inertia
+        begin = sum(value * inertia[network.index(label)] for label, value in initial.items())
+        start = {COHERENT: begin / inertia.sum()} if initial else None
+        found = simulate(coherent_dynamics(network), disturbance.at_one(COHERENT), self.time, initial=start)
+        return found.frame[COHERENT]
+
+    @cached_property
+    def steady(self) -> pd.Series:
+        """Where every output ends; see `steady_state`."""
+        network, disturbance, _ = self._known("a steady state")
+        return steady_state(network, disturbance)[list(self.frame.columns)]
 
     def groups(self, partition: Partition) -> Response:
         """The center of inertia of every group, as a response."""
@@ -82,11 +130,9 @@ class Response(Page):
         if not (total > 0).all():
             raise InputError(f"group {partition.groups[int(np.argmin(total))]!r} has no inertia, so it has no center of inertia")
         weights, names = own / total, list(partition.groups)
-        return Response(
-            pd.DataFrame(self.frame.to_numpy() @ weights, index=self.frame.index, columns=names),
-            total,
-            self.knots.weighted(weights),
-        )
+        frame = pd.DataFrame(self.frame.to_numpy() @ weights, index=self.frame.index, columns=names)
+        knots = self.knots.weighted(np.block([[weights, np.zeros((len(own), 1))], [np.zeros((1, partition.k)), 1.0]]))
+        return Response(frame, total, knots, self.method, self.error)
 
     def metrics(self, *, window: float = 0.5) -> pd.DataFrame:
         """What planners read: one row per output, and the center of inertia where there is inertia.
@@ -100,7 +146,8 @@ class Response(Page):
         -------
         DataFrame
             nadir: the deviation of largest size, and its time [s]; rocof: the largest change over the window, divided by it, and
-            the time it begins; rate at start: the derivative just after t = 0; last: the value at the end; settling: when the
+            the time it begins; rate at start: the derivative just after t = 0; last: the value at the end; steady state: where it
+            ends for good (NaN where it does not, or where that is not known; see `steady_state`); settling: when the
             output comes within 2 % of its largest deviation around its last value, for good.
 
         Raises
@@ -111,9 +158,7 @@ class Response(Page):
         t = self.time
         if not (np.isfinite(window) and 0 < window <= t[-1] - t[0]):
             raise InputError(f"window = {window}; give a time > 0 of at most {t[-1] - t[0]:g} s")
-        names, knots = list(self.frame.columns), self.knots
-        if self.inertia.sum() > 0:
-            names, knots = [*names, "CoI"], knots.weighted(np.column_stack([np.eye(len(names)), self._weights]))
+        names, knots = list(self.frame.columns) + ["CoI"] * self._center, self.knots
         curve = _Curve(knots)
         nadir, at = curve.extremes()
         starts = np.unique(np.concatenate([knots.time, knots.time - window]))
@@ -130,6 +175,7 @@ class Response(Page):
             "rocof from [s]": starts[most],
             "rate at start": knots.rate[0],
             "last": knots.value[-1],
+            "steady state": self._steady(names),
             "settling [s]": knots.time[np.minimum(settled, len(inside) - 1)],
         }
         return pd.DataFrame(columns, index=pd.Index(names, name="output"))
@@ -146,14 +192,36 @@ class Response(Page):
         return {"outputs": pd.DataFrame(columns).rename_axis("node")}
 
     @property
-    def _weights(self) -> Real:
-        if not self.inertia.sum() > 0:
-            raise InputError("the outputs have no inertia, so there is no center of inertia")
-        return self.inertia / self.inertia.sum()
+    def facts(self) -> dict[str, str]:
+        """How it was computed."""
+        return {"method": self.method, "estimated error": f"{self.error:.1e}"} if self.method else {}
+
+    @property
+    def _center(self) -> bool:
+        return self.knots.value.shape[1] > self.frame.shape[1]
+
+    def _known(self, what: str) -> tuple[Network, Disturbance, dict[str, float]]:
+        if self.source is None or self.source[0].basis is not None:
+            raise InputError(f"{what} is that of a simulated network of nodes; ask the response of `simulate`")
+        return self.source
+
+    def _steady(self, names: list[str]) -> Real:
+        try:
+            network, _, _ = self._known("a steady state")
+            final = steady_state(network, self.source[1]) if self.source else pd.Series(dtype=float)
+        except CoherenceError:
+            return np.full(len(names), np.nan)
+        inertia = network.nodes.inertia
+        return np.array(
+            [
+                inertia @ final / inertia.sum() if name == "CoI" and i == len(self.frame.columns) else final[name]
+                for i, name in enumerate(names)
+            ]
+        )
 
     def __repr__(self) -> str:
-        t = self.time
-        return f"Response({self.frame.shape[1]} nodes, {len(t)} samples over [0, {t[-1]:g}] s)"
+        t, method = self.time, f", {self.method}" if self.method else ""
+        return f"Response({self.frame.shape[1]} nodes, {len(t)} samples over [0, {t[-1]:g}] s{method})"
 
 
 class _Curve:
@@ -161,8 +229,14 @@ class _Curve:
 
     def __init__(self, knots: Knots) -> None:
         wide = np.diff(knots.time)[:, None]
-        y0, d0, y1, d1 = knots.value[:-1], knots.rate[:-1] * wide, knots.value_before[1:], knots.rate_before[1:] * wide
-        self.knots, self.t, self.coefficients = knots, knots.time, (y0, d0, 3 * (y1 - y0) - 2 * d0 - d1, d0 + d1 - 2 * (y1 - y0))
+        left, slope = knots.left
+        y0, d0, y1, d1 = knots.value[:-1], knots.rate[:-1] * wide, left[1:], slope[1:] * wide
+        self.left, self.knots, self.t, self.coefficients = (
+            left,
+            knots,
+            knots.time,
+            (y0, d0, 3 * (y1 - y0) - 2 * d0 - d1, d0 + d1 - 2 * (y1 - y0)),
+        )
 
     def __call__(self, times: Real) -> Real:
         """Values, (M, n)."""
@@ -173,7 +247,7 @@ class _Curve:
 
     def extremes(self) -> tuple[Real, Real]:
         """The value of largest size of each output, and its time: of the knots, or between them beside the largest one."""
-        either = np.where(np.abs(self.knots.value_before) > np.abs(self.knots.value), self.knots.value_before, self.knots.value)
+        either = np.where(np.abs(self.left) > np.abs(self.knots.value), self.left, self.knots.value)
         most, columns = np.abs(either).argmax(axis=0), np.arange(either.shape[1])
         best, at = either[most, columns], self.t[most]
         for piece in (np.maximum(most - 1, 0), np.minimum(most, len(self.t) - 2)):

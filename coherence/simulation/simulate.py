@@ -1,12 +1,14 @@
-r"""Responses of networks to disturbances, exactly at the sampled times.
+r"""Responses of networks and of python-control systems to disturbances.
 
-A disturbance is the output of a small autonomous system (`disturbances`), so state and signals together obey w' = M w,
-M = [[A, B u0 c], [0, S]], restarted where a signal has an event: between two such times w(t + h) = e^{Mh} w(t), and the only
-error is rounding. One exponential per distinct step; the center of inertia is sum m_i y_i / sum m_i.
+A disturbance is the output of a small autonomous system (`disturbances`), so state and signals together obey w' = M w, restarted
+where a signal has an event, and w(t + h) = e^{Mh} w(t). Up to 600 states that exponential is formed, once per distinct step, and
+the only error is rounding; larger networks are never formed (`descriptor`, `propagate`). Every response says how far off it may be.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,104 +16,261 @@ import pandas as pd
 import scipy.linalg as sla
 from scipy.sparse.linalg import expm_multiply
 
-from coherence.errors import InputError
+from coherence.errors import InputError, ToleranceError, UnknownNameError
 from coherence.network.network import Network
-from coherence.simulation.disturbances import Disturbance
+from coherence.nodes.nodes import unknown_name
+from coherence.nodes.systems import realized
+from coherence.numerics.realization import Realization
+from coherence.simulation.descriptor import descriptor
+from coherence.simulation.disturbances import Disturbance, Signal
+from coherence.simulation.horizon import default_times
+from coherence.simulation.propagate import Event, Outputs, Track, propagate
 from coherence.simulation.response import Knots, Response
-from coherence.types import Real, real_vector
+from coherence.types import Int, Real, real_vector
 
 EXPONENTIALS = 40  # distinct steps for which e^{Mh} is formed; further ones act on the state only
+EXACT_STATES = 600  # up to which exponentials are formed where any method may be taken
+DENSE_STATES = 4000  # up to which they are formed at all
+TOLERANCE = 1e-6
+LEAST = 1e-12  # tolerance that double precision can give
+METHODS = ("auto", "exact", "series", "rational")
+Term = tuple[Real, Signal]
 
 
-def simulate(network: Network, disturbance: Disturbance, time: object = None, *, initial: Any = None) -> Response:
-    """The response of a network to a disturbance.
+def simulate(
+    network: Network | Any,
+    disturbance: Disturbance,
+    time: object = None,
+    *,
+    initial: Mapping[str, float] | None = None,
+    outputs: Sequence[str] | None = None,
+    tolerance: float = TOLERANCE,
+    method: str = "auto",
+) -> Response:
+    """The response of a network, or of a python-control system, to a disturbance.
 
     Parameters
     ----------
-    network : Network
-        Rational nodes and coupling; stability is not needed.
+    network : Network, StateSpace or TransferFunction
+        Rational nodes and coupling, or a continuous-time system whose inputs the disturbance names; stability is not needed.
     disturbance : Disturbance
         `Step`, `Pulse`, `Ramp`, `ExponentialApproach`, `Sinusoid`, `Sampled`, or a sum of them.
     time : (N,) array, optional
-        From 0, increasing [s]; default 0..30 s in 0.02 s.
+        From 0, increasing [s]. By default until the coherent dynamics has settled, fine enough for a typical swing; of a
+        python-control system, seven times its slowest time constant.
     initial : mapping of label -> output, optional
         Outputs at t = 0 (grids: deviations in rad/s); everything else is at rest.
+    outputs : sequence of str, optional
+        The nodes to keep (the center of inertia is kept beside); all by default. The accuracy is that of these.
+    tolerance : float
+        Largest error allowed, relative to the largest output; >= 1e-12.
+    method : str
+        "exact": exponentials of the whole state matrix (dense); "series": truncated Taylor series (nothing stiff, sparse);
+        "rational": rational approximations of the exponential, one sparse factorisation for each length of step (stiff, passive
+        buses). "auto" takes the first up to 600 states, else the cheaper one.
 
     Returns
     -------
     Response
-        One column per node [grids: rad/s], one row per time.
+        One column per node [grids: rad/s], one row per time; `error` estimates the largest error, `method` says which was used.
 
     Raises
     ------
     UnknownNameError
-        The disturbance names a node that the network does not have.
+        The disturbance, `initial` or `outputs` names a node that does not exist.
     InputError
-        Times that do not start at 0 or do not increase; an initial output of a node without inertia.
+        Times that do not start at 0 or do not increase; an initial output of a node without inertia; a discrete-time system.
+    ToleranceError
+        The tolerance cannot be met.
 
     Examples
     --------
     >>> from coherence import Pulse, Step, linearize, load_case, simulate
     >>> network = linearize(load_case("iceland"))
-    >>> simulate(network, Step({"Blanda 1": -0.1}) + Pulse({"Krafla 1": 0.2}, duration=0.5))
-    Response(35 nodes, 1501 samples over [0, 30] s)
+    >>> response = simulate(network, Step({"Blanda 1": -0.1}) + Pulse({"Krafla 1": 0.2}, duration=0.5), [0, 1, 2])
+    >>> response
+    Response(35 nodes, 3 samples over [0, 2] s, exact)
+    >>> response.error < 1e-10
+    True
     """
     if not isinstance(disturbance, Disturbance):
         raise InputError(f"the disturbance is a {type(disturbance).__name__}; give Step({{label: size}}) or another")
-    t = np.linspace(0.0, 30.0, 1501) if time is None else real_vector(time, "time")
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not LEAST <= tolerance < 1:
+        raise InputError(f"tolerance = {tolerance!r}; give a number from {LEAST:g} to 1, relative to the largest output")
+    if method not in METHODS:
+        raise InputError(f"method = {method!r}; give one of {', '.join(map(repr, METHODS))}")
+    plant = _Plant.of(network)
+    terms = [(part.vector(plant), part.signal) for part in disturbance.terms]
+    events = sorted(((when, i, w) for i, (_, signal) in enumerate(terms) for when, w in signal.events), key=lambda event: event[0])
+    t = _times(plant, events[-1][0] if events else 0.0, time)
+    events = [event for event in events if event[0] <= t[-1]]
+    knots = np.unique(np.concatenate([t, [when for when, _, _ in events]]))
+    labels = plant.names if outputs is None else tuple(map(str, outputs))
+    picked = np.array([_place(plant.names, label) for label in labels], dtype=int)
+    if not len(picked) or len(set(labels)) < len(labels):
+        raise InputError("outputs must name at least one node, each once")
+    total = plant.inertia.sum()
+    mean = plant.inertia / total if total > 0 else None
+    if plant.formed(method):
+        track = _exact(plant, terms, initial, knots, events, Outputs(picked, mean), tolerance)
+    else:
+        assert plant.network is not None
+        system = descriptor(plant.network, terms)
+        begin, y = np.zeros(system.size), system.chain[0].start
+        for node, value in _initial(plant, initial):
+            if plant.network.nodes.degree[node] < 1:
+                raise InputError(_stateless(plant.names[node]))
+            begin[y + system.position[node]] = value
+        ordered = Outputs(system.position[picked], None if mean is None else mean[np.argsort(system.position)])
+        track = propagate(system, begin, knots, events, ordered, tolerance, method)
+    if not np.isfinite(track.value).all():
+        raise ToleranceError("the response grows beyond all numbers: the network is unstable; take a shorter time")
+    frame = pd.DataFrame(
+        track.value[np.searchsorted(knots, t), : len(picked)], index=pd.Index(t, name="time [s]"), columns=list(labels)
+    )
+    kept = Knots(knots, track.value, track.rate, track.at, track.value_before, track.rate_before)
+    source = None if plant.network is None else (plant.network, disturbance, dict(initial or {}))
+    return Response(frame, plant.inertia[picked], kept, track.method, track.error, source)
+
+
+@dataclass(frozen=True, eq=False)
+class _Plant:
+    """What is simulated: inputs, outputs and, where there is one, the network."""
+
+    labels: tuple[str, ...]  # of the inputs
+    names: tuple[str, ...]  # of the outputs
+    inertia: Real  # of the outputs
+    network: Network | None
+    system: Realization | None
+    _position: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, source: Network | Any) -> _Plant:
+        if isinstance(source, Network):
+            inertia = source.nodes.inertia if source.basis is None else np.zeros(source.size)
+            return cls(source.labels, source.labels, inertia, source, None)
+        system, inputs, outputs = realized(source)
+        return cls(inputs, outputs, np.zeros(len(outputs)), None, system)
+
+    @property
+    def size(self) -> int:
+        """Number of inputs."""
+        return len(self.labels)
+
+    def index(self, label: str) -> int:
+        """Place of an input."""
+        return _place(self.labels, label) if self.network is None else self.network.index(label)
+
+    def formed(self, method: str) -> bool:
+        """Whether its state matrix is to be formed."""
+        network = self.network
+        if network is None or network.basis is not None:
+            if method not in ("auto", "exact"):
+                raise InputError(f"method = {method!r} needs a network of nodes; take 'exact'")
+            return True
+        if method == "exact" and network.order > DENSE_STATES:
+            raise InputError(f"{network.order} states are too many for exponentials (at most {DENSE_STATES}); take method='auto'")
+        return method == "exact" or (method == "auto" and network.order <= EXACT_STATES and not network.nodes.passive.any())
+
+    @property
+    def realization(self) -> Realization:
+        """Dense."""
+        if self.system is not None:
+            return self.system
+        assert self.network is not None
+        return self.network.realization
+
+
+def _place(names: tuple[str, ...], label: str) -> int:
+    if label not in names:
+        raise UnknownNameError(unknown_name("node", label, names))
+    return names.index(label)
+
+
+def _times(plant: _Plant, last: float, given: object) -> Real:
+    if given is None and plant.network is not None and plant.network.basis is None:
+        return default_times(plant.network, last)
+    if given is None:
+        poles = plant.realization.poles().real
+        slow = -poles[poles < 0].max(initial=-np.inf)
+        return np.linspace(0.0, last + (7.0 / slow if np.isfinite(slow) else 30.0), 1001)
+    t = real_vector(given, "time")
     if len(t) < 2 or t[0] != 0 or (np.diff(t) <= 0).any():
         raise InputError("time must start at 0 and increase, with at least two samples")
-    system = network.realization
-    n, terms = system.order, [(part.vector(network), part.signal) for part in disturbance.terms]
+    return t
+
+
+def _initial(plant: _Plant, given: Mapping[str, float] | None) -> list[tuple[int, float]]:
+    pairs = [] if given is None else [(str(label), value) for label, value in dict(given).items()]
+    if pairs and (plant.network is None or plant.network.basis is not None):
+        raise InputError("initial outputs need a network of nodes; start a state space from its states with python-control")
+    return [
+        (_place(plant.names, label), float(real_vector(value, f"the initial output of {label!r}")[0])) for label, value in pairs
+    ]
+
+
+def _stateless(label: str) -> str:
+    return f"the output of node {label!r} is no state (it has no inertia), so it has no initial value; leave it out"
+
+
+def _exact(
+    plant: _Plant,
+    terms: list[Term],
+    initial: Mapping[str, float] | None,
+    knots: Real,
+    events: list[Event],
+    outputs: Outputs,
+    tolerance: float,
+) -> Track:
+    """By exponentials of the whole, dense."""
+    system = plant.realization
+    n = system.order
     size = n + sum(len(signal.c) for _, signal in terms)
     generator, through = np.zeros((size, size)), np.zeros((len(system.c), size))
     generator[:n, :n], through[:, :n] = system.a, system.c
-    events: list[tuple[float, slice, Real]] = []
-    first = n
+    driven, first = [], n
     for shape, signal in terms:
         mine = slice(first, first + len(signal.c))
         generator[:n, mine], generator[mine, mine] = np.outer(system.b @ shape, signal.c), signal.s
         through[:, mine] = np.outer(system.d @ shape, signal.c)
-        events += [(when, mine, w) for when, w in signal.events]
+        driven.append(mine)
         first = mine.stop
     begin = np.zeros(size)
-    begin[:n] = _initial(network, initial)
-    events.sort(key=lambda event: event[0])
-    knots = np.unique(np.concatenate([t, [when for when, _, _ in events if when <= t[-1]]]))
-    states, before = _states(generator, begin, knots, events)
-    inertia = network.nodes.inertia if network.basis is None else np.zeros(network.size)
-    slope, y = through @ generator, states @ through.T
-    frame = pd.DataFrame(y[np.searchsorted(knots, t)], index=pd.Index(t, name="time [s]"), columns=list(network.labels))
-    return Response(frame, inertia, Knots(knots, y, states @ slope.T, before @ through.T, before @ slope.T))
+    for node, first_value in _initial(plant, initial):
+        place = np.flatnonzero(system.c[node])
+        if len(place) != 1 or system.c[node, place[0]] != 1.0:
+            raise InputError(_stateless(plant.names[node]))
+        begin[place[0]] = first_value
+    through = through[outputs.nodes] if outputs.mean is None else np.vstack([through[outputs.nodes], outputs.mean @ through])
+    after, at, before = _states(generator, begin, knots, [(when, driven[i], w) for when, i, w in events])
+    value, slope = after @ through.T, through @ generator
+    last = at[-1] if len(at) else 0  # once more, from the last event in one step: what rounding has done on the way
+    again = through @ (sla.expm(generator * (knots[-1] - knots[last])) @ after[last])
+    error = float(np.abs(again - value[-1]).max() + np.finfo(float).eps * np.abs(value).max())
+    if error > tolerance * np.abs(value).max() and np.isfinite(error):
+        raise ToleranceError(
+            f"the accuracy asked, {tolerance:g} of the largest output, is not met: rounding alone makes {error:.2g}; give a larger "
+            "tolerance, or a shorter time where the network is unstable"
+        )
+    return Track(value, after @ slope.T, at, before @ through.T, before @ slope.T, "exact", error)
 
 
-def _initial(network: Network, given: Any) -> Real:
-    x, system = np.zeros(network.realization.order), network.realization
-    if given is None:
-        return x
-    for label, value in dict(given).items():
-        output = network.index(str(label))
-        place = np.flatnonzero(system.c[output])
-        if network.basis is not None or len(place) != 1 or system.c[output, place[0]] != 1.0:
-            raise InputError(
-                f"the output of node {label!r} is no state (it has no inertia), so it has no initial value; leave it out"
-            )
-        x[place[0]] = float(real_vector(value, f"the initial output of {label!r}")[0])
-    return x
-
-
-def _states(generator: Real, begin: Real, t: Real, events: list[tuple[float, slice, Real]]) -> tuple[Real, Real]:
-    """The state at the times, events among them: after the signals are set anew, and before."""
-    after, before = np.empty((len(t), len(begin))), np.empty((len(t), len(begin)))
-    stepper, state, now, next_event = _Stepper(generator, float(t[-1])), begin, 0.0, 0
+def _states(generator: Real, begin: Real, t: Real, events: list[tuple[float, slice, Real]]) -> tuple[Real, Int, Real]:
+    """The state at the times, events among them; which of them after the first have one, and the state before those."""
+    after = np.empty((len(t), len(begin)))
+    at: list[int] = []
+    before: list[Real] = []
+    stepper, state, now, following = _Stepper(generator, float(t[-1])), begin, 0.0, 0
     for i, when in enumerate(t):
         state, now = stepper(state, when - now), float(when)
-        before[i] = state
-        while next_event < len(events) and events[next_event][0] == when:
-            _, mine, w = events[next_event]
-            state[mine], next_event = w, next_event + 1
+        if i and following < len(events) and events[following][0] == when:
+            at.append(i)
+            before.append(state.copy())
+        while following < len(events) and events[following][0] == when:
+            _, mine, w = events[following]
+            state[mine], following = w, following + 1
         after[i] = state
-    return after, before
+    return after, np.array(at, dtype=int), np.array(before).reshape(-1, len(begin))
 
 
 class _Stepper:

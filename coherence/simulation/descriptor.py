@@ -1,0 +1,257 @@
+r"""A network with its disturbance as one autonomous system E w' = A w, held node by node, sparse.
+
+The state w holds y_i .. y_i^(r_i - 1) per node, the sections' x, the coupling's z (copies of f's state at every node) and the
+signals' v:
+
+    p_i(d/dt) y_i + C_h x + L (c_f z + f_inf y) = u_0 c v,   x' = A_h x + B_h y,   z' = A_f z + b_f y,   v' = S v.
+
+Every state but y is local, so that the Laplace transform of w, started anywhere, takes one solve with the n x n symmetric
+Y(s) = G^{-1}(s) + f(s) L: that is the resolvent (sE - A)^{-1} E w (`Descriptor.resolvent`). Passive nodes and nodes of relative
+degree 0 are rows like all others. Where every node has a derivative, `Descriptor.generator` is M = E^{-1} A as a sparse matrix.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import scipy.linalg.lapack as lapack
+import scipy.sparse as sp
+
+from coherence.errors import InputError, PoleError
+from coherence.network.network import Network
+from coherence.nodes.nodes import Bank
+from coherence.numerics.realization import Realization
+from coherence.numerics.sparse import factorise
+from coherence.simulation.disturbances import Signal
+from coherence.types import Complex, Int, Real
+
+Resolvent = Callable[[Real], Complex]
+
+
+@dataclass(frozen=True, eq=False)
+class Descriptor:
+    """The system and the places of its states; build it with `descriptor`."""
+
+    laplacian: Any  # in the order of nodes used here
+    polynomial: Real  # (degree + 1, n)
+    degree: Int  # (n,)
+    banks: tuple[Bank, ...]
+    coupling: Realization
+    shapes: Real  # (n, terms)
+    signals: tuple[Signal, ...]
+    position: Int  # of each node of the network in the order used here
+    chain: tuple[slice, ...]  # y, y', ...
+    sections: tuple[slice, ...]
+    angles: slice
+    driven: tuple[slice, ...]  # one per signal
+    size: int
+
+    @property
+    def n(self) -> int:
+        """Number of nodes."""
+        return len(self.degree)
+
+    @cached_property
+    def filled(self) -> int:
+        """Entries of the factors of Y(s)."""
+        if not sp.issparse(self.laplacian):
+            return self.n**2
+        lu = factorise(self.laplacian + sp.eye_array(self.n) * abs(self.laplacian).max(), ordering="NATURAL")
+        return int(lu.L.nnz + lu.U.nnz)
+
+    def rates(self, w: Real) -> Real:
+        """Y' at nodes that have a state, from the state, (n,); NaN elsewhere."""
+        rest = self._pull(w) - self._acting(w) + self.polynomial[0] * w[self.chain[0]]
+        one = self.degree == 1
+        out = np.full(self.n, np.nan)
+        if one.any():
+            out[one] = -rest[one] / self.polynomial[1][one]
+        if len(self.chain) > 1:
+            out[self.degree > 1] = w[self.chain[1]][self.degree > 1]
+        return out
+
+    def _acting(self, w: Real) -> Real:
+        total = np.zeros(self.n)
+        for i, (signal, mine) in enumerate(zip(self.signals, self.driven, strict=True)):
+            total += self.shapes[:, i] * (signal.c @ w[mine])
+        return total
+
+    def _pull(self, w: Real) -> Real:
+        """C_h x + L (c_f z + f_inf y)."""
+        total = np.zeros(self.n)
+        for bank, mine in zip(self.banks, self.sections, strict=True):
+            np.add.at(total, bank.owner, np.einsum("so,so->s", bank.c, w[mine].reshape(bank.c.shape)))
+        moved = self.coupling.c[0] @ w[self.angles].reshape(self.coupling.order, self.n)
+        if self.coupling.d[0, 0]:
+            moved = moved + self.coupling.d[0, 0] * w[self.chain[0]]
+        return np.asarray(total + self.laplacian @ moved)
+
+    def resolvent(self, s: complex) -> Resolvent:
+        """W -> (s E - A)^{-1} E w: factorises Y(s) once.
+
+        Raises
+        ------
+        PoleError
+            s is a pole of T.
+        """
+        f = self.coupling
+        inner = np.linalg.inv(s * np.eye(f.order) - f.a)
+        into = inner @ f.b[:, 0]
+        gain = complex(f.d[0, 0] + f.c[0] @ into)
+        diagonal = np.zeros(self.n, dtype=complex)
+        for row in self.polynomial[::-1]:
+            diagonal = diagonal * s + row
+        own = []
+        for bank in self.banks:
+            inverse = np.linalg.inv(s * np.eye(bank.order) - bank.a)
+            reach = np.einsum("sab,sb->sa", inverse, bank.b)
+            np.add.at(diagonal, bank.owner, np.einsum("sa,sa->s", bank.c, reach))
+            own.append((inverse, reach))
+        from_signals = [np.linalg.inv(s * np.eye(len(signal.c)) - signal.s) for signal in self.signals]
+        solve = _solver(gain, self.laplacian, diagonal, s)
+        powers = s ** np.arange(len(self.polynomial))
+
+        def apply(w: Real) -> Complex:
+            out = np.empty(self.size, dtype=complex)
+            right = np.zeros(self.n, dtype=complex)
+            for i, mine in enumerate(self.driven):
+                out[mine] = from_signals[i] @ w[mine]
+                right += self.shapes[:, i] * (self.signals[i].c @ out[mine])
+            for j in range(1, len(self.polynomial)):
+                for q in range(j):
+                    right += self.polynomial[j] * powers[j - 1 - q] * w[self.chain[q]]
+            for bank, mine, (inverse, _) in zip(self.banks, self.sections, own, strict=True):
+                free = np.einsum("sab,sb->sa", inverse, w[mine].reshape(bank.c.shape))
+                np.subtract.at(right, bank.owner, np.einsum("sa,sa->s", bank.c, free))
+                out[mine] = free.ravel()
+            if f.order:
+                turned = inner @ w[self.angles].reshape(f.order, self.n)
+                right -= self.laplacian @ (f.c[0] @ turned)
+            y = solve(right)
+            for bank, mine, (_, reach) in zip(self.banks, self.sections, own, strict=True):
+                out[mine] += (reach * y[bank.owner, None]).ravel()
+            if f.order:
+                out[self.angles] = (turned + into[:, None] * y).ravel()
+            for j, mine in enumerate(self.chain):
+                held = self.degree > j
+                out[mine] = powers[j] * y
+                for q in range(j):
+                    out[mine] -= powers[j - 1 - q] * w[self.chain[q]]
+                out[mine] *= held
+            out[self.chain[0]] = y  # of nodes without a state, too
+            return out
+
+        return apply
+
+    def generator(self) -> sp.csr_array:
+        """M with w' = M w, where every node has relative degree >= 1."""
+        if (self.degree < 1).any():
+            raise InputError("an explicit system needs a derivative at every node; some nodes are algebraic")
+        n, f = self.n, self.coupling
+        rows: list[Any] = []
+        columns: list[Any] = []
+        values: list[Any] = []
+
+        def put(row: Any, column: Any, value: Any) -> None:
+            row, column, value = np.broadcast_arrays(row, column, value)
+            for kept, new in ((rows, row), (columns, column), (values, value)):
+                kept.append(new.ravel())
+
+        node = np.arange(n)
+        first = self.chain[0].start + node
+        top = self.polynomial[self.degree, node]
+        last = np.array([mine.start for mine in self.chain])[self.degree - 1] + node  # where y^(r) is integrated
+        for j, mine in enumerate(self.chain):
+            put(last[self.degree > j], (mine.start + node)[self.degree > j], (-self.polynomial[j] / top)[self.degree > j])
+            further = self.degree > j + 1
+            if further.any():
+                put((mine.start + node)[further], (self.chain[j + 1].start + node)[further], 1.0)
+        for bank, mine in zip(self.banks, self.sections, strict=True):
+            place = mine.start + np.arange(bank.c.size).reshape(bank.c.shape)
+            put(last[bank.owner][:, None], place, -bank.c / top[bank.owner, None])
+            put(place, first[bank.owner][:, None], bank.b)
+            put(place[:, :, None], place[:, None, :], bank.a)
+        entries = sp.coo_array(self.laplacian)
+        angle = self.angles.start + np.arange(f.order * n).reshape(f.order, n)
+        for j in range(f.order):
+            put(last[entries.row], angle[j][entries.col], -f.c[0, j] * entries.data / top[entries.row])
+            put(angle[j], first, f.b[j, 0])
+            for q in range(f.order):
+                put(angle[j], angle[q], f.a[j, q])
+        put(last[entries.row], first[entries.col], -f.d[0, 0] * entries.data / top[entries.row])
+        for i, (signal, mine) in enumerate(zip(self.signals, self.driven, strict=True)):
+            hit, place = np.flatnonzero(self.shapes[:, i]), np.arange(mine.start, mine.stop)
+            put(last[hit][:, None], place, np.outer(self.shapes[hit, i] / top[hit], signal.c))
+            put(place[:, None], place, signal.s)
+        data = np.concatenate(values)
+        kept = data != 0
+        where = (np.concatenate(rows)[kept], np.concatenate(columns)[kept])
+        return sp.csr_array(sp.coo_array((data[kept], where), shape=(self.size, self.size)))
+
+    def weights(self) -> Real:
+        """Sizes of the states in the energy of a swing network, square roots: sqrt(m_i) of y_i, sqrt(L_ii) of z_i, 1 of others."""
+        weight = np.ones(self.size)
+        weight[self.chain[0]] = np.sqrt(np.where(self.degree == 1, np.abs(self.polynomial[1]), 1.0))
+        stiff = np.sqrt(np.maximum(self.laplacian.diagonal(), np.finfo(float).tiny))
+        weight[self.angles] = np.tile(stiff, self.coupling.order)
+        return weight
+
+
+def descriptor(network: Network, terms: Sequence[tuple[Real, Signal]]) -> Descriptor:
+    """The system of a network of nodes under shapes times signals, nodes in a fill-reducing order where L is sparse.
+
+    Raises
+    ------
+    InputError
+        A network projected on a basis, nodes or a coupling known by their responses, or an improper node.
+    """
+    network._need_nodes("a sparse simulation")
+    network.nodes.require_rational("a simulation")
+    nodes, n = network.nodes, network.size
+    improper = (nodes.degree < 0) & ~nodes.passive
+    if improper.any():
+        raise InputError(
+            f"node {network.labels[int(improper.argmax())]!r} has no polynomial part in its inverse, so its transfer function is "
+            "improper; eliminate it or give it damping"
+        )
+    order, laplacian = np.arange(n), network.laplacian
+    if sp.issparse(laplacian) and n > 1:
+        order = np.argsort(factorise(laplacian + sp.eye_array(n) * abs(laplacian).max()).perm_c)
+        laplacian = sp.csr_array(laplacian[order][:, order])
+    position = np.empty(n, dtype=int)
+    position[order] = np.arange(n)
+    used = nodes.select(order.tolist()) if sp.issparse(laplacian) else nodes
+    coupling = network.coupling.realization()
+    degree = np.maximum(used.degree, 0)
+    polynomial = used.polynomial[: int(degree.max(initial=0)) + 1]
+    a = max(1, int(degree.max(initial=0)))
+    b = a + len(used.banks)
+    counts = [n] * a + [bank.c.size for bank in used.banks] + [n * coupling.order] + [len(signal.c) for _, signal in terms]
+    ends = np.cumsum(counts).tolist()
+    places = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
+    shapes = np.column_stack([shape[order] for shape, _ in terms]) if terms else np.zeros((n, 0))
+    signals = tuple(signal for _, signal in terms)
+    return Descriptor(
+        laplacian, polynomial, degree, used.banks, coupling, shapes, signals, position,
+        tuple(places[:a]), tuple(places[a:b]), places[b], tuple(places[b + 1 :]), ends[-1],
+    )  # fmt: skip
+
+
+def _solver(gain: complex, laplacian: Any, diagonal: Complex, s: complex) -> Callable[[Complex], Complex]:
+    """Solves with gain L + diag(diagonal)."""
+    try:
+        if sp.issparse(laplacian):
+            matrix = sp.csc_array(laplacian * gain + sp.diags_array(diagonal))
+            lu = factorise(matrix, ordering="NATURAL")
+            return lambda right: np.asarray(lu.solve(right))
+        whole = gain * laplacian + np.diag(diagonal)
+        factors, pivots, fault = lapack.zgetrf(whole)
+        if fault:
+            raise InputError("singular")
+    except InputError:
+        raise PoleError(f"s = {s:.6g} is a pole of T, which a step of the simulation meets; take other times") from None
+    return lambda right: np.asarray(lapack.zgetrs(factors, pivots, right)[0])

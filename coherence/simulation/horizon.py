@@ -1,0 +1,81 @@
+r"""How long and how finely a response is worth looking at, where no times are given.
+
+The horizon is that of the motion all share and of the slowest swing against it, not of the slowest pole: eight times as long as the
+step response of the coherent dynamics takes to nine tenths of its largest value, and at least three periods at which a typical node
+balances lambda_2, |g^{-1}| = |f| lambda_2.
+The step is a twentieth of the period at which it balances the coupling around it, |g^{-1}| = |f| L_ii.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from coherence.errors import CoherenceError, PoleError
+from coherence.network.network import Network
+from coherence.simulation.descriptor import descriptor
+from coherence.simulation.disturbances import Step
+from coherence.simulation.propagate import Outputs, stepped
+from coherence.theory.coherent import COHERENT, coherent_dynamics
+from coherence.types import Real
+
+RISEN, RISES = 0.9, 8.0  # of the largest value; and how many times as long is looked at
+SAMPLES = 5000  # at most
+PERIODS = 3  # of the slowest swing
+FINE = 20  # samples in a period
+LARGE = 20_000  # nodes up to which lambda_2 is looked for
+TRIAL = np.geomspace(1e-6, 1e6, 361)  # rad/s
+WITHOUT = 30.0  # s, where nothing gives a time
+
+
+def default_times(network: Network, last: float) -> Real:
+    """Times from 0 on, (N,) [s]; `last` is the time of the last event of the disturbance."""
+    fast = _balance(network, float(np.median(network.laplacian.diagonal()))) if network.size > 1 else np.nan
+    slow = _balance(network, network.algebraic_connectivity) if 1 < network.size <= LARGE else np.nan
+    period = 2 * np.pi * PERIODS / slow if slow > 0 else 0.0
+    horizon = max(x for x in (RISES * _rise(network), period, 0.0) if np.isfinite(x)) or (
+        60 * np.pi / fast if fast > 0 else WITHOUT
+    )
+    horizon = _rounded(horizon, up=True)
+    step = _rounded(min(horizon / 500, 2 * np.pi / FINE / fast if fast > 0 else np.inf), up=False)
+    end = horizon + (_rounded(last, up=True) if last else 0.0)
+    while end / step > SAMPLES:
+        step = _rounded(1.01 * step, up=True)
+    count = round(end / step)
+    return np.linspace(0.0, count * step, count + 1)
+
+
+def _balance(network: Network, stiffness: float) -> float:
+    """The highest frequency at which the median node weighs no more than |f| times the stiffness; NaN where there is none."""
+    try:
+        moving = ~network.nodes.passive
+        size = np.median(np.abs(network.nodes.inverse(1j * TRIAL)[:, moving]), axis=1)
+    except PoleError:
+        return float("nan")
+    under = np.flatnonzero(size <= np.abs(network.coupling(1j * TRIAL)) * stiffness)
+    return float(TRIAL[under[-1]]) if under.size and under[-1] < len(TRIAL) - 1 else float("nan")
+
+
+def _rise(network: Network) -> float:
+    """When the step response of the coherent dynamics first comes to 90 % of its largest value; NaN where it never rests."""
+    one = coherent_dynamics(network)
+    try:
+        system = descriptor(one, [(np.ones(1), Step({COHERENT: 1.0}).signal)])
+        knots = np.concatenate([[0.0], TRIAL])
+        with np.errstate(all="ignore"):
+            y = stepped(system, np.zeros(system.size), knots, [(0.0, 0, np.ones(1))], Outputs(np.zeros(1, dtype=int), None)).value[
+                :, 0
+            ]
+    except CoherenceError:
+        return float("nan")
+    if not np.isfinite(y).all() or not (np.abs(y) > 0).any():
+        return float("nan")
+    first = int(np.argmax(np.abs(y) >= RISEN * np.abs(y).max()))
+    return float(knots[first]) if first < len(knots) - 40 else float("nan")
+
+
+def _rounded(x: float, *, up: bool) -> float:
+    """The next of 1, 2, 3, 5 times a power of ten."""
+    power = 10.0 ** np.floor(np.log10(x))
+    marks = [1.0, 2.0, 3.0, 5.0, 10.0]
+    close = [mark for mark in marks if (mark * power >= x * (1 - 1e-9) if up else mark * power <= x * (1 + 1e-9))]
+    return float((min if up else max)(close) * power)

@@ -1,0 +1,309 @@
+r"""Large systems through time: truncated Taylor series where nothing is stiff, rational approximations of e^{hM} where it is.
+
+Both go from knot to knot of the times asked, events of the signals among them, exactly linear in the state, and say how far off
+they may be.
+
+**Series.** w(t + h) = sum_k (hM)^k w / k! with h |M| of a few units; terms are added until they no longer count, and every sample
+within a step comes from the same terms by one matrix product. The estimate is the sum of the last terms in the energy norm, which
+a passive network does not increase, and of the rounding of the largest ones.
+
+**Rational.** w(t + h) = sum_i r_i (hM - z_i)^{-1} w with the poles of `numerics.exponential`: one sparse solve with Y(z_i / h)
+each. Motions too fast for the step die out in it. The run is repeated with half the step until two agree; their distance is the
+estimate, and the finer one is returned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+
+from coherence.errors import ToleranceError
+from coherence.numerics.exponential import pade
+from coherence.simulation.descriptor import Descriptor, Resolvent
+from coherence.types import Int, Real
+
+REACH = 8.0  # h |M| of a step of the series: its largest term is then some 400 times the state
+DEGREE = 80  # of the series at most; a step that needs more is halved
+SPEED_STEPS = 40  # of the power iteration that finds |M|
+SERIES_WORK = 2e9  # multiplications up to which a series is run without looking further (about three seconds)
+MOST_WORK = 2e12  # multiplications after which a simulation is given up (about an hour)
+LOOSE = 1e-4  # tolerance from which on four poles are cheaper than six
+FACTORS = 8  # lengths of steps whose factors are kept
+PILOT = 0.05  # of the knots, on which the number of parts of a step is chosen
+TINY = 1e-5  # of the first step: where outputs that follow at once are read after an event
+
+Event = tuple[float, int, Real]  # when, of which signal, and its state from then on
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Some nodes and a weighted mean of all, in the order of nodes of the system."""
+
+    nodes: Int
+    mean: Real | None  # weights, (n,)
+
+    def __call__(self, y: Real) -> Real:
+        """Of one value per node, (m,)."""
+        return y[self.nodes] if self.mean is None else np.append(y[self.nodes], self.mean @ y)
+
+    @property
+    def count(self) -> int:
+        """How many."""
+        return len(self.nodes) + (self.mean is not None)
+
+
+@dataclass(frozen=True)
+class Track:
+    """Outputs and their derivatives at the knots, and just before those with an event."""
+
+    value: Real  # (K, m)
+    rate: Real
+    at: Int  # knots after the first with an event, (E,)
+    value_before: Real  # (E, m)
+    rate_before: Real
+    method: str = ""
+    error: float = 0.0
+
+
+def propagate(
+    system: Descriptor, begin: Real, knots: Real, events: Sequence[Event], outputs: Outputs, tolerance: float, method: str
+) -> Track:
+    """By the method named, or ("auto") by the cheaper one, counted in multiplications; error <= tolerance times the largest output.
+
+    Raises
+    ------
+    ToleranceError
+        The tolerance is not met with the work allowed.
+    """
+    series_work, m, speed = np.inf, None, 0.0
+    if method != "rational" and (system.degree >= 1).all():
+        m = system.generator()
+        speed = _speed(system, m)
+        series_work = 4 * (speed * (knots[-1] - knots[0]) + len(events) + 1) * (m.nnz + 10 * system.size)
+    if method == "series" or series_work <= SERIES_WORK:
+        if m is None:
+            raise ToleranceError("a series needs a derivative at every node; some follow at once. Take method='rational'")
+        if series_work > MOST_WORK:
+            raise ToleranceError(
+                f"motions as fast as {speed:.3g} 1/s over {knots[-1]:g} s are too much work for a series; take 'rational'"
+            )
+        return series(system, m, speed, begin, knots, events, outputs, tolerance)
+    found = rational(
+        system, begin, knots, events, outputs, tolerance, min(series_work, MOST_WORK) if method == "auto" else MOST_WORK
+    )
+    if isinstance(found, Track):
+        return found
+    if m is not None and method == "auto" and series_work <= MOST_WORK:
+        return series(system, m, speed, begin, knots, events, outputs, tolerance)
+    raise ToleranceError(
+        f"the accuracy asked, {tolerance:g} of the largest output, is not met: reached {found:.2g}, and halving steps "
+        "further is too much work; give a larger tolerance, or fewer outputs, without those that swing fast"
+    )
+
+
+def series(
+    system: Descriptor, m: Any, speed: float, begin: Real, knots: Real, events: Sequence[Event], outputs: Outputs, tolerance: float
+) -> Track:
+    """By truncated series of M = `m`, whose fastest motion is about `speed` [1/s]."""
+    weight, y = _weights(system, speed), system.chain[0]
+    m = sp.csr_array((m.data * np.repeat(weight, np.diff(m.indptr)) / weight[m.indices], m.indices, m.indptr), shape=m.shape)
+    back = 1.0 / weight[y]
+    span, worst = float(knots[-1] - knots[0]), float(back[outputs.nodes].max(initial=0.0))
+
+    def read(states: Real) -> Real:
+        return outputs(states[y] * back)
+
+    state, steps = begin * weight, 0
+    record = _Record(knots, outputs.count)
+    now, i, at, step, error = float(knots[0]), 0, 0, REACH / speed, 0.0
+    while True:
+        if at < len(events) and events[at][0] <= now:
+            if i:
+                record.before(i)
+            while at < len(events) and events[at][0] <= now:
+                mine = system.driven[events[at][1]]
+                state[mine], at = events[at][2] * weight[mine], at + 1
+            record.put(i, read(state), read(m @ state))
+        elif i == 0 and now == knots[0]:
+            record.put(0, read(state), read(m @ state))
+        if i == len(knots) - 1:
+            break
+        stop = min(events[at][0] if at < len(events) else np.inf, float(knots[-1]))  # a series is of one piece of the signals
+        h = min(step, stop - now)
+        goal = 1e-2 * tolerance * float(np.linalg.norm(state)) * h / span
+        term, total, last, kept = state, np.zeros(len(state)), np.inf, [read(state)]
+        for k in range(1, DEGREE + 1):
+            term = (m @ term) * (h / k)
+            total += term
+            kept.append(read(term))
+            before_last, last = last, float(np.linalg.norm(term))
+            if k > 2 and last + before_last <= goal:
+                break
+        else:
+            step = 0.5 * h
+            continue
+        error, steps = error + (last + before_last) * worst, steps + 1
+        end = stop if now + h >= stop * (1 - 1e-15) else now + h
+        there = int(np.searchsorted(knots, end, side="right"))
+        if there > i + 1:
+            stack = np.array(kept)
+            powers = ((knots[i + 1 : there] - now) / h)[:, None] ** np.arange(len(stack))
+            record.put(slice(i + 1, there), powers @ stack, (powers[:, :-1] * (np.arange(1, len(stack)) / h)) @ stack[1:])
+            i = there - 1
+        state, now = state + total, end
+    rounding = np.finfo(float).eps * np.exp(REACH) / np.sqrt(2 * np.pi * REACH) * np.sqrt(steps) * float(np.abs(record.value).max())
+    return record.track("series", error + rounding)
+
+
+def rational(
+    system: Descriptor, begin: Real, knots: Real, events: Sequence[Event], outputs: Outputs, tolerance: float, work: float
+) -> Track | float:
+    """By rational approximations, steps halved until two runs agree; the error reached where that takes more than `work`."""
+    poles = 4 if tolerance >= LOOSE else 6
+    step = _Stepper(system, poles)
+
+    def run(parts: int, last: int = len(knots)) -> Track:
+        return _stepped(
+            system, step, begin, knots[:last], [event for event in events if event[0] <= knots[last - 1]], outputs, parts
+        )
+
+    coarse, parts = run(1), 1
+    one = step.work * (len(knots) - 1)  # multiplications of a run with one part
+    size, short = float(np.abs(coarse.value).max()), max(3, int(PILOT * len(knots)))
+    if len(knots) > 4 * short:  # choose the parts where it is cheap, at the beginning
+        early = run(1, short)
+        while True:
+            finer = run(2 * parts, short)
+            if _apart(finer, early) <= 0.5 * tolerance * size or 3 * one * parts > work:
+                break
+            early, parts = finer, 2 * parts
+        coarse = coarse if parts == 1 else run(parts)
+    while True:
+        if 2 * one * parts > work:
+            return _apart(run(2, short), run(1, short)) / size if size else 0.0
+        fine = run(2 * parts)
+        error, size = _apart(fine, coarse), float(np.abs(fine.value).max())
+        if error <= tolerance * size:
+            return replace(fine, method="rational", error=error)
+        coarse, parts = fine, 2 * parts
+
+
+def stepped(system: Descriptor, begin: Real, knots: Real, events: Sequence[Event], outputs: Outputs) -> Track:
+    """One run with six poles and a step from knot to knot, without an estimate of its error."""
+    return _stepped(system, _Stepper(system, 6), begin, knots, events, outputs, 1)
+
+
+def _apart(one: Track, other: Track) -> float:
+    return float(max(np.abs(one.value - other.value).max(), np.abs(one.value_before - other.value_before).max(initial=0.0)))
+
+
+def _stepped(
+    system: Descriptor, step: _Stepper, begin: Real, knots: Real, events: Sequence[Event], outputs: Outputs, parts: int
+) -> Track:
+    """One run with every step between knots in so many parts."""
+    record, w, at = _Record(knots, outputs.count), begin.copy(), 0
+    y = system.chain[0]
+    for i, when in enumerate(knots):
+        if i:
+            for _ in range(parts):
+                w, rate = step(w, float(when - knots[i - 1]) / parts)
+            record.put(i, outputs(w[y]), outputs(rate))
+        if i == 0 or (at < len(events) and events[at][0] <= when):
+            if i:
+                record.before(i)
+            while at < len(events) and events[at][0] <= when:
+                w[system.driven[events[at][1]]], at = events[at][2], at + 1
+            near = float(knots[min(i + 1, len(knots) - 1)] - knots[min(i, len(knots) - 2)])
+            w, rate = _started(system, step, w, TINY * near)
+            record.put(i, outputs(w[y]), outputs(rate))
+    return record.track("rational", 0.0)
+
+
+def _started(system: Descriptor, step: _Stepper, w: Real, tiny: float) -> tuple[Real, Real]:
+    """The state just after an event, with the outputs that follow at once, and all derivatives."""
+    rate, y = system.rates(w), system.chain[0]
+    at_once = np.flatnonzero(system.degree == 0)
+    if at_once.size:
+        near, half = step(w, tiny)[0][y], step(w, 0.5 * tiny)[0][y]
+        w = w.copy()
+        w[y.start + at_once] = (2 * half - near)[at_once]
+        rate[at_once] = 2.0 * (near - half)[at_once] / tiny
+    return w, rate
+
+
+class _Stepper:
+    """Steps by a rational approximation; the factors of a few lengths of step are kept."""
+
+    def __init__(self, system: Descriptor, poles: int) -> None:
+        self.system, (self.z, self.r) = system, pade(poles)
+        self.known: dict[float, list[tuple[complex, complex, Resolvent]]] = {}
+
+    @property
+    def work(self) -> float:
+        """Multiplications of a step, about."""
+        return 4.0 * len(self.z) * (self.system.filled + 20 * self.system.size)
+
+    def __call__(self, w: Real, h: float) -> tuple[Real, Real]:
+        """The state a step later, and y' there."""
+        like = next((x for x in self.known if abs(x - h) <= 1e-12 * h), None)
+        if like is None:
+            if len(self.known) >= FACTORS:
+                self.known.pop(next(iter(self.known)))
+            poles = zip(self.z, self.r, strict=True)
+            self.known[h] = [(complex(z / h), complex(-2 * r / h), self.system.resolvent(complex(z / h))) for z, r in poles]
+            like = h
+        out, rate, y = np.zeros(len(w)), np.zeros(self.system.n), self.system.chain[0]
+        for s, factor, apply in self.known[like]:
+            found = factor * apply(w)
+            out += found.real
+            rate += (s * found[y] - factor * w[y]).real
+        return out, rate
+
+
+class _Record:
+    """What is kept on the way."""
+
+    def __init__(self, knots: Real, width: int) -> None:
+        self.value, self.rate = np.zeros((len(knots), width)), np.zeros((len(knots), width))
+        self.at: list[int] = []
+        self.earlier: list[tuple[Real, Real]] = []
+
+    def put(self, where: int | slice, value: Real, rate: Real) -> None:
+        self.value[where], self.rate[where] = value, rate
+
+    def before(self, i: int) -> None:
+        """What stands at a knot is from before its event."""
+        self.at.append(i)
+        self.earlier.append((self.value[i].copy(), self.rate[i].copy()))
+
+    def track(self, method: str, error: float) -> Track:
+        width = self.value.shape[1]
+        sides = [np.array([pair[j] for pair in self.earlier]).reshape(-1, width) for j in (0, 1)]
+        return Track(self.value, self.rate, np.array(self.at, dtype=int), sides[0], sides[1], method, error)
+
+
+def _weights(system: Descriptor, speed: float) -> Real:
+    """`Descriptor.weights`, and of the signals what they move in the time of the fastest motion."""
+    weight = system.weights()
+    inertia = weight[system.chain[0]]
+    for i, mine in enumerate(system.driven):
+        weight[mine] = (float(np.linalg.norm(system.shapes[:, i] / inertia)) or 1.0) / speed
+    return weight
+
+
+def _speed(system: Descriptor, m: Any) -> float:
+    """About |M| in the energy norm, from below: how fast the fastest motion is [1/s]."""
+    weight = system.weights()
+    x = np.random.default_rng(0).standard_normal(system.size)
+    for mine in system.driven:
+        x[mine] = 0.0
+    best = float(np.finfo(float).tiny)
+    for _ in range(SPEED_STEPS):
+        x /= np.linalg.norm(x) or 1.0
+        x = weight * (m @ (x / weight))
+        best = max(best, float(np.linalg.norm(x)))
+    return best
