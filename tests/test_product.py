@@ -200,6 +200,70 @@ def test_pictures_refuse_what_they_cannot_show(result, graph_study):
         plots.hankel(co.truncate(result.reduced, 3))
 
 
+def drawn(ax, label):
+    (line,) = [line for line in ax.get_lines() if line.get_label() == label]
+    return line.get_ydata()
+
+
+def test_a_response_is_drawn_node_by_node_with_its_center_and_the_coherent_one(graph_study):
+    found, coherent = graph_study.responses["full"], co.simulate(graph_study.coherent, graph_study.disturbance.at_one("coherent"))
+    figure = plots.response(found, coherent, highlight=["n3"], title="$1 of power")
+    figure.draw_without_rendering()
+    (ax,) = figure.axes
+    assert np.array_equal(drawn(ax, "n3"), found.frame["n3"])
+    assert np.array_equal(drawn(ax, "center of inertia"), found.coi)
+    assert np.array_equal(drawn(ax, r"coherent dynamics $\hat g$"), coherent.frame["coherent"])
+    curves = [line.get_ydata() for line in ax.get_lines() if len(line.get_ydata())]
+    assert sum(any(np.array_equal(curve, found.frame[label]) for curve in curves) for label in found.frame) == 14
+    assert (ax.get_title(loc="left"), ax.get_xlabel(), ax.get_ylabel()) == (
+        r"\$1 of power",
+        "time [s]",
+        "response [grids: rad/s]",
+    )
+
+
+def test_responses_in_a_grid_have_their_titles_and_one_scale_in_a_column(graph_study):
+    network, time = graph_study.network, np.linspace(0, 5, 51)
+    strong = co.Network(network.nodes, 10 * network.laplacian, network.coupling)
+    step, slow = co.Step({"n3": 1.0}), co.Sinusoid({"n3": 1.0}, omega=0.1)
+    massless = co.from_systems({label: control.tf([1, 1], [1, 2]) for label in "ab"})
+    panels = {
+        name: {
+            "step": (co.simulate(n, step, time), co.simulate(graph_study.coherent, step.at_one("coherent"), time)),
+            "slow": co.simulate(n, slow, long * time),
+        }
+        for name, n, long in (("weak", network, 2), ("strong", strong, 1))
+    }
+    figure = plots.response_grid(panels, title="both")
+    figure.draw_without_rendering()
+    assert [ax.get_title(loc="left") for ax in figure.axes] == ["step", "slow", "", ""]
+    assert [ax.get_ylabel().split("\n")[0] for ax in figure.axes] == ["weak", "", "strong", ""]
+    assert [ax.get_xlim()[1] for ax in figure.axes] == [5, 10, 5, 10]
+    assert figure.axes[0].get_ylim() == figure.axes[2].get_ylim() != figure.axes[3].get_ylim()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        "single nodes",
+        "center of inertia",
+        r"coherent dynamics $\hat g$",
+    ]
+    pair = co.simulate(co.Network(massless, [[1.0, -1], [-1, 1]], "1/s"), co.Step({"a": 1.0}))
+    without = plots.response(pair, highlight=["a", "b"])
+    assert [text.get_text() for text in without.legends[0].get_texts()] == ["a", "b"]
+
+
+def test_pictures_of_responses_refuse_what_they_cannot_show(graph_study):
+    found = graph_study.responses["full"]
+    with pytest.raises(co.UnknownNameError, match="there is no node 'n33'; did you mean"):
+        plots.response(found, highlight=["n33"])
+    with pytest.raises(co.InputError, match="give a list of labels"):
+        plots.response(found, highlight="n3")
+    with pytest.raises(co.InputError, match="the coherent response has 14 outputs"):
+        plots.response(found, found)
+    with pytest.raises(co.InputError, match="no responses to draw"):
+        plots.response_grid({})
+    with pytest.raises(co.InputError, match="row 'b' has columns"):
+        plots.response_grid({"a": {"x": found}, "b": {"y": found}})
+
+
 def test_a_template_case_describes_and_studies_as_it_stands(tmp_path):
     assert run("new", "mine", cwd=tmp_path).returncode == 0
     described = run("info", "mine", cwd=tmp_path)

@@ -1,7 +1,8 @@
 """Pictures of results: each function returns a matplotlib Figure; save it with `figure.savefig(...)`.
 
 One visual language: the coherent or aggregated motion is black, single nodes are thin in the colour of their group, reduced models
-are dashed; colours are the colour-blind-safe set of Okabe and Ito; every axis has its unit.
+are dashed; where no groups are shown nodes are grey, the center of inertia is blue and the coherent dynamics dashed red upon it;
+colours are the colour-blind-safe set of Okabe and Ito; every axis has its unit.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from coherence.plots.frequency import columns, concentration, incoherence, limit
 from coherence.plots.graphs import embedding, grid, laplacian, network
-from coherence.plots.responses import hankel, mode_shape, responses
+from coherence.plots.responses import hankel, mode_shape, response, response_grid, responses
 from coherence.studies import Study
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ __all__ = [
     "mode_shape",
     "network",
     "of_study",
+    "response",
+    "response_grid",
     "responses",
 ]
 

@@ -1,27 +1,103 @@
-"""Step responses by group, Hankel values, mode shapes."""
+"""Responses of all nodes, step responses by group, Hankel values, mode shapes."""
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
-from coherence.errors import InputError
+from coherence.errors import InputError, UnknownNameError
 from coherence.network.modes import Modes
+from coherence.nodes.nodes import unknown_name
 from coherence.plots import style
 from coherence.plots.style import COLOURS, colour, drawing
 from coherence.reduction.truncate import Truncation
+from coherence.simulation.response import Response
 from coherence.studies import Study
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+COHERENT = "#C00000"  # dashed upon the blue of the center of inertia, which it mostly covers
+UNIT = "response [grids: rad/s]"
 LINES: dict[str, tuple[str, float, Any]] = {
     "aggregated": ("black", 1.6, "-"),
     "reduced, turbines": ("black", 1.6, (0, (5, 2))),
     "reduced, closed_loop": ("black", 1.6, (0, (1, 1.2))),
 }
+
+
+def response(found: Response, coherent: Response | None = None, *, highlight: Collection[str] = (), title: str = "") -> Figure:
+    """A response: every node thin, those to highlight named, the center of inertia, the coherent dynamics' response beside."""
+    with drawing(8, 4.8) as figure:
+        ax = figure.subplots()
+        _panel(ax, found, coherent, highlight)
+        ax.set_xlabel("time [s]")
+        ax.set_ylabel(UNIT)
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=10)
+        style.title(ax, title or repr(found))
+    return figure
+
+
+def response_grid(
+    panels: Mapping[str, Mapping[str, Response | tuple[Response, Response]]], *, highlight: Collection[str] = (), title: str = ""
+) -> Figure:
+    """Responses in rows and columns, row title -> column title -> response or (response, coherent one); a column has one scale."""
+    columns = list(next(iter(panels.values()), ()))
+    if not columns:
+        raise InputError("there are no responses to draw; give row title -> column title -> response")
+    for name, row in panels.items():
+        if list(row) != columns:
+            raise InputError(f"row {name!r} has columns {list(row)}; give every row those of the first, {columns}")
+    width = max(3.3 * len(columns) + 0.9, 9.0)
+    with drawing(width, max(2.4 * len(panels), 3.2) + 1.2) as figure:
+        axes = figure.subplots(len(panels), len(columns), sharex="col", sharey="col", squeeze=False)
+        for (name, row), line in zip(panels.items(), axes, strict=True):
+            for ax, given in zip(line, row.values(), strict=True):
+                found, coherent = given if isinstance(given, tuple) else (given, None)
+                _panel(ax, found, coherent, highlight)
+            line[0].set_ylabel(f"{style.plain(name)}\n{UNIT}")
+        for column, name in zip(axes.T, columns, strict=True):
+            style.title(column[0], name)
+            column[0].set_xlim(0, max(line.get_xdata()[-1] for ax in column for line in ax.get_lines() if len(line.get_xdata())))
+        for ax in axes[-1]:
+            ax.set_xlabel("time [s]")
+        shown = {text: line for ax in axes.ravel() for line, text in zip(*ax.get_legend_handles_labels(), strict=True)}
+        figure.legend(shown.values(), shown, loc="outside lower center", ncols=int(width / 1.8), fontsize=10)
+        if title:
+            figure.suptitle(style.plain(title), fontsize=12, wrap=True)
+    return figure
+
+
+def _panel(ax: Axes, found: Response, coherent: Response | None, highlight: Collection[str]) -> None:
+    if coherent is not None and coherent.frame.shape[1] != 1:
+        raise InputError(f"the coherent response has {coherent.frame.shape[1]} outputs; give that of coherent_dynamics(network)")
+    if isinstance(highlight, str):
+        raise InputError(f"highlight = {highlight!r}; give a list of labels")
+    for label in highlight:
+        if label not in found.frame:
+            raise UnknownNameError(unknown_name("node", label, list(map(str, found.frame.columns))))
+    others = found.frame.drop(columns=list(highlight))
+    if others.shape[1]:
+        ax.plot(found.time, others.to_numpy(), color="#999999", lw=0.6, alpha=0.55)
+        ax.plot([], [], color="#999999", lw=1.2, label="other nodes" if highlight else "single nodes")
+    for number, label in enumerate(highlight):
+        ax.plot(found.time, found.frame[label], color=colour(number + 2), lw=1.0, label=style.plain(label))
+    if found.inertia.sum() > 0:
+        ax.plot(found.time, found.coi, color=COLOURS[0], lw=2.4, label="center of inertia")
+    if coherent is not None:
+        ax.plot(
+            coherent.time,
+            coherent.frame.iloc[:, 0],
+            color=COHERENT,
+            lw=1.4,
+            ls=(0, (4, 2.5)),
+            label=r"coherent dynamics $\hat g$",
+        )
+    ax.set_xlim(0, found.time[-1])
 
 
 def responses(study: Study) -> Figure:
@@ -53,7 +129,7 @@ def responses(study: Study) -> Figure:
             ax.set_xlabel("time [s]")
             ax.tick_params(labelbottom=True)
         for ax in axes[::columns]:
-            ax.set_ylabel("response [grids: rad/s]" if study.case is None else "frequency deviation [rad/s]")
+            ax.set_ylabel(UNIT if study.case is None else "frequency deviation [rad/s]")
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(5, 2 * columns), fontsize=10)
         figure.suptitle(style.plain(f"{study.title}: step of {study.disturbance.sentence}"), fontsize=12, wrap=True)
