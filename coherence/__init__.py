@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:  # for type checkers and editors; a test compares this list with the one below
+    from coherence.compare import ResponseDifference as ResponseDifference
     from coherence.compare import StepError as StepError
     from coherence.compare import coi_error as coi_error
+    from coherence.compare import response_difference as response_difference
     from coherence.compare import step_error as step_error
     from coherence.compare import step_size as step_size
     from coherence.description import describe as describe
@@ -78,6 +80,9 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.simulation.disturbances import Sampled as Sampled
     from coherence.simulation.disturbances import Sinusoid as Sinusoid
     from coherence.simulation.disturbances import Step as Step
+    from coherence.simulation.outages import Outage as Outage
+    from coherence.simulation.outages import line_outage as line_outage
+    from coherence.simulation.outages import unit_outage as unit_outage
     from coherence.simulation.response import Response as Response
     from coherence.simulation.simulate import simulate as simulate
     from coherence.simulation.steady import steady_state as steady_state
@@ -159,11 +164,12 @@ _PUBLIC = {
     "coherence.simulation.disturbances": ["Disturbance", "ExponentialApproach", "Pulse", "Ramp", "Sampled", "Sinusoid", "Step"],
     "coherence.simulation.response": ["Response"],
     "coherence.simulation.steady": ["steady_state"],
+    "coherence.simulation.outages": ["Outage", "line_outage", "unit_outage"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
     "coherence.reduction.truncate": ["Truncation", "truncate"],
     "coherence.reduction.reading": ["read_generators"],
     "coherence.simulation.simulate": ["simulate"],
-    "coherence.compare": ["StepError", "coi_error", "step_error", "step_size"],
+    "coherence.compare": ["ResponseDifference", "StepError", "response_difference", "coi_error", "step_error", "step_size"],
     "coherence.studies": ["Study", "study"],
     "coherence.description": ["describe"],
 }

@@ -3,20 +3,25 @@ r"""Errors between a network and smaller models of it: L2 and L-infinity of the 
 For a step u and a model with lift P (outputs of the model to nodes), e = T u - P T_model P^T u. Reported are
 ||e||_L2 = (integral of sum_i e_i^2)^(1/2) from a gramian, max_i sup_t |e_i(t)|, and sup_w ||(T - P T_model P^T)(jw) u||_2 as a
 certified interval (u as given, not normalised). All are over the whole half line, not a simulated window.
+`response_difference` compares what was simulated, under any disturbance: norms over that time, between samples too.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+import pandas as pd
 
+from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network
 from coherence.numerics.norms import Supremum, hinf_norm, step_l2, step_peak
 from coherence.numerics.realization import Realization, difference, without_hidden
 from coherence.simulation.disturbances import Step
+from coherence.simulation.response import Curve, Knots, Response
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,122 @@ def step_size(full: Network, step: Step) -> StepError:
     return _norms(full.realization.transformed(right=_shape(step, full)), full.labels)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class ResponseDifference(Page):
+    """How far two responses are apart, node by node; see `response_difference`.
+
+    Attributes
+    ----------
+    frame : DataFrame
+        The differences, index t [s].
+    norms : DataFrame
+        node -> l2 over the time simulated [grids: rad/s^(1/2)], linf [rad/s] and when it is attained [s].
+    error : float
+        What the estimated errors of the two simulations may add to linf.
+
+    Examples
+    --------
+    >>> from coherence import Pulse, coherent_dynamics, linearize, load_case, response_difference, simulate
+    >>> network = linearize(load_case("iceland"))
+    >>> pulse, model = Pulse({"Blanda 1": -0.1}, duration=0.5), coherent_dynamics(network)
+    >>> full = simulate(network, pulse)
+    >>> response_difference(full, simulate(model, pulse.at_one("coherent"), full.time)).norms["linf"].idxmax()
+    'Blanda 1'
+    """
+
+    frame: pd.DataFrame
+    norms: pd.DataFrame
+    error: float
+    _sources: tuple[Response, Response, Partition | None] | None = field(default=None, repr=False)
+
+    @property
+    def l2(self) -> float:
+        """Of all nodes together."""
+        return float(np.linalg.norm(self.norms["l2"]))
+
+    @property
+    def linf(self) -> float:
+        """The largest of any node."""
+        return float(self.norms["linf"].max())
+
+    @cached_property
+    def all_time(self) -> StepError:
+        """The norms over the half line, L2 by a gramian, for a step from t = 0 on; see `step_error`.
+
+        Raises
+        ------
+        InputError
+            Another disturbance, or responses that are not those of networks.
+        """
+        if self._sources is None or self._sources[0].source is None or self._sources[1].source is None:
+            raise InputError("norms over all time are of the responses of two networks; these come from elsewhere")
+        (full, step, first), (model, _, second) = self._sources[0].source, self._sources[1].source
+        if not isinstance(step, Step) or step.start != 0 or first or second:
+            raise InputError("norms over all time are of a step at t = 0 from rest; others are over the time simulated")
+        return step_error(full, model, step, self._sources[2])
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Node by node, the farthest first (up to ten)."""
+        return {"difference": self.norms.sort_values("linf", ascending=False).head(10)}
+
+    def __repr__(self) -> str:
+        where = self.norms["linf"].idxmax()
+        return f"ResponseDifference({len(self.norms)} nodes, L2 {self.l2:.4g}, Linf {self.linf:.4g} at {where!r})"
+
+
+def response_difference(full: Response, model: Response, partition: Partition | None = None) -> ResponseDifference:
+    """The difference of two responses at the same times, as values with norms.
+
+    Parameters
+    ----------
+    full : Response
+    model : Response
+        Of the same nodes; of one node, along which all move; or of one node per group.
+    partition : Partition, optional
+        Which nodes stand for which.
+
+    Returns
+    -------
+    ResponseDifference
+        Between samples of the cubics through outputs and derivatives, so that peaks are not those of the sampling.
+
+    Raises
+    ------
+    InputError
+        Other times, or outputs that do not relate.
+
+    Examples
+    --------
+    >>> from coherence import Step, aggregate, linearize, load_case, response_difference, simulate, spectral_groups
+    >>> network = linearize(load_case("iceland"))
+    >>> groups, step = spectral_groups(network, 3), Step({"Blanda 1": -0.1})
+    >>> small = aggregate(network, groups).network
+    >>> full = simulate(network, step)
+    >>> found = response_difference(full, simulate(small, step.grouped(groups), full.time), groups)
+    >>> bool(found.linf <= found.all_time.linf_upper)
+    True
+    """
+    if len(full.knots.time) != len(model.knots.time) or not np.allclose(full.knots.time, model.knots.time, rtol=1e-12, atol=0):
+        raise InputError("the responses have other times, or other events; simulate both at the same times, with the same signals")
+    labels, others = tuple(map(str, full.frame.columns)), tuple(map(str, model.frame.columns))
+    lift = _related(labels, others, partition)
+    back = np.zeros((model.knots.value.shape[1], len(labels)))
+    back[: len(others)] = lift.T
+    ours, theirs = full.knots.weighted(np.eye(full.knots.value.shape[1])[:, : len(labels)]), model.knots.weighted(back)
+    value, rate = ours.value - theirs.value, ours.rate - theirs.rate
+    left = [a - b for a, b in zip(ours.left, theirs.left, strict=True)]
+    at = np.union1d(ours.at, theirs.at).astype(int)
+    curve = Curve(Knots(ours.time, value, rate, at, left[0][at], left[1][at]))
+    peak, when = curve.extremes()
+    norms = pd.DataFrame({"l2": curve.l2(), "linf": np.abs(peak), "at [s]": when}, index=pd.Index(labels, name="node"))
+    rows = np.searchsorted(ours.time, full.time)
+    frame = pd.DataFrame(value[rows], index=full.frame.index, columns=list(labels))
+    return ResponseDifference(
+        frame, norms, full.error + model.error * float(np.abs(lift).sum(axis=1).max()), (full, model, partition)
+    )
+
+
 def _shape(step: Step, full: Network) -> np.ndarray:
     """The sizes of a step as one column; other disturbances have other norms."""
     if not isinstance(step, Step):
@@ -179,18 +300,22 @@ def _norms(error: Realization, labels: list[str] | tuple[str, ...]) -> StepError
 
 def _lift(full: Network, model: Network, partition: Partition | None) -> np.ndarray:
     """P with outputs of `full` = P outputs of `model`; nodes are matched by label."""
+    return _related(full.labels, model.labels, partition)
+
+
+def _related(labels: tuple[str, ...], others: tuple[str, ...], partition: Partition | None) -> np.ndarray:
     if partition is not None:
-        if partition.labels != full.labels or partition.k != model.size:
+        if partition.labels != labels or partition.k != len(others):
             raise InputError(
                 f"the partition has {len(partition.labels)} nodes in {partition.k} groups; the networks have "
-                f"{full.size} and {model.size} nodes"
+                f"{len(labels)} and {len(others)} nodes"
             )
-        return partition.indicator @ _matched(partition.groups, model.labels, "groups of the partition")
-    if model.size == 1:
-        return np.ones((full.size, 1))
-    if model.size != full.size:
-        raise InputError(f"the model has {model.size} nodes and the network {full.size}; give the partition that relates them")
-    return _matched(full.labels, model.labels, "nodes of the network")
+        return partition.indicator @ _matched(partition.groups, others, "groups of the partition")
+    if len(others) == 1:
+        return np.ones((len(labels), 1))
+    if len(others) != len(labels):
+        raise InputError(f"the model has {len(others)} nodes and the network {len(labels)}; give the partition that relates them")
+    return _matched(labels, others, "nodes of the network")
 
 
 def _matched(wanted: tuple[str, ...], labels: tuple[str, ...], what: str) -> np.ndarray:

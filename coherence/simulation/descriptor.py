@@ -6,7 +6,7 @@ signals' v:
     p_i(d/dt) y_i + C_h x + L (c_f z + f_inf y) = u_0 c v,   x' = A_h x + B_h y,   z' = A_f z + b_f y,   v' = S v.
 
 Every state but y is local, so that the Laplace transform of w, started anywhere, takes one solve with the n x n symmetric
-Y(s) = G^{-1}(s) + f(s) L: that is the resolvent (sE - A)^{-1} E w (`Descriptor.resolvent`). Passive nodes and nodes of relative
+Y(s) = G^{-1}(s) + f(s) L: that is the resolvent (sE - A)^{-1} E w (`Descriptor.resolvents`). Passive nodes and nodes of relative
 degree 0 are rows like all others. Where every node has a derivative, `Descriptor.generator` is M = E^{-1} A as a sparse matrix.
 """
 
@@ -29,7 +29,7 @@ from coherence.numerics.sparse import factorise
 from coherence.simulation.disturbances import Signal
 from coherence.types import Complex, Int, Real
 
-Resolvent = Callable[[Real], Complex]
+Step = Callable[[Real], tuple[Real, Real]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,62 +90,71 @@ class Descriptor:
             moved = moved + self.coupling.d[0, 0] * w[self.chain[0]]
         return np.asarray(total + self.laplacian @ moved)
 
-    def resolvent(self, s: complex) -> Resolvent:
-        """W -> (s E - A)^{-1} E w: factorises Y(s) once.
+    def resolvents(self, points: Complex, factors: Complex) -> Step:
+        """W -> Re sum_p factor_p (s_p E - A)^{-1} E w, and the like of its y'; factorises Y(s_p) once each.
+
+        Parameters
+        ----------
+        points, factors : (P,) complex
 
         Raises
         ------
         PoleError
-            s is a pole of T.
+            A point is a pole of T.
         """
-        f = self.coupling
-        inner = np.linalg.inv(s * np.eye(f.order) - f.a)
+        f, s = self.coupling, points[:, None]
+        inner = np.linalg.inv(s[:, :, None] * np.eye(f.order) - f.a)
         into = inner @ f.b[:, 0]
-        gain = complex(f.d[0, 0] + f.c[0] @ into)
-        diagonal = np.zeros(self.n, dtype=complex)
+        gain = f.d[0, 0] + into @ f.c[0]
+        pulls = np.einsum("a,pab->pb", f.c[0], inner)  # of z on the nodes
+        diagonal = np.zeros((len(points), self.n), dtype=complex)
         for row in self.polynomial[::-1]:
             diagonal = diagonal * s + row
-        own = []
+        sections: list[tuple[Complex, Complex, Real]] = []
         for bank in self.banks:
-            inverse = np.linalg.inv(s * np.eye(bank.order) - bank.a)
-            reach = np.einsum("sab,sb->sa", inverse, bank.b)
-            np.add.at(diagonal, bank.owner, np.einsum("sa,sa->s", bank.c, reach))
-            own.append((inverse, reach))
-        from_signals = [np.linalg.inv(s * np.eye(len(signal.c)) - signal.s) for signal in self.signals]
-        solve = _solver(gain, self.laplacian, diagonal, s)
+            inverse = np.linalg.inv(s[:, :, None, None] * np.eye(bank.order) - bank.a)
+            reach = np.einsum("psab,sb->psa", inverse, bank.b)
+            np.add.at(diagonal.T, bank.owner, np.einsum("sa,psa->sp", bank.c, reach))
+            back = np.einsum("sa,psab->psb", bank.c, inverse)
+            moved = np.einsum("p,psab->sab", factors, inverse).real
+            sections.append((back, factors[:, None, None] * reach, moved))
+        solves = [_solver(g, self.laplacian, z, x) for g, z, x in zip(gain, diagonal, points, strict=True)]
+        own = [np.linalg.inv(s[:, :, None] * np.eye(len(signal.c)) - signal.s) for signal in self.signals]
+        acts = [np.einsum("a,pab->pb", signal.c, inverse) for signal, inverse in zip(self.signals, own, strict=True)]
+        kept = [np.einsum("p,pab->ab", factors, inverse).real for inverse in own]
+        turned, driven = np.einsum("p,pab->ab", factors, inner).real, factors[:, None] * into
         powers = s ** np.arange(len(self.polynomial))
+        total = factors.sum()
 
-        def apply(w: Real) -> Complex:
-            out = np.empty(self.size, dtype=complex)
-            right = np.zeros(self.n, dtype=complex)
+        def step(w: Real) -> tuple[Real, Real]:
+            right = np.zeros((len(points), self.n), dtype=complex)
             for i, mine in enumerate(self.driven):
-                out[mine] = from_signals[i] @ w[mine]
-                right += self.shapes[:, i] * (self.signals[i].c @ out[mine])
+                right += np.outer(acts[i] @ w[mine], self.shapes[:, i])
             for j in range(1, len(self.polynomial)):
                 for q in range(j):
-                    right += self.polynomial[j] * powers[j - 1 - q] * w[self.chain[q]]
-            for bank, mine, (inverse, _) in zip(self.banks, self.sections, own, strict=True):
-                free = np.einsum("sab,sb->sa", inverse, w[mine].reshape(bank.c.shape))
-                np.subtract.at(right, bank.owner, np.einsum("sa,sa->s", bank.c, free))
-                out[mine] = free.ravel()
+                    right += np.outer(powers[:, j - 1 - q], self.polynomial[j] * w[self.chain[q]])
+            for bank, mine, (back, _, _) in zip(self.banks, self.sections, sections, strict=True):
+                pull = (back * w[mine].reshape(bank.c.shape)).sum(axis=2)
+                np.subtract.at(right.T, bank.owner, pull.T)
             if f.order:
-                turned = inner @ w[self.angles].reshape(f.order, self.n)
-                right -= self.laplacian @ (f.c[0] @ turned)
-            y = solve(right)
-            for bank, mine, (_, reach) in zip(self.banks, self.sections, own, strict=True):
-                out[mine] += (reach * y[bank.owner, None]).ravel()
+                right -= pulls @ (self.laplacian @ w[self.angles].reshape(f.order, self.n).T).T
+            y = np.array([solve(one) for solve, one in zip(solves, right, strict=True)])
+            out = np.empty(self.size)
+            for i, mine in enumerate(self.driven):
+                out[mine] = kept[i] @ w[mine]
+            for bank, mine, (_, reach, moved) in zip(self.banks, self.sections, sections, strict=True):
+                free = np.einsum("sab,sb->sa", moved, w[mine].reshape(bank.c.shape))
+                out[mine] = (free + (reach * y[:, bank.owner, None]).sum(axis=0).real).ravel()
             if f.order:
-                out[self.angles] = (turned + into[:, None] * y).ravel()
+                out[self.angles] = (turned @ w[self.angles].reshape(f.order, self.n) + (driven.T @ y).real).ravel()
             for j, mine in enumerate(self.chain):
-                held = self.degree > j
-                out[mine] = powers[j] * y
+                value = ((factors * powers[:, j]) @ y).real if j else (factors @ y).real
                 for q in range(j):
-                    out[mine] -= powers[j - 1 - q] * w[self.chain[q]]
-                out[mine] *= held
-            out[self.chain[0]] = y  # of nodes without a state, too
-            return out
+                    value = value - float((factors @ powers[:, j - 1 - q]).real) * w[self.chain[q]]
+                out[mine] = np.where(self.degree > j, value, 0.0) if j else value  # j = 0: of nodes without a state, too
+            return out, ((factors * points) @ y).real - total.real * w[self.chain[0]]
 
-        return apply
+        return step
 
     def generator(self) -> sp.csr_array:
         """M with w' = M w, where every node has relative degree >= 1."""

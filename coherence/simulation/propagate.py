@@ -8,8 +8,8 @@ within a step comes from the same terms by one matrix product. The estimate is t
 a passive network does not increase, and of the rounding of the largest ones.
 
 **Rational.** w(t + h) = sum_i r_i (hM - z_i)^{-1} w with the poles of `numerics.exponential`: one sparse solve with Y(z_i / h)
-each. Motions too fast for the step die out in it. The run is repeated with half the step until two agree; their distance is the
-estimate, and the finer one is returned.
+each. Motions too fast for the step die out in it. The run is repeated with half the step until two agree; the estimate comes from
+their distance, and the finer one is returned.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import scipy.sparse as sp
 
 from coherence.errors import ToleranceError
 from coherence.numerics.exponential import pade
-from coherence.simulation.descriptor import Descriptor, Resolvent
+from coherence.simulation.descriptor import Descriptor, Step
 from coherence.types import Int, Real
 
 REACH = 8.0  # h |M| of a step of the series: its largest term is then some 400 times the state
@@ -31,9 +31,11 @@ DEGREE = 80  # of the series at most; a step that needs more is halved
 SPEED_STEPS = 40  # of the power iteration that finds |M|
 SERIES_WORK = 2e9  # multiplications up to which a series is run without looking further (about three seconds)
 MOST_WORK = 2e12  # multiplications after which a simulation is given up (about an hour)
-LOOSE = 1e-4  # tolerance from which on four poles are cheaper than six
+POLES = 8  # of the rational approximation
+SAFETY = 2.0  # of an error that is foreseen
+ROUNDING = 5e-13  # of one of its steps, relative: residues of 1e4
 FACTORS = 8  # lengths of steps whose factors are kept
-PILOT = 0.05  # of the knots, on which the number of parts of a step is chosen
+PILOT = 10  # a tenth of the knots and at least ten: where how many parts a step needs is found out
 TINY = 1e-5  # of the first step: where outputs that follow at once are read after an event
 
 Event = tuple[float, int, Real]  # when, of which signal, and its state from then on
@@ -162,43 +164,54 @@ def series(
 def rational(
     system: Descriptor, begin: Real, knots: Real, events: Sequence[Event], outputs: Outputs, tolerance: float, work: float
 ) -> Track | float:
-    """By rational approximations, steps halved until two runs agree; the error reached where that takes more than `work`."""
-    poles = 4 if tolerance >= LOOSE else 6
-    step = _Stepper(system, poles)
+    """By rational approximations, steps halved until two runs agree; the accuracy reached where that takes more than `work`.
 
-    def run(parts: int, last: int = len(knots)) -> Track:
-        return _stepped(
-            system, step, begin, knots[:last], [event for event in events if event[0] <= knots[last - 1]], outputs, parts
-        )
+    How much closer the finer of two runs is than their distance is seen at the beginning, from three, and how it grows with time.
+    """
+    step = _Stepper(system)
 
-    coarse, parts = run(1), 1
+    def run(parts: int, times: Real = knots) -> Track:
+        within = [event for event in events if event[0] <= times[-1]]
+        return _stepped(system, step, begin, times, within, outputs, parts)
+
     one = step.work * (len(knots) - 1)  # multiplications of a run with one part
-    size, short = float(np.abs(coarse.value).max()), max(3, int(PILOT * len(knots)))
-    if len(knots) > 4 * short:  # choose the parts where it is cheap, at the beginning
-        early = run(1, short)
-        while True:
-            finer = run(2 * parts, short)
-            if _apart(finer, early) <= 0.5 * tolerance * size or 3 * one * parts > work:
+    short, parts, gain = knots[: max(PILOT, len(knots) // PILOT)], 1, 1.0
+    if len(knots) > 2 * len(short):
+        sparse = np.unique(np.concatenate([knots[:: PILOT // 2], knots[-1:], [event[0] for event in events]]))
+        goal = 0.5 * tolerance * float(np.abs(run(1, sparse).value).max())  # roughly: of the accuracy the end decides
+        growth = (knots[-1] - knots[0]) / (short[-1] - short[0])
+        early = [run(1, short), run(2, short)]
+        while 4 * parts * one <= work:
+            early.append(run(4 * parts, short))
+            apart = _apart(early[1], early[0])
+            gain = min(1.0, SAFETY * _grown(early[2], early[1], growth) / apart) if apart > 0 else 1.0
+            if gain * apart <= goal:
                 break
-            early, parts = finer, 2 * parts
-        coarse = coarse if parts == 1 else run(parts)
-    while True:
-        if 2 * one * parts > work:
-            return _apart(run(2, short), run(1, short)) / size if size else 0.0
+            early, parts = early[1:], 2 * parts
+    coarse, reached = run(parts), np.inf
+    while 3 * parts * one <= work:
         fine = run(2 * parts)
-        error, size = _apart(fine, coarse), float(np.abs(fine.value).max())
+        error, size = gain * _apart(fine, coarse), float(np.abs(fine.value).max())
         if error <= tolerance * size:
-            return replace(fine, method="rational", error=error)
-        coarse, parts = fine, 2 * parts
+            return replace(fine, method="rational", error=error + ROUNDING * size * np.sqrt(2 * parts * len(knots)))
+        coarse, parts, reached = fine, 2 * parts, error / size
+    return float(reached)
 
 
-def stepped(system: Descriptor, begin: Real, knots: Real, events: Sequence[Event], outputs: Outputs) -> Track:
-    """One run with six poles and a step from knot to knot, without an estimate of its error."""
-    return _stepped(system, _Stepper(system, 6), begin, knots, events, outputs, 1)
+def _grown(one: Track, other: Track, growth: float) -> float:
+    """What the distance of two runs comes to in a time `growth` times as long, growing on as from first to second half."""
+    error = np.abs(one.value - other.value).max(axis=1)
+    first, second = (float(half.max()) for half in np.array_split(error, 2))
+    return max(first, second) + max(second - first, 0.0) * 2 * (growth - 1)
 
 
 def _apart(one: Track, other: Track) -> float:
     return float(max(np.abs(one.value - other.value).max(), np.abs(one.value_before - other.value_before).max(initial=0.0)))
+
+
+def stepped(system: Descriptor, begin: Real, knots: Real, events: Sequence[Event], outputs: Outputs) -> Track:
+    """One run with a step from knot to knot, without an estimate of its error."""
+    return _stepped(system, _Stepper(system), begin, knots, events, outputs, 1)
 
 
 def _stepped(
@@ -238,9 +251,9 @@ def _started(system: Descriptor, step: _Stepper, w: Real, tiny: float) -> tuple[
 class _Stepper:
     """Steps by a rational approximation; the factors of a few lengths of step are kept."""
 
-    def __init__(self, system: Descriptor, poles: int) -> None:
-        self.system, (self.z, self.r) = system, pade(poles)
-        self.known: dict[float, list[tuple[complex, complex, Resolvent]]] = {}
+    def __init__(self, system: Descriptor) -> None:
+        self.system, (self.z, self.r) = system, pade(POLES)
+        self.known: dict[float, Step] = {}
 
     @property
     def work(self) -> float:
@@ -253,15 +266,8 @@ class _Stepper:
         if like is None:
             if len(self.known) >= FACTORS:
                 self.known.pop(next(iter(self.known)))
-            poles = zip(self.z, self.r, strict=True)
-            self.known[h] = [(complex(z / h), complex(-2 * r / h), self.system.resolvent(complex(z / h))) for z, r in poles]
-            like = h
-        out, rate, y = np.zeros(len(w)), np.zeros(self.system.n), self.system.chain[0]
-        for s, factor, apply in self.known[like]:
-            found = factor * apply(w)
-            out += found.real
-            rate += (s * found[y] - factor * w[y]).real
-        return out, rate
+            self.known[h], like = self.system.resolvents(self.z / h, -2 * self.r / h), h
+        return self.known[like](w)
 
 
 class _Record:

@@ -159,7 +159,7 @@ class Response(Page):
         if not (np.isfinite(window) and 0 < window <= t[-1] - t[0]):
             raise InputError(f"window = {window}; give a time > 0 of at most {t[-1] - t[0]:g} s")
         names, knots = list(self.frame.columns) + ["CoI"] * self._center, self.knots
-        curve = _Curve(knots)
+        curve = Curve(knots)
         nadir, at = curve.extremes()
         starts = np.unique(np.concatenate([knots.time, knots.time - window]))
         starts = starts[(starts >= 0) & (starts <= t[-1] - window)]
@@ -224,7 +224,7 @@ class Response(Page):
         return f"Response({self.frame.shape[1]} nodes, {len(t)} samples over [0, {t[-1]:g}] s{method})"
 
 
-class _Curve:
+class Curve:
     """The cubic between each two samples that has their values and derivatives."""
 
     def __init__(self, knots: Knots) -> None:
@@ -244,6 +244,15 @@ class _Curve:
         x = ((times - self.t[piece]) / (self.t[piece + 1] - self.t[piece]))[:, None]
         a, b, c, d = (part[piece] for part in self.coefficients)
         return np.asarray(a + x * (b + x * (c + x * d)))
+
+    def l2(self) -> Real:
+        """(integral of the square)^(1/2) of each output, (n,): exact for cubics."""
+        x, weight = np.polynomial.legendre.leggauss(4)
+        wide, total = np.diff(self.t), np.zeros(self.coefficients[0].shape[1])
+        a, b, c, d = self.coefficients
+        for at, share in zip(0.5 * (x + 1), 0.5 * weight, strict=True):
+            total += (wide * share) @ (a + at * (b + at * (c + at * d))) ** 2
+        return np.asarray(np.sqrt(total))
 
     def extremes(self) -> tuple[Real, Real]:
         """The value of largest size of each output, and its time: of the knots, or between them beside the largest one."""
