@@ -187,7 +187,7 @@ class ResponseDifference(Page):
     >>> pulse, model = Pulse({"Blanda 1": -0.1}, duration=0.5), coherent_dynamics(network)
     >>> full = simulate(network, pulse)
     >>> response_difference(full, simulate(model, pulse.at_one("coherent"), full.time)).norms["linf"].idxmax()
-    'Blanda 1'
+    'Blanda 2'
     """
 
     frame: pd.DataFrame

@@ -39,7 +39,7 @@ class Outage(Page):
     >>> nodes = swing(inertia=[1, 1, 1], damping=1, labels=["a", "b", "c"])
     >>> triangle = Network(nodes, [[2, -1, -1], [-1, 2, -1], [-1, -1, 2]], "1/s")
     >>> outage = line_outage(triangle, "a", "b", flow=0.3)
-    >>> outage, outage.network.algebraic_connectivity
+    >>> outage, round(outage.network.algebraic_connectivity, 9)
     (Outage(line 'a' - 'b', which carried 0.3 pu), 1.0)
     """
 

@@ -29,8 +29,9 @@ from coherence.types import Int, Real
 REACH = 8.0  # h |M| of a step of the series: its largest term is then some 400 times the state
 DEGREE = 80  # of the series at most; a step that needs more is halved
 SPEED_STEPS = 40  # of the power iteration that finds |M|
-SERIES_WORK = 2e9  # multiplications up to which a series is run without looking further (about three seconds)
-MOST_WORK = 2e12  # multiplications after which a simulation is given up (about an hour)
+CALLS = 4e5  # multiplications that the calls of one rational step cost, about
+SERIES_WORK = 2e9  # multiplications up to which a series is run without looking further (about a second)
+MOST_WORK = 1e12  # multiplications after which a simulation is given up (some minutes)
 POLES = 8  # of the rational approximation
 SAFETY = 2.0  # of an error that is foreseen
 ROUNDING = 5e-13  # of one of its steps, relative: residues of 1e4
@@ -85,7 +86,7 @@ def propagate(
     if method != "rational" and (system.degree >= 1).all():
         m = system.generator()
         speed = _speed(system, m)
-        series_work = 4 * (speed * (knots[-1] - knots[0]) + len(events) + 1) * (m.nnz + 10 * system.size)
+        series_work = 4 * (speed * (knots[-1] - knots[0]) + len(events) + 1) * (m.nnz + 10 * system.size + 0.05 * CALLS)
     if method == "series" or series_work <= SERIES_WORK:
         if m is None:
             raise ToleranceError("a series needs a derivative at every node; some follow at once. Take method='rational'")
@@ -102,8 +103,8 @@ def propagate(
     if m is not None and method == "auto" and series_work <= MOST_WORK:
         return series(system, m, speed, begin, knots, events, outputs, tolerance)
     raise ToleranceError(
-        f"the accuracy asked, {tolerance:g} of the largest output, is not met: reached {found:.2g}, and halving steps "
-        "further is too much work; give a larger tolerance, or fewer outputs, without those that swing fast"
+        f"the accuracy asked, {tolerance:g} of the largest output, is not met: reached {found:.2g}, and more steps "
+        "would be too much work or lose it in rounding; give a larger tolerance, or fewer outputs, without those that swing fast"
     )
 
 
@@ -181,7 +182,7 @@ def rational(
         goal = 0.5 * tolerance * float(np.abs(run(1, sparse).value).max())  # roughly: of the accuracy the end decides
         growth = (knots[-1] - knots[0]) / (short[-1] - short[0])
         early = [run(1, short), run(2, short)]
-        while 4 * parts * one <= work:
+        while 4 * parts * one <= work and _rounding(2 * parts, knots) < tolerance:
             early.append(run(4 * parts, short))
             apart = _apart(early[1], early[0])
             gain = min(1.0, SAFETY * _grown(early[2], early[1], growth) / apart) if apart > 0 else 1.0
@@ -189,13 +190,19 @@ def rational(
                 break
             early, parts = early[1:], 2 * parts
     coarse, reached = run(parts), np.inf
-    while 3 * parts * one <= work:
+    while 3 * parts * one <= work and _rounding(2 * parts, knots) < tolerance:
         fine = run(2 * parts)
-        error, size = gain * _apart(fine, coarse), float(np.abs(fine.value).max())
+        size = float(np.abs(fine.value).max())
+        error = gain * _apart(fine, coarse) + _rounding(2 * parts, knots) * size
         if error <= tolerance * size:
-            return replace(fine, method="rational", error=error + ROUNDING * size * np.sqrt(2 * parts * len(knots)))
+            return replace(fine, method="rational", error=error)
         coarse, parts, reached = fine, 2 * parts, error / size
     return float(reached)
+
+
+def _rounding(parts: int, knots: Real) -> float:
+    """What rounding may do to a run, relative to its largest output."""
+    return ROUNDING * float(np.sqrt(parts * len(knots)))
 
 
 def _grown(one: Track, other: Track, growth: float) -> float:
@@ -238,13 +245,14 @@ def _stepped(
 
 def _started(system: Descriptor, step: _Stepper, w: Real, tiny: float) -> tuple[Real, Real]:
     """The state just after an event, with the outputs that follow at once, and all derivatives."""
-    rate, y = system.rates(w), system.chain[0]
-    at_once = np.flatnonzero(system.degree == 0)
-    if at_once.size:
-        near, half = step(w, tiny)[0][y], step(w, 0.5 * tiny)[0][y]
-        w = w.copy()
-        w[y.start + at_once] = (2 * half - near)[at_once]
-        rate[at_once] = 2.0 * (near - half)[at_once] / tiny
+    at_once, y = np.flatnonzero(system.degree == 0), system.chain[0]
+    if not at_once.size:
+        return w, system.rates(w)
+    one, half, quarter = (step(w, part * tiny)[0][y][at_once] for part in (1.0, 0.5, 0.25))
+    w = w.copy()
+    w[y.start + at_once] = (one - 6 * half + 8 * quarter) / 3  # the parabola through the three
+    rate = system.rates(w)
+    rate[at_once] = (-2 * one + 10 * half - 8 * quarter) / tiny
     return w, rate
 
 
@@ -258,7 +266,7 @@ class _Stepper:
     @property
     def work(self) -> float:
         """Multiplications of a step, about."""
-        return 4.0 * len(self.z) * (self.system.filled + 20 * self.system.size)
+        return 4.0 * len(self.z) * (self.system.filled + 20 * self.system.size) + CALLS
 
     def __call__(self, w: Real, h: float) -> tuple[Real, Real]:
         """The state a step later, and y' there."""

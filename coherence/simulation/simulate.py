@@ -32,6 +32,7 @@ EXPONENTIALS = 40  # distinct steps for which e^{Mh} is formed; further ones act
 EXACT_STATES = 600  # up to which exponentials are formed where any method may be taken
 DENSE_STATES = 4000  # up to which they are formed at all
 TOLERANCE = 1e-6
+SAME = 1e-12  # times that differ by less of the whole are one
 LEAST = 1e-12  # tolerance that double precision can give
 METHODS = ("auto", "exact", "series", "rational")
 Term = tuple[Real, Signal]
@@ -103,6 +104,7 @@ def simulate(
     terms = [(part.vector(plant), part.signal) for part in disturbance.terms]
     events = sorted(((when, i, w) for i, (_, signal) in enumerate(terms) for when, w in signal.events), key=lambda event: event[0])
     t = _times(plant, events[-1][0] if events else 0.0, time)
+    events = [(_snapped(when, t), i, w) for when, i, w in events]
     events = [event for event in events if event[0] <= t[-1]]
     knots = np.unique(np.concatenate([t, [when for when, _, _ in events]]))
     labels = plant.names if outputs is None else tuple(map(str, outputs))
@@ -112,7 +114,8 @@ def simulate(
     total = plant.inertia.sum()
     mean = plant.inertia / total if total > 0 else None
     if plant.formed(method):
-        track = _exact(plant, terms, initial, knots, events, Outputs(picked, mean), tolerance)
+        with np.errstate(over="ignore", invalid="ignore"):  # of an unstable network: refused below
+            track = _exact(plant, terms, initial, knots, events, Outputs(picked, mean), tolerance)
     else:
         assert plant.network is not None
         system = descriptor(plant.network, terms)
@@ -122,7 +125,8 @@ def simulate(
                 raise InputError(_stateless(plant.names[node]))
             begin[y + system.position[node]] = value
         ordered = Outputs(system.position[picked], None if mean is None else mean[np.argsort(system.position)])
-        track = propagate(system, begin, knots, events, ordered, tolerance, method)
+        with np.errstate(over="ignore", invalid="ignore"):
+            track = propagate(system, begin, knots, events, ordered, tolerance, method)
     if not np.isfinite(track.value).all():
         raise ToleranceError("the response grows beyond all numbers: the network is unstable; take a shorter time")
     frame = pd.DataFrame(
@@ -185,6 +189,12 @@ def _place(names: tuple[str, ...], label: str) -> int:
     if label not in names:
         raise UnknownNameError(unknown_name("node", label, names))
     return names.index(label)
+
+
+def _snapped(when: float, t: Real) -> float:
+    """The time of a sample, where an event differs from it by rounding only."""
+    near = float(t[np.abs(t - when).argmin()])
+    return near if abs(near - when) <= SAME * t[-1] else when
 
 
 def _times(plant: _Plant, last: float, given: object) -> Real:
