@@ -22,6 +22,7 @@ RISEN, RISES = 0.9, 8.0  # of the largest value; and how many times as long is l
 SAMPLES = 5000  # at most
 PERIODS = 3  # of the slowest swing
 FINE = 20  # samples in a period
+SMALL = 600  # states of the coherent dynamics up to which its stability is looked at
 LARGE = 20_000  # nodes up to which lambda_2 is looked for
 TRIAL = np.geomspace(1e-6, 1e6, 361)  # rad/s
 WITHOUT = 30.0  # s, where nothing gives a time
@@ -59,6 +60,8 @@ def _rise(network: Network) -> float:
     """When the step response of the coherent dynamics first comes to 90 % of its largest value; NaN where it never rests."""
     one = coherent_dynamics(network)
     try:
+        if one.order <= SMALL and not one.realization.is_stable():
+            return float("nan")
         system = descriptor(one, [(np.ones(1), Step({COHERENT: 1.0}).signal)])
         knots = np.concatenate([[0.0], TRIAL])
         with np.errstate(all="ignore"):
