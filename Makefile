@@ -34,6 +34,7 @@ package: $(STAMP)
 # against the best peers, one thread, alternating, medians of five
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/frequency.py
+	$(BIN)/python tests/benchmarks/responses.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/build.py site
