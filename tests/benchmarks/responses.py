@@ -199,10 +199,8 @@ def lattice(side=316):
         )
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         size = float(found.frame.abs().to_numpy().max())
-        print(
         what = f"n = {len(nodes)}, 20 s, 401 samples: {found.method}"
         print(f"{what} {seconds:.1f} s, {memory:.2f} GB so far, error {found.error / size:.0e}")
-        )
 
 
 def main():
