@@ -156,6 +156,7 @@ _PUBLIC = {
     "coherence.graphs.families": ["complete_graph", "erdos_renyi_graph", "lattice_graph", "ring_graph", "star_graph"],
     "coherence.theory.limits": ["Limit", "band_bound", "connectivity_limit", "pole_limit", "size_limit"],
     "coherence.simulation.disturbances": ["Disturbance", "ExponentialApproach", "Pulse", "Ramp", "Sampled", "Sinusoid", "Step"],
+    "coherence.simulation.guarantees": ["Guarantee", "deviation_guarantee"],
     "coherence.simulation.response": ["Response"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
     "coherence.reduction.truncate": ["Truncation", "truncate"],
