@@ -80,16 +80,17 @@ class Forcing(ABC):
         """The explicit part p at times >= 0 from the first event, (N, n)."""
 
     @abstractmethod
-    def explicit_peak(self, values: list[Complex], last: Real) -> Real:
+    def explicit_peak(self, values: list[Complex], last: Real, a: float) -> Real:
         """A bound of sup_t |p_i(t)|, (n,)."""
 
     @abstractmethod
     def tail(self, beyond: float, a: float, speed: Real, values: list[Complex], last: Real) -> Real:
         """A bound of int_beyond^inf |x_i| dw where |v_i - v_inf_i| <= speed_i / |s|, (n,)."""
 
-    def steps(self, s: Complex) -> Complex:
-        """U at the points, (F,)."""
-        return self.signal.transform(s)
+    @property
+    def events(self) -> int:
+        """How many delays there are in U."""
+        return len(self.signal.events)
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,10 +183,15 @@ class Varying(Forcing):
         lagged = lag(self.signal, a, time)
         return np.outer(lagged, values[0].real) + np.outer(self.signal(time) - lagged, last)
 
-    def explicit_peak(self, values: list[Complex], last: Real) -> Real:
+    def explicit_peak(self, values: list[Complex], last: Real, a: float) -> Real:
         first, last = np.abs(values[0].real), np.abs(last)
+        return np.asarray(np.minimum(self.variation * np.maximum(first, last), self.largest * first + self.lead(a) * last))
+
+    def lead(self, a: float) -> float:
+        """A bound of |u - l|: the lag weighs what u has changed by, and falls behind a slope by slope/a at most."""
         lowest, highest = self._range
-        return np.minimum(self.variation * np.maximum(first, last), self.largest * first + (highest - lowest) * last)
+        steepest = max(abs(slope) for _, _, _, slope, _ in self._pieces)
+        return min(highest - lowest, float(self._moments[0][0]) + steepest / a)
 
     def tail(self, beyond: float, a: float, speed: Real, values: list[Complex], last: Real) -> Real:
         size = self.rest_bounds(np.array([beyond]))[0][0]
@@ -213,9 +219,9 @@ class Approaching(Varying):
     def largest(self) -> float:  # type: ignore[override]
         return 1.0
 
-    @property
-    def _range(self) -> tuple[float, float]:  # type: ignore[override]
-        return 0.0, 1.0
+    def lead(self, a: float) -> float:
+        """U' is at most r."""
+        return min(1.0, self.rate / a)
 
 
 @dataclass(frozen=True, eq=False)
@@ -257,7 +263,7 @@ class Oscillating(Forcing):
         swing = np.exp(1j * self.alpha * time)[:, None] * self._amplitude(values)
         return np.asarray(swing.imag - np.exp(-a * time)[:, None] * self.rho(values, last))
 
-    def explicit_peak(self, values: list[Complex], last: Real) -> Real:
+    def explicit_peak(self, values: list[Complex], last: Real, a: float) -> Real:
         return np.abs(values[0]) + np.abs(self.rho(values, last))
 
     def tail(self, beyond: float, a: float, speed: Real, values: list[Complex], last: Real) -> Real:

@@ -61,7 +61,7 @@ class Part:
     @property
     def explicit(self) -> Real:
         """A bound of sup |p_i|, (n,)."""
-        return self.forcing.explicit_peak(self.values, self.last)
+        return self.forcing.explicit_peak(self.values, self.last, self.a)
 
     def grown(self, horizon: float) -> Real:
         """The integral with its factor at the horizon, (n,)."""

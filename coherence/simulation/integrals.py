@@ -39,15 +39,16 @@ from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.rational import Rational
 from coherence.numerics.threads import single_thread
 from coherence.simulation.forcings import Forcing, Triple
-from coherence.theory.frequencies import mode_frequencies
+from coherence.theory.frequencies import MODE_STATES, mode_frequencies
 from coherence.types import Complex, Real
 
-START = 60  # frequencies to begin with, equally spaced in the logarithm, beside the modes
+DECADE = 12  # frequencies to begin with, beside the modes
 ROUNDING = 1e-9  # relative, of an evaluation: added to every value a bound starts from
 ENTRIES = 4_000_000  # matrix entries held at a time
 SINGULAR = 100  # nodes up to which norms are singular values; above, bounds by powers of the matrix
+LEAST = 1e-2  # of a node's size at the network's scale: what its weight is at least
 TAIL = 0.25  # share of the gap that is left to the tail
-FASTER = np.geomspace(0.02, 50.0, 35)  # times the network's scale: trial values of a
+TRIALS = 40  # values of a
 
 
 class Result(NamedTuple):
@@ -80,11 +81,17 @@ class Field:
         self.m = len(den) - len(np.trim_zeros(den, "b"))
         self.rest = Rational(tuple(num), tuple(den[: len(den) - self.m]))  # s^m f
         self.zeros, self.poles = np.roots(self.rest.num), np.roots(self.rest.den)
-        self.scale = scale_of(network)
+        self.slowest, self.scale, self.fastest = spread_of(network)
         self.weight = self._weights()
         self.root = np.sqrt(self.weight)
+        self.least = LEAST * self.weight * self.scale
         self.total = float(shape.sum())
-        self.one = float(np.sqrt(self.weight.sum()))  # |D 1|
+
+    def weights(self, w: Real) -> Real:
+        """The weights of intervals and points at w, (F, n): about |z_i| up to a factor common to all nodes."""
+        size = np.maximum(np.hypot(self.shift, w), self.slowest)[:, None]
+        polynomial = np.abs(self.network.nodes.polynomial)
+        return np.asarray(sum(polynomial[j] * size**j for j in range(len(polynomial))) + self.least)
 
     def _weights(self) -> Real:
         typical = np.abs(self.network.nodes.inverse(1j * self.scale + self.shift)[0]) / self.scale
@@ -99,7 +106,8 @@ class Field:
             for i in range(0, len(w), chunk):
                 part = self.matrix(w[i : i + chunk])
                 h[i : i + chunk] = part @ self.shape
-                e[i : i + chunk] = _norms(self.root[:, None] * part * self.root)
+                root = np.sqrt(self.weights(w[i : i + chunk]))
+                e[i : i + chunk] = _norms(root[:, :, None] * part * root[:, None, :])
         return h, e * (1 + ROUNDING)
 
     def matrix(self, w: Real) -> Complex:
@@ -134,7 +142,12 @@ class Field:
         middle, radius = 0.5 * (left + right), 0.5 * (right - left)
         s, far, tall = self.shift + 1j * middle, np.hypot(self.shift, right), radius[:, None]
         z, z1, z2 = enclosure(self.nodes, middle, radius, shift=self.shift)
-        m, root = self.m, self.root
+        weight = self.weights(middle)
+        m, root = self.m, np.sqrt(weight)
+        one = np.sqrt(weight.sum(axis=1))  # |D 1|
+        # the norms at the ends are in the weights there
+        up = [(weight / self.weights(w)).max(axis=1) for w in (left, right)]
+        e_left, e_right, a_left, a_right = e_left * up[0], e_right * up[1], a_left * np.sqrt(up[0]), a_right * np.sqrt(up[1])
         with np.errstate(all="ignore"):
             steep = np.abs(z1) + tall * z2  # |z'| over the interval
             large = np.abs(z) + tall * steep
@@ -146,18 +159,18 @@ class Field:
             nu = lifted * z1 + raised * z - phi[:, None] * lifted * z
             nu1 = up0 * z2 + 2 * up1 * steep + up2 * large + phi1[:, None] * up0 * large
             nu1 = nu1 + phi0[:, None] * (up0 * steep + up1 * large)
-            beta = ((np.abs(nu) + tall * nu1) / self.weight).max(axis=1)
-            beta1 = (nu1 / self.weight).max(axis=1)
+            beta = ((np.abs(nu) + tall * nu1) / weight).max(axis=1)
+            beta1 = (nu1 / weight).max(axis=1)
             sum0, sum1 = z.sum(axis=1), z1.sum(axis=1)
             sum2 = z2.sum(axis=1)
             least = np.abs(sum0) - radius * (np.abs(sum1) + radius * sum2)
             g = 1.0 / np.where(least > 0, least, np.nan)
             mu = g * (np.abs(sum1) + radius * sum2)
-            kappa = ((z.conj() * z1) / self.weight).sum(axis=1) / ((np.abs(z) ** 2) / self.weight).sum(axis=1)
+            kappa = ((z.conj() * z1) / weight).sum(axis=1) / ((np.abs(z) ** 2) / weight).sum(axis=1)
             curved = np.linalg.norm(z2 / root, axis=1)  # |D^-1 z''|
             r = np.linalg.norm((z1 - kappa[:, None] * z) / root, axis=1)
             r = r + radius * (curved + np.abs(kappa) * np.linalg.norm(steep / root, axis=1))
-            g1, gc, turned = g * self.one, g * abs(self.total), mu + np.abs(kappa)
+            g1, gc, turned = g * one, g * abs(self.total), mu + np.abs(kappa)
             tiny = 1e-12 / (right - left)
             e0 = _riccati(np.maximum(phi0 + 2 * g1 * r, tiny), beta, right - left, e_left, e_right)
             a0 = _linear(np.maximum(phi0 + g1 * r + beta * e0, tiny), gc * r * e0, right - left, a_left, a_right)
@@ -262,9 +275,9 @@ class Integral:
         self.far = Far(self.field)
         self.last = self.far.last
         self.values, self.slopes = self._values()
-        scale = self.field.scale
-        own = mode_frequencies(network, 1e-3 * scale, 1e3 * scale)
-        start = np.concatenate([[0.0], np.geomspace(1e-3 * scale, 30 * scale, START), own])
+        first, last = 0.1 * self.field.slowest, 3.0 * self.field.fastest
+        own = mode_frequencies(network, first, last)
+        start = np.concatenate([[0.0], np.geomspace(first, last, int(DECADE * np.log10(last / first))), own])
         places = [p.imag for p in forcing.poles if p.imag > 0]
         around = [w * (1 + x) for w in places for x in (-0.3, -0.1, -0.03, -0.01, 0.01, 0.03, 0.1, 0.3)]
         self.w = np.unique(np.concatenate([start, places, [3.0 * w for w in places], around]))
@@ -272,12 +285,13 @@ class Integral:
         for w in places:  # exactly
             self.w[int(np.abs(self.w - w).argmin())] = w
         h, self.e = self.field.evaluate(self.w)
-        self.a_norm = self._norm(h)
+        self.a_norm = self._norm(self.w, h)
         self.a = self._choose(h)
         self.x = self._modulus(self.w, h)
+        self.plain = self._plain(self.w, h) if forcing.events > 1 else None  # |x/W|
 
-    def _norm(self, h: Complex) -> Real:
-        return np.linalg.norm(self.field.root * h, axis=1) * (1 + ROUNDING)
+    def _norm(self, w: Real, h: Complex) -> Real:
+        return np.linalg.norm(np.sqrt(self.field.weights(w)) * h, axis=1) * (1 + ROUNDING)
 
     def _values(self) -> tuple[list[Complex], list[Complex]]:
         """V and v' at the points that are divided out; zero to the right of the axis, where nothing need cancel."""
@@ -327,14 +341,23 @@ class Integral:
         extra = self._last_term(w, self.a)
         return np.abs(x + extra) + ROUNDING * (size + np.abs(extra))
 
+    def _plain(self, w: Real, h: Complex) -> Real:
+        s = self.field.shift + 1j * w
+        quotient = self._quotients(w, h)[0]
+        extra = np.multiply.outer(1.0 / (s + self.a), self.forcing.rho(self.values, self.last))
+        return np.abs(quotient + extra) + ROUNDING * (np.abs(quotient) + np.abs(extra))
+
     def _choose(self, h: Complex) -> float:
-        """The a of the smallest integral of the largest node, by the first points."""
+        """The a of the smallest bound of the largest node, by the first points."""
         rho = self.forcing.rho(self.values, self.last)
         if not rho.any():
             return self.field.scale
         x, _ = self._parts(self.w, h)
-        trials = self.field.scale * FASTER
-        found = [np.trapezoid(np.abs(x + self._last_term(self.w, a)), self.w, axis=0).max() for a in trials]
+        trials = np.geomspace(0.05 * self.field.slowest, 20.0 * self.field.fastest, TRIALS)
+        found = []
+        for a in trials:
+            size = np.trapezoid(np.abs(x + self._last_term(self.w, a)), self.w, axis=0) / np.pi
+            found.append((size + self.forcing.explicit_peak(self.values, self.last, a)).max())
         return float(trials[int(np.argmin(found))])
 
     def run(self) -> Result:
@@ -369,15 +392,17 @@ class Integral:
         return self.forcing.tail(beyond, self.a, self.far.speed(beyond), self.values, self.last)
 
     def _lengthen(self) -> None:
-        if self.w[-1] > 1e12 * self.field.scale:
+        if self.w[-1] > 1e12 * self.field.fastest:
             raise ToleranceError("the deviation was not bounded at high frequencies: a node of very different size, or no inverse")
         self._insert(np.array([len(self.w)]), np.array([2.0 * self.w[-1]]))
 
     def _insert(self, places: np.ndarray, w: Real) -> None:
         h, e = self.field.evaluate(w)
-        x, size = self._modulus(w, h), self._norm(h)
+        x, size = self._modulus(w, h), self._norm(w, h)
         self.w, self.e = np.insert(self.w, places, w), np.insert(self.e, places, e)
         self.a_norm, self.x = np.insert(self.a_norm, places, size), np.insert(self.x, places, x, axis=0)
+        if self.plain is not None:
+            self.plain = np.insert(self.plain, places, self._plain(w, h), axis=0)
 
     def _halve(self, excess: Real, trapezoid: Real, worst: int, allowed: float) -> tuple[Real, Real]:
         hidden = excess[:, worst]
@@ -408,18 +433,25 @@ class Integral:
         x_left, x_right = self.x[first], self.x[second]  # type: ignore[index]
         width, near = (right - left)[:, None], np.hypot(self.field.shift, left)
         trapezoid = 0.5 * width * (x_left + x_right)
+        coefficients, rest = self.forcing.coefficient_bounds(near), self.forcing.rest_bounds(near)
+        away = np.hypot(near, self.a)
+        lagging: Triple = (1 / away, 1 / away**2, 2 / away**3)
+        rows = 1 / np.sqrt(self.field.weights(0.5 * (left + right)))
+        rho = np.abs(self.forcing.rho(self.values, self.last))
         with np.errstate(all="ignore"):
-            parts = [_zero_times(c, d) for c, d in zip(self.forcing.coefficient_bounds(near), self._deltas(left, right, found, ends[1]))]
-            norms = [np.sum([part[j] for part in parts], axis=0) for j in range(3)]
-            away = np.hypot(near, self.a)
-            others = _zero_times(self.forcing.rest_bounds(near), (1 / away, 1 / away**2, 2 / away**3))
-            rho = np.abs(self.forcing.rho(self.values, self.last))
-            bounds = [np.outer(norms[j], 1 / self.field.root) + np.outer(others[j], rho) for j in range(3)]
-            hidden = np.minimum(width**3 / 12 * bounds[2], width**2 / 4 * bounds[1])
-            hidden = np.minimum(hidden, np.maximum(width * bounds[0] - trapezoid, 0.0))
+            quotients = self._quotient_bounds(left, right, found, ends[1])
+            parts = [_product(c, d) for c, d in zip(coefficients, quotients, strict=True)]
+            others = _product(rest, lagging)
+            hidden = _hidden(
+                [sum(part[j] for part in parts)[:, None] * rows + np.outer(others[j], rho) for j in range(3)], width, trapezoid
+            )
+            if self.plain is not None:  # |W| by its bound where its delays are not resolved
+                plain = 0.5 * width * (self.plain[first] + self.plain[second])  # type: ignore[index]
+                more = _hidden([quotients[0][j][:, None] * rows + np.outer(lagging[j], rho) for j in range(3)], width, plain)
+                hidden = np.minimum(hidden, np.maximum(rest[0][:, None] * (plain + more) - trapezoid, 0.0))
         return np.where(np.isnan(hidden), np.inf, hidden), trapezoid
 
-    def _deltas(self, left: Real, right: Real, found: Weighted, ends: tuple[Real, Real]) -> list[Triple]:
+    def _quotient_bounds(self, left: Real, right: Real, found: Weighted, ends: tuple[Real, Real]) -> list[Triple]:
         """Weighted bounds of the quotients and their first two derivatives."""
         m, shift = self.field.m, self.field.shift
         out: list[Triple] = []
@@ -428,23 +460,15 @@ class Integral:
                 out.append(_lifted(found, np.hypot(shift, right), m - 1))
                 continue
             v = _lifted(found, np.hypot(shift, right), m)
-            fixed = float(np.linalg.norm(self.field.root * value))
+            fixed = np.sqrt(self.field.weights(0.5 * (left + right)) @ np.abs(value) ** 2)
             reach = v[0] + fixed
-            if not fixed:
-                reach = v[0]
             d = np.hypot(shift - p.real, np.maximum(np.maximum(left - p.imag, p.imag - right), 0.0))
-            off = [self._from_value(w, a, p, value) for w, a in ((left, ends[0]), (right, ends[1]))]
-            reach = np.minimum(reach, np.maximum(*off) + 0.5 * (right - left) * v[1])
             touching = (d == 0) | ((d < right - left) & (left <= p.imag) & (p.imag <= right) & (shift == 0))
             d0 = np.where(touching, v[1], reach / d)
             d1 = np.where(touching, 0.5 * v[2], v[1] / d + reach / d**2)
             d2 = np.where(touching, np.inf, v[2] / d + 2 * v[1] / d**2 + 2 * reach / d**3)
             out.append((d0, d1, d2))
         return out
-
-    def _from_value(self, w: Real, a: Real, p: complex, value: Complex) -> Real:
-        """|D (v - v_p)| at points."""
-        return a * np.hypot(self.field.shift, w) ** self.field.m + float(np.linalg.norm(self.field.root * value))
 
 
 def _lifted(found: Weighted, far: Real, m: int) -> Triple:
@@ -456,7 +480,7 @@ def _lifted(found: Weighted, far: Real, m: int) -> Triple:
     return far**m * h0, far**m * h1 + low * h0, far**m * h2 + 2 * low * h1 + lower * h0
 
 
-def _zero_times(c: Triple, d: Triple) -> Triple:
+def _product(c: Triple, d: Triple) -> Triple:
     """Bounds of a product and its derivatives; zero times infinity is zero."""
 
     def times(x: Real, y: Real) -> Real:
@@ -467,6 +491,12 @@ def _zero_times(c: Triple, d: Triple) -> Triple:
         times(c[0], d[1]) + times(c[1], d[0]),
         times(c[0], d[2]) + 2 * times(c[1], d[1]) + times(c[2], d[0]),
     )
+
+
+def _hidden(bounds: list[Real], width: Real, trapezoid: Real) -> Real:
+    """What an integral may exceed its trapezoid by, from bounds of the function and of its first two derivatives."""
+    second = np.minimum(width**3 / 12 * bounds[2], width**2 / 4 * bounds[1])
+    return np.minimum(second, np.maximum(width * bounds[0] - trapezoid, 0.0))
 
 
 def _riccati(alpha: Real, beta: Real, width: Real, left: Real, right: Real) -> Real:
@@ -515,12 +545,17 @@ def _rise(polynomial: Real, sections: Real, beyond: float) -> Real:
     return np.asarray(2 * top - sizes.sum(axis=0) - sections / beyond)
 
 
-def scale_of(network: Network) -> float:
-    """A frequency of the network: where |z| is of the size of |f| lambda_2, roughly [rad/s]."""
-    trial = np.geomspace(1e-6, 1e6, 121)
-    size = np.median(np.abs(network.nodes.inverse(1j * trial)), axis=1)
+def spread_of(network: Network) -> tuple[float, float, float]:
+    """The least, a typical and the largest frequency of the network, by its poles [rad/s]."""
+    size = np.abs(network.poles()) if network.order <= MODE_STATES else np.zeros(0)
+    size = size[size > 1e-9 * size.max(initial=0.0)]
+    if size.size:
+        return float(size.min()), float(np.median(size)), float(size.max())
+    trial = np.geomspace(1e-4, 1e4, 121)  # where |z| is of the size of |f| lambda_2
+    z = np.abs(network.nodes.inverse(1j * trial)).mean(axis=1)
     reach = np.abs(network.coupling(1j * trial)) * network.algebraic_connectivity
-    return float(np.clip(trial[int(np.argmin(np.abs(np.log((size + 1e-300) / (reach + 1e-300)))))], 1e-4, 1e4))
+    scale = float(trial[int(np.argmin(np.abs(np.log((z + 1e-300) / (reach + 1e-300)))))])
+    return 1e-2 * scale, scale, 1e2 * scale
 
 
 def require_regular(network: Network, shift: float) -> None:
