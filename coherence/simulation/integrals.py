@@ -35,6 +35,7 @@ from coherence.errors import InputError, PoleError, ToleranceError
 from coherence.network.network import Network
 from coherence.nodes.enclosures import balanced, enclosure, far_bound
 from coherence.nodes.nodes import Nodes
+from coherence.nodes.nodes import Nodes
 from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.rational import Rational
 from coherence.numerics.threads import single_thread
@@ -77,10 +78,7 @@ class Field:
         self.network, self.shape, self.shift = network, shape, shift
         self.nodes = balanced(network.nodes)
         assert isinstance(network.coupling, Rational)
-        num, den = np.array(network.coupling.num), np.array(network.coupling.den)
-        self.m = len(den) - len(np.trim_zeros(den, "b"))
-        self.rest = Rational(tuple(num), tuple(den[: len(den) - self.m]))  # s^m f
-        self.zeros, self.poles = np.roots(self.rest.num), np.roots(self.rest.den)
+        self.m, self.rest = factored(network.coupling)
         self.slowest, self.scale, self.fastest = spread_of(network)
         self.weight = self._weights()
         self.root = np.sqrt(self.weight)
@@ -123,7 +121,7 @@ class Field:
         at, s = np.array([w]), self.shift + 1j * w
         matrix = self.matrix(at)[0]
         z, z1, _ = (array[0] for array in enclosure(self.nodes, at, np.zeros(1), shift=self.shift))
-        phi = np.sum(1 / (s - self.zeros)) - np.sum(1 / (s - self.poles))
+        phi = np.sum(1 / (s - np.roots(self.rest.num))) - np.sum(1 / (s - np.roots(self.rest.den)))
         power = self.m * s ** (self.m - 1) if self.m else 0.0
         nu = s**self.m * z1 + power * z - phi * s**self.m * z
         h = matrix @ self.shape
@@ -151,7 +149,7 @@ class Field:
         with np.errstate(all="ignore"):
             steep = np.abs(z1) + tall * z2  # |z'| over the interval
             large = np.abs(z) + tall * steep
-            phi, phi1 = self._logarithmic_slope(s, left, right)
+            phi, phi1 = coupling_slope(self.rest, self.shift, s, left, right)
             phi0 = np.abs(phi) + radius * phi1
             powers = [far**m, m * far ** max(m - 1, 0), m * (m - 1) * far ** max(m - 2, 0)]
             up0, up1, up2 = (power[:, None] for power in powers)
@@ -180,15 +178,23 @@ class Field:
             a2 = a2 + phi1 * a0 + phi0 * a1 + (e1 * beta + e0 * beta1) * a0 + e0 * beta * a1
         return Weighted(*(np.where(np.isfinite(x), x, np.inf) for x in (a0, a1, a2)))
 
-    def _logarithmic_slope(self, s: Complex, left: Real, right: Real) -> tuple[Complex, Real]:
-        """Phi at the middles and a bound on its derivative."""
-        phi, change = np.zeros(len(s), dtype=complex), np.zeros(len(s))
-        for roots, sign in ((self.zeros, 1.0), (self.poles, -1.0)):
-            for root in roots:
-                phi += sign / (s - root)
-                off = np.maximum(np.maximum(left - root.imag, root.imag - right), 0.0)
-                change += 1.0 / ((self.shift - root.real) ** 2 + off**2)
-        return phi, change
+
+def factored(coupling: Rational) -> tuple[int, Rational]:
+    """The order m of the pole of f at 0, and s^m f."""
+    den = np.array(coupling.den)
+    m = len(den) - len(np.trim_zeros(den, "b"))
+    return m, Rational(coupling.num, coupling.den[: len(den) - m])
+
+
+def coupling_slope(coupling: Rational, shift: float, s: Complex, left: Real, right: Real) -> tuple[Complex, Real]:
+    """f'/f at the points s and a bound on its derivative over intervals around them: sums over zeros and poles of f."""
+    phi, change = np.zeros(len(s), dtype=complex), np.zeros(len(s))
+    for coefficients, sign in ((coupling.num, 1.0), (coupling.den, -1.0)):
+        for root in np.roots(coefficients):
+            phi += sign / (s - root)
+            off = np.maximum(np.maximum(left - root.imag, root.imag - right), 0.0)
+            change += 1.0 / ((shift - root.real) ** 2 + off**2)
+    return phi, change
 
 
 class Far:
@@ -235,7 +241,7 @@ class Far:
         if q0 * drift >= beyond:
             return out
         q = q0 / (1 - q0 * drift / beyond)
-        rise = _rise(self.nodes.polynomial, sections, beyond)  # |z_i|/|s| from below
+        rise, together = far_rise(self.nodes, beyond, far_bound(self.nodes, beyond))
         y_r = 0.0
         if r.size:
             room = float((rise / field.weight)[r].min()) - (f * self.norms["rr"] + f**2 * self.norms["rs"] ** 2 * q) / beyond
@@ -248,7 +254,6 @@ class Far:
         out[r] = own[r] / rise[r]
         out[s] = (q0 * q * drift * u_s + f * q * self.norms["rs"] * y_r) / root[s]
         if r.size:
-            together = _rise(self.nodes.polynomial.sum(axis=1, keepdims=True), sections.sum(keepdims=True), beyond)[0]
             motion = abs(field.total) / together if together > 0 else np.inf
         else:
             level = abs(float(self.nodes.damping.sum()))
@@ -533,6 +538,13 @@ def _norms(matrices: Complex) -> Real:
 
 def _norm(matrix: Real) -> float:
     return float(np.linalg.norm(matrix, 2)) if matrix.size else 0.0
+
+
+def far_rise(nodes: Nodes, beyond: float, rest: Real) -> tuple[Real, float]:
+    """|z_i|/|s| and |sum z|/|s| from below for |s| >= beyond, not positive where nothing is known; rest as of `far_bound`."""
+    sections = rest - np.abs(nodes.damping)
+    single = _rise(nodes.polynomial, sections, beyond)
+    return single, float(_rise(nodes.polynomial.sum(axis=1, keepdims=True), sections.sum(keepdims=True), beyond)[0])
 
 
 def _rise(polynomial: Real, sections: Real, beyond: float) -> Real:
