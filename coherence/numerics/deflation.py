@@ -25,9 +25,7 @@ from coherence.errors import PoleError
 from coherence.types import Complex, Int, Real
 
 
-def uniform_deviation(
-    inverse_nodes: Complex, p: Complex, q: Complex, laplacian: Real, *, factor: Complex | None = None
-) -> Complex:
+def uniform_deviation(inverse_nodes: Complex, p: Complex, q: Complex, laplacian: Real, *, factor: Complex | None = None) -> Complex:
     """E = T - 11^T / sum(g) at F points.
 
     Parameters

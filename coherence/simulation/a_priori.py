@@ -95,7 +95,9 @@ def a_priori_guarantee(
     assert isinstance(network.coupling, Rational)
     if horizon is None:
         if network.coupling.den[-1] != 0.0:
-            raise InputError("f has no pole at 0, so steps leave a deviation that only T knows; give horizon=, or ask deviation_guarantee")
+            raise InputError(
+                "f has no pole at 0, so steps leave a deviation that only T knows; give horizon=, or ask deviation_guarantee"
+            )
         if any(isinstance(forcing, Oscillating) for _, forcing in acting):
             raise InputError("a sinusoid leaves a deviation that only T knows; give horizon=, or ask deviation_guarantee")
         require_regular(network, 0.0)
@@ -150,7 +152,10 @@ class _Search:
         self.least, self.largest = max(network.algebraic_connectivity - rounding, 0.0), degree_bound(network)
         trial = np.geomspace(1e-6, 1e6, 121)
         z, f = np.abs(network.nodes.inverse(1j * trial)), np.abs(self.f(1j * trial))
-        near = [trial[int(np.argmin(np.abs(np.log(size / (f * value)))))] for size, value in ((z.max(axis=1), self.least), (z.min(axis=1), self.largest))]
+        near = [
+            trial[int(np.argmin(np.abs(np.log(size / (f * value)))))]
+            for size, value in ((z.max(axis=1), self.least), (z.min(axis=1), self.largest))
+        ]
         self.edges = np.concatenate([[0.0], np.geomspace(1e-3 * min(near), 10 * max(near), 120)])
 
     def run(self) -> tuple[float, int]:
@@ -179,7 +184,9 @@ class _Search:
             where = np.sort(order[kept:])
             left, right = self.edges[where], self.edges[where + 1]
             if (right - left <= 1e-9 * right).any():
-                raise ToleranceError(f"the closed-form bounds are silent near {left[0]:.6g} rad/s, so nothing follows from them alone")
+                raise ToleranceError(
+                    f"the closed-form bounds are silent near {left[0]:.6g} rad/s, so nothing follows from them alone"
+                )
             half = 0.5 * (left + right)
             first, second = self._intervals(left, half), self._intervals(half, right)
             count += 2 * len(where)
@@ -200,7 +207,9 @@ class _Search:
         whole = self._bound(s, z, z1, z2, left, right) * self._signal(s, left, right)
         point = self._bound(s, z, z1, z2, middle, middle) * self._signal(s, middle, middle)
         with np.errstate(invalid="ignore"):
-            return (right - left) * whole, np.minimum((right - left) * np.where(np.isfinite(point), point, 0.0), (right - left) * whole)
+            return (right - left) * whole, np.minimum(
+                (right - left) * np.where(np.isfinite(point), point, 0.0), (right - left) * whole
+            )
 
     def _signal(self, s: Complex, left: Real, right: Real) -> Real:
         """A bound of |s|^m |U| over intervals around s."""

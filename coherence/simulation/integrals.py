@@ -35,7 +35,6 @@ from coherence.errors import InputError, PoleError, ToleranceError
 from coherence.network.network import Network
 from coherence.nodes.enclosures import balanced, enclosure, far_bound
 from coherence.nodes.nodes import Nodes
-from coherence.nodes.nodes import Nodes
 from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.rational import Rational
 from coherence.numerics.threads import single_thread
@@ -131,9 +130,7 @@ class Field:
         """|D h|, |D h'| and |D h''| over intervals from e and |D h| at their ends."""
         n = self.network.size
         size = max(1, ENTRIES // (8 * n))
-        parts = [
-            self._bounds(*(x[i : i + size] for x in (left, right, e[0], e[1], a[0], a[1]))) for i in range(0, len(left), size)
-        ]
+        parts = [self._bounds(*(x[i : i + size] for x in (left, right, e[0], e[1], a[0], a[1]))) for i in range(0, len(left), size)]
         return Weighted(*(np.concatenate([part[j] for part in parts]) for j in range(3)))
 
     def _bounds(self, left: Real, right: Real, e_left: Real, e_right: Real, a_left: Real, a_right: Real) -> Weighted:
@@ -588,5 +585,3 @@ def require_regular(network: Network, shift: float) -> None:
         raise PoleError(f"the sum of the node inverses vanishes at s = {shift:g} (no damping and no droop): {other}")
     if network.nodes.passive.any() or (network.nodes.degree < 0).any():
         raise InputError("nodes without a polynomial part have no bound; eliminate passive ones with network.kron_reduce()")
-
-

@@ -95,7 +95,12 @@ class SlowInputs(Page):
         if not (start >= 0 and slope >= 0 and variation >= 0 and min(slope, variation) < np.inf and np.isfinite(start)):
             raise InputError("give start >= 0 and a finite slope >= 0 or variation >= 0")
         integral, peak = self.frame["integral"].to_numpy(), self.frame["peak"].to_numpy()
-        moving = np.minimum(*(np.where(size < np.inf, size, 1.0) * by if size < np.inf else np.full(len(by), np.inf) for size, by in ((slope, integral), (variation, peak))))
+        moving = np.minimum(
+            *(
+                np.where(size < np.inf, size, 1.0) * by if size < np.inf else np.full(len(by), np.inf)
+                for size, by in ((slope, integral), (variation, peak))
+            )
+        )
         return pd.Series(start * peak + moving, index=self.frame.index, name="bound")
 
     @property
@@ -163,7 +168,9 @@ def slow_inputs(network: Network, *, gap: float = 0.05, most: int = 200_000) -> 
     if n == 1:
         return _result(network, np.zeros(1), np.zeros(1), 0)
     one = np.ones((n, 1))
-    system = without_hidden(difference(network.realization, coherent_dynamics(network).realization.transformed(left=one, right=one.T)))
+    system = without_hidden(
+        difference(network.realization, coherent_dynamics(network).realization.transformed(left=one, right=one.T))
+    )
     if not system.is_stable():
         raise InstabilityError(f"T or the coherent dynamics is not stable: there is a pole at {system.poles()[0]:.4g}")
     return _result(network, *_summed(system, gap, most))
