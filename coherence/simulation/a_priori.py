@@ -2,8 +2,8 @@ r"""The deviation in time bounded from a closed-form incoherence bound alone: no
 
     |e_i(t)| <= e^{sigma t} (1/pi) int_0^inf b(w) ||u0|| |U(sigma + jw)| dw,      b >= ||E||_2.
 
-b is the passive or the hull bound of `theory.bounds`, whichever is less, of the nodes z~ = s^m z and the coupling f~ = s^m f (so that
-b/|s|^m stays bounded at the pole of f), made good for a whole interval: with |z~_i - z~_i(middle)| <= rho_i from enclosures, |f~ -
+b is the passive or the hull bound of `theory.bounds`, whichever is less, of the nodes z~ = s^m z and the coupling f~ = s^m f
+(so that b/|s|^m stays bounded at the pole of f), made good for a whole interval: with |z~_i - z~_i(middle)| <= rho_i from enclosures, |f~ -
 f~(middle)| <= rho_f from the logarithmic derivative and, for every angle theta,
 
     c >= Re e^{-j theta} f~ - rho_f,    h >= min_i ( Re e^{-j theta} z~_i - rho_i ),    alpha <= (std z + rho_2)/(|mean z| - rho_1),
@@ -41,8 +41,8 @@ def a_priori_guarantee(
     Parameters
     ----------
     network : Network
-        Connected, also sparse with thousands of nodes; every node with inertia (relative degree >= 1). Without `horizon`, f must have
-        a pole at 0, and stability is that of passive nodes with a positive real f, or is computed (up to 1500 states).
+        Connected, also sparse with thousands of nodes; every node with inertia (relative degree >= 1). Without `horizon`, f must
+        have a pole at 0, and stability is that of passive nodes with a positive real f, or is computed (up to 1500 states).
     disturbance : Disturbance
         Of any kind with `horizon`; without, no sinusoid (its bound would need T at its frequency).
     gap : float

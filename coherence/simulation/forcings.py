@@ -99,6 +99,7 @@ class Varying(Forcing):
 
     @property
     def poles(self) -> tuple[complex, ...]:
+        """Where v - v_p is divided."""
         return (0.0,)
 
     @cached_property
@@ -151,9 +152,11 @@ class Varying(Forcing):
         return float(self._moments[0][0] + self._moments[1][0])
 
     def coefficients(self, s: Complex) -> Complex:
+        """C_p, (P, F)."""
         return self.rest(s)[None]
 
     def coefficient_bounds(self, near: Real) -> list[Triple]:
+        """Their bounds."""
         return [self.rest_bounds(near)]
 
     def rest(self, s: Complex) -> Complex:
@@ -169,6 +172,7 @@ class Varying(Forcing):
         return out
 
     def rest_bounds(self, near: Real) -> Triple:
+        """Its bounds."""
         jumps, slopes, bends = self._moments
         with np.errstate(divide="ignore", invalid="ignore"):
             b0 = np.fmin(slopes[0], bends[0] / near)  # s V = Z, |Z^(j)| <= bends_j; 0 over 0 says nothing
@@ -177,13 +181,16 @@ class Varying(Forcing):
         return jumps[0] + b0, jumps[1] + b1, jumps[2] + b2
 
     def rho(self, values: list[Complex], last: Real) -> Real:
+        """The vector before q/(s + a)."""
         return values[0].real - last
 
     def explicit(self, time: Real, values: list[Complex], last: Real, a: float) -> Real:
+        """P(t), (N, n)."""
         lagged = lag(self.signal, a, time)
         return np.outer(lagged, values[0].real) + np.outer(self.signal(time) - lagged, last)
 
     def explicit_peak(self, values: list[Complex], last: Real, a: float) -> Real:
+        """A bound of its size, (n,)."""
         first, last = np.abs(values[0].real), np.abs(last)
         return np.asarray(np.minimum(self.variation * np.maximum(first, last), self.largest * first + self.lead(a) * last))
 
@@ -194,6 +201,7 @@ class Varying(Forcing):
         return min(highest - lowest, float(self._moments[0][0]) + steepest / a)
 
     def tail(self, beyond: float, a: float, speed: Real, values: list[Complex], last: Real) -> Real:
+        """A bound of the integral from `beyond` on, (n,)."""
         size = self.rest_bounds(np.array([beyond]))[0][0]
         return (speed + a * np.abs(self.rho(values, last))) * size / beyond
 
@@ -205,18 +213,22 @@ class Approaching(Varying):
     rate: float = 1.0
 
     def rest(self, s: Complex) -> Complex:
+        """Q, (F,)."""
         return self.rate / (s + self.rate)
 
     def rest_bounds(self, near: Real) -> Triple:
+        """Its bounds."""
         far = np.hypot(near, self.rate)  # |s + r|^2 >= |s|^2 + r^2 where Re s >= 0
         return self.rate / far, self.rate / far**2, 2 * self.rate / far**3
 
     @property
     def variation(self) -> float:
+        """Int |du|."""
         return 1.0
 
     @property
     def largest(self) -> float:  # type: ignore[override]
+        """The largest |u|."""
         return 1.0
 
     def lead(self, a: float) -> float:
@@ -233,6 +245,7 @@ class Oscillating(Forcing):
 
     @property
     def poles(self) -> tuple[complex, ...]:
+        """Where v - v_p is divided."""
         return (1j * self.alpha, -1j * self.alpha)
 
     @property
@@ -240,16 +253,20 @@ class Oscillating(Forcing):
         return complex(np.exp(1j * self.phase))
 
     def coefficients(self, s: Complex) -> Complex:
+        """C_p, (P, F)."""
         return np.multiply.outer(np.array([self._turn, -self._turn.conjugate()]) / 2j, np.ones(len(s)))
 
     def coefficient_bounds(self, near: Real) -> list[Triple]:
+        """Their bounds."""
         zero = np.zeros(len(near))
         return [(zero + 0.5, zero, zero)] * 2
 
     def rest(self, s: Complex) -> Complex:
+        """Q, (F,)."""
         return np.ones(len(s), dtype=complex)
 
     def rest_bounds(self, near: Real) -> Triple:
+        """Its bounds."""
         zero = np.zeros(len(near))
         return zero + 1.0, zero, zero
 
@@ -257,13 +274,16 @@ class Oscillating(Forcing):
         return np.asarray(values[0] * self._turn)
 
     def rho(self, values: list[Complex], last: Real) -> Real:
+        """The vector before q/(s + a)."""
         return np.asarray(self._amplitude(values).imag - last * np.sin(self.phase))
 
     def explicit(self, time: Real, values: list[Complex], last: Real, a: float) -> Real:
+        """P(t), (N, n)."""
         swing = np.exp(1j * self.alpha * time)[:, None] * self._amplitude(values)
         return np.asarray(swing.imag - np.exp(-a * time)[:, None] * self.rho(values, last))
 
     def explicit_peak(self, values: list[Complex], last: Real, a: float) -> Real:
+        """A bound of its size, (n,)."""
         return np.abs(values[0]) + np.abs(self.rho(values, last))
 
     def tail(self, beyond: float, a: float, speed: Real, values: list[Complex], last: Real) -> Real:

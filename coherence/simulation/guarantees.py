@@ -1,18 +1,18 @@
 r"""Proved bounds on how far each node is from the coherent response, for all time.
 
-e_i(t) = y_i(t) - y_bar(t), y the response of the network to a disturbance and y_bar that of g_hat to its total. With E = T - g_hat 11^T,
-a disturbance u0 times a signal of transform U, and an explicit p whose transform P makes E_i U - P analytic on Re s >= sigma and
+e_i(t) = y_i(t) - y_bar(t), y the response of the network to a disturbance and y_bar that of g_hat to its total. With
+E = T - g_hat 11^T, a disturbance u0 times a signal of transform U, and an explicit p whose transform P makes E_i U - P analytic on Re s >= sigma and
 O(|s|^-2), the inverse Laplace transform gives
 
     |e_i(t)| <= |p_i(t)| + e^{sigma t} (1/pi) int_0^inf |E_i U - P_i|(sigma + jw) dw    for all t > 0.
 
-sigma = 0 is uniform in time: T and g_hat stable, no zero of f on the axis. sigma > 0 needs analyticity to its right only and holds on
-finite time. Signals and explicit parts are in `forcings`, the integral with the bound of its quadrature error in `integrals`; sums of
-disturbances are bounded term by term.
+sigma = 0 is uniform in time: T and g_hat stable, no zero of f on the axis. sigma > 0 needs analyticity to its right only and
+holds on finite time. Signals and explicit parts are in `forcings`, the integral with the bound of its quadrature error in
+`integrals`; sums of disturbances are bounded term by term.
 
-**Theorem 3.3 corrected.** Printed, it bounds e for all t with e^{sigma} in place of e^{sigma t}, which is false: f = s/(s + 1), g of
-1/(s + 1) and 1/(s + 3), an exponential approach at one node and sigma = 1 meet its hypotheses, and the steady deviation is .75 whatever
-lambda_2. The finite-horizon form here is what its proof proves.
+**Theorem 3.3 corrected.** Printed, it bounds e for all t with e^{sigma} in place of e^{sigma t}, which is false: f = s/(s + 1),
+g of 1/(s + 1) and 1/(s + 3), an exponential approach at one node and sigma = 1 meet its hypotheses, and the steady deviation is
+.75 whatever lambda_2. The finite-horizon form here is what its proof proves.
 """
 
 from __future__ import annotations
@@ -248,7 +248,8 @@ def _require_stable(network: Network) -> None:
         if not system.is_stable():
             pole = system.poles()[0]
             raise InstabilityError(
-                f"{name} is not stable: it has a pole at {pole:.4g}, so no bound holds for all time; give horizon= for one on finite time"
+                f"{name} is not stable: it has a pole at {pole:.4g}, so no bound holds for all time; give horizon= for one on "
+                "finite time"
             )
 
 

@@ -27,7 +27,7 @@ The intervals with the largest excess are halved. From the last frequency on, `_
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -428,11 +428,11 @@ class Integral:
             out.append(merged)
         return out[0], out[1]
 
-    def _excess(self, left: Real, right: Real, first: object, second: object) -> tuple[Real, Real]:
+    def _excess(self, left: Real, right: Real, first: Any, second: Any) -> tuple[Real, Real]:
         """What intervals may hide, and their trapezoids, (I, n) each."""
-        ends = (self.e[first], self.e[second]), (self.a_norm[first], self.a_norm[second])  # type: ignore[index]
+        ends = (self.e[first], self.e[second]), (self.a_norm[first], self.a_norm[second])
         found = self.field.bounds(left, right, *ends)
-        x_left, x_right = self.x[first], self.x[second]  # type: ignore[index]
+        x_left, x_right = self.x[first], self.x[second]
         width, near = (right - left)[:, None], np.hypot(self.field.shift, left)
         trapezoid = 0.5 * width * (x_left + x_right)
         coefficients, rest = self.forcing.coefficient_bounds(near), self.forcing.rest_bounds(near)
@@ -445,10 +445,12 @@ class Integral:
             parts = [_product(c, d) for c, d in zip(coefficients, quotients, strict=True)]
             others = _product(rest, lagging)
             hidden = _hidden(
-                [sum(part[j] for part in parts)[:, None] * rows + np.outer(others[j], rho) for j in range(3)], width, trapezoid
+                [np.sum([part[j] for part in parts], axis=0)[:, None] * rows + np.outer(others[j], rho) for j in range(3)],
+                width,
+                trapezoid,
             )
             if self.plain is not None:  # |W| by its bound where its delays are not resolved
-                plain = 0.5 * width * (self.plain[first] + self.plain[second])  # type: ignore[index]
+                plain = 0.5 * width * (self.plain[first] + self.plain[second])
                 more = _hidden([quotients[0][j][:, None] * rows + np.outer(lagging[j], rho) for j in range(3)], width, plain)
                 hidden = np.minimum(hidden, np.maximum(rest[0][:, None] * (plain + more) - trapezoid, 0.0))
         return np.where(np.isnan(hidden), np.inf, hidden), trapezoid
