@@ -169,8 +169,8 @@ class _Search:
                 return float(value.sum()) + tail, count
             if count >= self.most:
                 raise ToleranceError(
-                    f"after {count} intervals the integral of the bound is known to lie below {value.sum() + tail:.4g} only (at the "
-                    f"middles it is {base:.4g}); the closed-form bound is silent somewhere, or a larger gap or more intervals are needed"
+                    f"after {count} intervals the integral of the bound is known to lie below {value.sum() + tail:.4g} only (at "
+                    f"the middles it is {base:.4g}); the closed-form bound is silent somewhere, or allow more, or a larger gap"
                 )
             if not np.isfinite(tail) or tail > 0.3 * self.gap * base:
                 self.edges = np.append(self.edges, 1.5 * self.edges[-1])

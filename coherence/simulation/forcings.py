@@ -4,8 +4,8 @@ For e = v U, v(s) = E(s) u0, an explicit p with transform P is taken off so that
 Times are counted from the first event: a delay has modulus 1 on the axis and drops out of the response's clock elsewhere.
 
 **Signals of bounded variation** (steps, pulses, ramps, samples). U = W/s with W(s) = int e^{-st} du(t), entire, and
-|W^(j)| <= int t^j |du|; the part without jumps is also int e^{-st} du'(t) / s, whose moments bound it as W falls. The signal is kept
-whole: bounding one event at a time would give up that they cancel (twice the bound for a pulse, and ramps alone have no bound).
+|W^(j)| <= int t^j |du|; the part without jumps is also int e^{-st} du'(t) / s, whose moments bound it as W falls. The signal is
+kept whole: bounding one event at a time would give up that they cancel (twice the bound for a pulse, and ramps alone have no bound).
 With v_0 = v(0), v_inf = v(inf) and any a > 0, P = m U with the first-order m = (v_0 a + v_inf s)/(s + a) of the same gains:
 
     x = W [ (v - v_0)/s + (v_0 - v_inf)/(s + a) ],      p(t) = v_0 l(t) + v_inf (u(t) - l(t)),
@@ -27,7 +27,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.linalg as sla
 
 from coherence.simulation.disturbances import Disturbance, ExponentialApproach, Signal, Sinusoid
 from coherence.types import Complex, Real
@@ -186,8 +185,22 @@ class Varying(Forcing):
 
     def explicit(self, time: Real, values: list[Complex], last: Real, a: float) -> Real:
         """P(t), (N, n)."""
-        lagged = lag(self.signal, a, time)
-        return np.outer(lagged, values[0].real) + np.outer(self.signal(time) - lagged, last)
+        signal, lagged = self.lagged(time, a)
+        return np.outer(lagged, values[0].real) + np.outer(signal - lagged, last)
+
+    def lagged(self, time: Real, a: float) -> tuple[Real, Real]:
+        """U and l, the response of a/(s + a) to it, at times >= 0, (N,) each."""
+        signal, lag, value, behind = np.zeros(len(time)), np.zeros(len(time)), 0.0, 0.0
+        for when, until, jump, slope, _ in self._pieces:
+            mine = (time >= when) & (time < until)
+            t, value = time[mine] - when, value + jump
+            signal[mine] = value + slope * t
+            lag[mine] = signal[mine] - slope / a + (behind - value + slope / a) * np.exp(-a * t)
+            if np.isfinite(until):
+                end = value + slope * (until - when)
+                behind = end - slope / a + (behind - value + slope / a) * float(np.exp(-a * (until - when)))
+                value = end
+        return signal, lag
 
     def explicit_peak(self, values: list[Complex], last: Real, a: float) -> Real:
         """A bound of its size, (n,)."""
@@ -227,9 +240,17 @@ class Approaching(Varying):
         return 1.0
 
     @property
-    def largest(self) -> float:  # type: ignore[override]
+    def largest(self) -> float:
         """The largest |u|."""
         return 1.0
+
+    def lagged(self, time: Real, a: float) -> tuple[Real, Real]:
+        """U and its lag: (e^{-at} - e^{-rt})/(r - a) without its cancellation where the rates are alike."""
+        r = self.rate
+        apart, slow = abs(r - a) * time, np.exp(-min(r, a) * time)
+        ratio = np.where(apart > 0, -np.expm1(-apart) / np.where(apart > 0, apart, 1.0), 1.0) * time * slow
+        signal = -np.expm1(-r * time)
+        return signal, signal - r * ratio
 
     def lead(self, a: float) -> float:
         """U' is at most r."""
@@ -287,7 +308,7 @@ class Oscillating(Forcing):
         return np.abs(values[0]) + np.abs(self.rho(values, last))
 
     def tail(self, beyond: float, a: float, speed: Real, values: list[Complex], last: Real) -> Real:
-        """With k = -rho, x = (v - v_inf) U + [h alpha + k (a s - alpha^2)/(s + a)]/(s^2 + alpha^2), h = v_inf cos phi - Re D e^{j phi}."""
+        """X = (v - v_inf) U + [b alpha - rho (a s - alpha^2)/(s + a)]/(s^2 + alpha^2), b = v_inf cos phi - Re D e^{j phi}."""
         room = 1.0 - (self.alpha / beyond) ** 2
         if room <= 0:
             return np.full(len(last), np.inf)
@@ -295,22 +316,6 @@ class Oscillating(Forcing):
         level = np.abs(last * np.cos(self.phase) - self._amplitude(values).real) * self.alpha
         extra = np.abs(self.rho(values, last)) * (a + self.alpha**2 / beyond)
         return np.asarray((speed * signal + level + extra) / (room * beyond))
-
-
-def lag(signal: Signal, a: float, time: Real) -> Real:
-    """The response of a/(s + a) to the signal at times >= 0, (N,)."""
-    r = len(signal.c)
-    generator = np.zeros((r + 1, r + 1))
-    generator[:r, :r], generator[r, :r], generator[r, r] = signal.s, a * signal.c, -a
-    out, state = np.zeros(len(time)), 0.0
-    for k, (when, w) in enumerate(signal.events):
-        until = signal.events[k + 1][0] if k + 1 < len(signal.events) else np.inf
-        begin = np.append(w, state)
-        for i in np.flatnonzero((time >= when) & (time < until)):
-            out[i] = (sla.expm(generator * (time[i] - when)) @ begin)[r]
-        if np.isfinite(until):
-            state = float((sla.expm(generator * (until - when)) @ begin)[r])
-    return out
 
 
 def forcing_of(term: Disturbance, horizon: float = np.inf) -> Forcing | None:

@@ -12,12 +12,14 @@ as in `theory.supremum`. Differentiating again, with mu = g_hat sum z', z^T h' =
     h'' = g_hat 1 [(mu + kappa) r^T h - z''^T h - r^T h'] + g_hat c [(mu + kappa) H r - H z'' - H' r]
           - phi' h - phi h' - H' diag(nu) h - H diag(nu') h - H diag(nu) h'.
 
-**Norms.** |D x| with D = diag(weights)^{1/2}: H becomes D H D, nu_i becomes nu_i/weight_i, which weights like the inertias make alike
-over nodes, so that the inequality is nearly tight. e = ||D H D|| obeys |de/dw| <= alpha e + beta e^2 and a = |D h| obeys
+**Norms.** |D x| with D = diag(weights)^{1/2}: H becomes D H D, nu_i becomes nu_i/weight_i, which weights like the size of z_i at the
+frequency make alike over nodes, so that the inequality is nearly tight. D is constant over an interval; norms at its ends change
+by the weights' ratio. e = ||D H D|| obeys |de/dw| <= alpha e + beta e^2 and a = |D h| obeys
 |da/dw| <= A a + B over an interval (coefficients by `nodes.enclosures`), and their solutions from both ends bound them within.
 
 **Quadrature.** x is sum_p c_p (v - v_p)/(s - p) + q/(s + a) rho (`forcings`); the quotient d = (v - v_p)/(s - p) has
-|d''| <= |v''|/|s - p| + 2 |v'|/|s - p|^2 + 2 |v - v_p|/|s - p|^3 and, being a mean of v', |d| <= sup |v'|, |d'| <= sup |v''|/2 up to p.
+|d''| <= |v''|/|s - p| + 2 |v'|/|s - p|^2 + 2 |v - v_p|/|s - p|^3 and, being a mean of v', |d| <= sup |v'|, |d'| <= sup |v''|/2
+up to p.
 A modulus bends down no more than its function, |x|'' >= -|x''|, so over an interval of length b
 
     int |x_i| <= trapezoid + min( b^3/12 sup |x_i''|,  b^2/4 sup |x_i'|,  b sup |x_i| - trapezoid ).
@@ -197,8 +199,8 @@ def coupling_slope(coupling: Rational, shift: float, s: Complex, left: Real, rig
 class Far:
     """|v_i - v_i(inf)| <= K_i/|s| for |s| >= beyond, by eliminating the nodes of relative degree 0 (S) from the others (R).
 
-    With Q = (Z_S + f L_SS)^{-1}: y_R = (Z_R + f L_RR - f^2 L_RS Q L_SR)^{-1} (u_R - f L_RS Q u_S), y_S = Q (u_S - f L_SR y_R), all in
-    weighted norms; then row by row z_i y_i = u_i - f (L y)_i for i in R.
+    With Q = (Z_S + f L_SS)^{-1}: y_R = (Z_R + f L_RR - f^2 L_RS Q L_SR)^{-1} (u_R - f L_RS Q u_S), y_S = Q (u_S - f L_SR y_R), all
+    in weighted norms; then row by row z_i y_i = u_i - f (L y)_i for i in R.
     """
 
     def __init__(self, field: Field) -> None:
@@ -301,7 +303,8 @@ class Integral:
         zero: Complex = np.zeros(n, dtype=complex)
         if field.shift > 0:
             return [zero] * len(self.forcing.poles), [zero] * len(self.forcing.poles)
-        values, slopes = [], []
+        values: list[Complex] = []
+        slopes: list[Complex] = []
         for p in self.forcing.poles:
             if p == 0 and field.m:
                 values, slopes = [*values, zero], [*slopes, zero]
@@ -378,8 +381,8 @@ class Integral:
             if len(self.w) >= self.most:
                 raise ToleranceError(
                     f"after {len(self.w)} evaluations the largest integral lies between {base[worst]:.4g} and {upper[worst]:.4g} "
-                    f"(a relative gap of {self.gap:g} was asked); allow more, or a larger gap: hardly damped modes, or nodes of very "
-                    "different size, take many"
+                    f"(a relative gap of {self.gap:g} was asked); allow more, or a larger gap: hardly damped modes, or nodes of "
+                    "very different size, take many"
                 )
             if tail[worst] > TAIL * allowed or not np.isfinite(tail).all():
                 self._lengthen()

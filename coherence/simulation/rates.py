@@ -1,16 +1,17 @@
 r"""How fast an input may vary for the network to move as one: Theorem 3.5 for all t, by another proof.
 
-With Delta(t) the step response of E = T - g_hat 11^T, an (n, n) matrix that vanishes where f has a pole at 0, and u(t) = u0 s(t),
+With Delta(t) the step response of E = T - g_hat 11^T, an (n, n) matrix that dies out where f has a pole at 0, and u(t) = u0 s(t),
 |u0| <= 1, partial integration gives e_i(t) = s(0) e_i'Delta(t) u0 + int_0^t s'(tau) e_i'Delta(t - tau) u0 dtau, so that
 
-    |e_i(t)| <= |s(0)| sup |Delta_i| + min( sup |s'| int |Delta_i|, int |s'| sup |Delta_i| ),     |Delta_i| = ||e_i' Delta(t)||_2.
+    |e_i(t)| <= |s(0)| sup |Delta_i| + min( sup |s'| int |Delta_i|, int |s'| sup |Delta_i| ),   |Delta_i| = ||e_i' Delta(t)||_2.
 
-For sin(alpha t) and 1 - exp(-alpha t) sup |s'| = alpha: both deviate by at most epsilon where alpha <= epsilon / max_i int |Delta_i|.
+For sin(alpha t) and 1 - exp(-alpha t) sup |s'| = alpha: both deviate by at most epsilon where
+alpha <= epsilon / max_i int |Delta_i|.
 
 The integral from above. Delta = C e^{At} A^{-1} B by exact steps; a norm bends down no more than its function, so over a step h the
-trapezoid is short by at most h^3/12 sup ||Delta_i''||, where sup ||Delta_i''|| <= the larger end + h/2 sup ||Delta_i'''||, and with the
-observability gramian S S^T, |S^T A^k x(t)| = m_k the L2 norm of the k-th derivative from t on, ||Delta'''||^2 <= 2 m_3 m_4. The tail is
-int_t^inf |Delta_i| <= (2 eta)^{-1/2} |S_eta^T x(t)|, S_eta of A + eta I (Cauchy and Schwarz with the weight e^{2 eta t}).
+trapezoid is short by at most h^3/12 sup ||Delta_i''||, where sup ||Delta_i''|| <= the larger end + h/2 sup ||Delta_i'''||, and
+with the observability gramian S S^T, |S^T A^k x(t)| = m_k the L2 norm of the k-th derivative from t on, ||Delta'''||^2 <= 2 m_3
+m_4. The tail is int_t^inf |Delta_i| <= (2 eta)^{-1/2} |S_eta^T x(t)|, S_eta of A + eta I (Cauchy and Schwarz with the weight e^{2 eta t}).
 """
 
 from __future__ import annotations
