@@ -328,7 +328,7 @@ def test_no_node_leaves_the_bound_from_closed_forms(kind, horizon):
         rng = np.random.default_rng(seed + 50)
         network = drawn_network(rng, degrees=(1,), couplings=("1/s",) if horizon is None else ("1/s", "1"))
         disturbance = drawn_disturbance(rng, network.labels, kind)
-        found = co.a_priori_guarantee(network, disturbance, horizon=horizon, gap=0.3)
+        found = co.a_priori_guarantee(network, disturbance, horizon=horizon, gap=0.5)
         ratios, largest = assert_holds(found, network, disturbance, 40.0 if horizon is None else horizon)
         assert ratios[largest] < 1000
 
@@ -382,7 +382,7 @@ def test_the_integral_of_two_swings_in_closed_form():
 
 
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=25)
+@settings(max_examples=12)
 def test_inputs_up_to_the_rate_deviate_by_at_most_epsilon(seed):
     rng = np.random.default_rng(seed)
     network = drawn_network(rng, couplings=("1/s",))

@@ -2,11 +2,13 @@ r"""The deviation in time bounded from a closed-form incoherence bound alone: no
 
     |e_i(t)| <= e^{sigma t} (1/pi) int_0^inf b(w) ||u0|| |U(sigma + jw)| dw,      b >= ||E||_2.
 
-b is the passive or the hull bound of `theory.bounds`, whichever is less, of the nodes z~ = s^m z and the coupling f~ = s^m f
-(so that b/|s|^m stays bounded at the pole of f), made good for a whole interval: with |z~_i - z~_i(middle)| <= rho_i from enclosures, |f~ -
-f~(middle)| <= rho_f from the logarithmic derivative and, for every angle theta,
+b is the passive or the hull bound of `theory.bounds`, whichever is less, of the nodes z~ = s^m z and the coupling f~ = s^m f (then
+b/|s|^m stays bounded at the pole of f), made good for whole intervals of radius r: z~_i moves along j z~_i' up to r^2/2 sup
+|z~_i''|,
+f~ by no more than rho_f from the logarithmic derivative, z_i by no more than rho_i, and for every angle theta
 
-    c >= Re e^{-j theta} f~ - rho_f,    h >= min_i ( Re e^{-j theta} z~_i - rho_i ),    alpha <= (std z + rho_2)/(|mean z| - rho_1),
+    c >= Re e^{-j theta} f~ - rho_f,      alpha <= (std z + rms rho)/(|mean z| - mean rho),
+    h >= min_i ( Re e^{-j theta} z~_i - r |Im e^{-j theta} z~_i'| - r^2/2 sup |z~_i''| );
 
 the support of the hull moves by no more. Intervals whose bound exceeds the one at their middle most are halved. From the last
 frequency on ||E|| <= 1/(min |z_i| - |f| lambda_n) + n |g_hat|.
@@ -241,11 +243,11 @@ class _Search:
             room = np.abs(mean) - move.mean(axis=1)
             alpha2 = np.where(room > 0, (spread / np.where(room > 0, room, 1.0)) ** 2, np.inf)
             q = alpha2 * (np.abs(lifted.mean(axis=1)) + rho.mean(axis=1))
-            margin = self._margin(lifted, rho, f, rho_f, 1 + alpha2, q)
+            margin = self._margin(lifted, radius * slope, 0.5 * radius**2 * bend, f, rho_f, 1 + alpha2, q)
             value = np.where(margin > 0, (1 + alpha2) / margin, np.inf)
         return np.where(np.isfinite(value), value, np.inf)
 
-    def _margin(self, z: Complex, rho: Real, f: Complex, rho_f: Real, spread: Real, q: Real) -> Real:
+    def _margin(self, z: Complex, move: Complex, rest: Real, f: Complex, rho_f: Real, spread: Real, q: Real) -> Real:
         """The larger of the two margins, over a grid of angles that is made finer around the best."""
         centre, width, best = np.angle(f), np.pi, np.full(len(f), -np.inf)
         kinks = centre[:, None] + np.array([-1.0, 1.0]) * (0.5 * np.pi - 1e-9)  # just where f still pulls
@@ -254,7 +256,7 @@ class _Search:
             turn = np.exp(-1j * angles)
             h = np.empty(angles.shape)
             for k in range(ANGLES):
-                h[:, k] = ((turn[:, k, None] * z).real - rho).min(axis=1)
+                h[:, k] = ((turn[:, k, None] * z).real - np.abs((turn[:, k, None] * move).imag) - rest).min(axis=1)
             c = (turn * f[:, None]).real - rho_f[:, None]
             hull = h + np.minimum(c * self.least, c * self.largest) - q[:, None]
             passive = np.where(c >= 0, c * self.least + np.where(h >= 0, h, spread[:, None] * h), -np.inf)

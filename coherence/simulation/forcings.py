@@ -5,7 +5,8 @@ Times are counted from the first event: a delay has modulus 1 on the axis and dr
 
 **Signals of bounded variation** (steps, pulses, ramps, samples). U = W/s with W(s) = int e^{-st} du(t), entire, and
 |W^(j)| <= int t^j |du|; the part without jumps is also int e^{-st} du'(t) / s, whose moments bound it as W falls. The signal is
-kept whole: bounding one event at a time would give up that they cancel (twice the bound for a pulse, and ramps alone have no bound).
+kept whole: bounding one event at a time would give up that they cancel (twice the bound for a pulse, and ramps alone have no
+bound).
 With v_0 = v(0), v_inf = v(inf) and any a > 0, P = m U with the first-order m = (v_0 a + v_inf s)/(s + a) of the same gains:
 
     x = W [ (v - v_0)/s + (v_0 - v_inf)/(s + a) ],      p(t) = v_0 l(t) + v_inf (u(t) - l(t)),

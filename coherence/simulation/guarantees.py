@@ -1,7 +1,8 @@
 r"""Proved bounds on how far each node is from the coherent response, for all time.
 
 e_i(t) = y_i(t) - y_bar(t), y the response of the network to a disturbance and y_bar that of g_hat to its total. With
-E = T - g_hat 11^T, a disturbance u0 times a signal of transform U, and an explicit p whose transform P makes E_i U - P analytic on Re s >= sigma and
+E = T - g_hat 11^T, a disturbance u0 times a signal of transform U, and an explicit p whose transform P makes E_i U - P
+analytic on Re s >= sigma and
 O(|s|^-2), the inverse Laplace transform gives
 
     |e_i(t)| <= |p_i(t)| + e^{sigma t} (1/pi) int_0^inf |E_i U - P_i|(sigma + jw) dw    for all t > 0.

@@ -12,7 +12,8 @@ as in `theory.supremum`. Differentiating again, with mu = g_hat sum z', z^T h' =
     h'' = g_hat 1 [(mu + kappa) r^T h - z''^T h - r^T h'] + g_hat c [(mu + kappa) H r - H z'' - H' r]
           - phi' h - phi h' - H' diag(nu) h - H diag(nu') h - H diag(nu) h'.
 
-**Norms.** |D x| with D = diag(weights)^{1/2}: H becomes D H D, nu_i becomes nu_i/weight_i, which weights like the size of z_i at the
+**Norms.** |D x| with D = diag(weights)^{1/2}: H becomes D H D, nu_i becomes nu_i/weight_i, which weights like the size of z_i
+at the
 frequency make alike over nodes, so that the inequality is nearly tight. D is constant over an interval; norms at its ends change
 by the weights' ratio. e = ||D H D|| obeys |de/dw| <= alpha e + beta e^2 and a = |D h| obeys
 |da/dw| <= A a + B over an interval (coefficients by `nodes.enclosures`), and their solutions from both ends bound them within.

@@ -11,7 +11,8 @@ alpha <= epsilon / max_i int |Delta_i|.
 The integral from above. Delta = C e^{At} A^{-1} B by exact steps; a norm bends down no more than its function, so over a step h the
 trapezoid is short by at most h^3/12 sup ||Delta_i''||, where sup ||Delta_i''|| <= the larger end + h/2 sup ||Delta_i'''||, and
 with the observability gramian S S^T, |S^T A^k x(t)| = m_k the L2 norm of the k-th derivative from t on, ||Delta'''||^2 <= 2 m_3
-m_4. The tail is int_t^inf |Delta_i| <= (2 eta)^{-1/2} |S_eta^T x(t)|, S_eta of A + eta I (Cauchy and Schwarz with the weight e^{2 eta t}).
+m_4. The tail is int_t^inf |Delta_i| <= (2 eta)^{-1/2} |S_eta^T x(t)|, S_eta of A + eta I (Cauchy and Schwarz with the weight
+e^{2 eta t}).
 """
 
 from __future__ import annotations
