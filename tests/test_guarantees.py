@@ -7,11 +7,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.integrate import quad, quad_vec
+from scipy.linalg import expm
 
 import coherence as co
 from coherence.nodes.enclosures import enclosure
 from coherence.simulation.forcings import forcing_of
 from coherence.simulation.integrals import Field, Integral
+from coherence.simulation.rates import remainder
 from tests.draws import random_laplacian, random_nodes
 
 COUPLINGS = ("1/s", "1", 2.5, ([1.0, 2.0], [1.0, 1.0, 0.0]), ([1.0, 1.0], [1.0, 0.3]))
@@ -188,6 +190,7 @@ def test_the_integral_is_that_of_a_quadrature_and_not_below_it(name, network, sh
     x = np.abs(v - transform_of_explicit(disturbance, found.values, found.last, found.a, s))
     want = np.trapezoid(x, w, axis=0)
     i = int(want.argmax())
+    assert found.estimate == pytest.approx(want, rel=0.1)
     assert (found.integral >= want * (1 - 3e-4)).all()  # of which 1e-4 is what the samples leave out at either end
     assert found.integral[i] <= want[i] * (1 + gap) * 1.02
 
@@ -208,6 +211,34 @@ def test_the_tail_bounds_what_is_beyond():
                 assert (np.trapezoid(x, fine, axis=0) <= tail).all()
 
 
+def test_the_value_at_infinity_is_the_limit(rng):
+    for degrees in ((0,), (0, 1), (1,)):
+        for coupling in COUPLINGS:
+            network = drawn_network(rng, degrees=degrees, couplings=(coupling,))
+            search = Integral(network, rng.normal(size=network.size), forcing_of(co.Step({"n0": 1.0})), 0.0, 0.1, 1)
+            far = network.deviation(1e9j)[0] @ search.field.shape
+            assert far == pytest.approx(search.last, abs=1e-5 * (1 + np.abs(search.last).max()))
+
+
+@pytest.mark.parametrize("w", [0.05, 1.0, 2.2, 2.6, 30.0, 400.0])
+@pytest.mark.parametrize("disturbance", [co.Step(SHAPE), co.Sinusoid(SHAPE, omega=2.3)], ids=["step", "sinusoid"])
+def test_quotients_and_their_derivatives_stay_within_their_bounds(w, disturbance):
+    search = Integral(STATIC, disturbance.vector(STATIC), forcing_of(disturbance), 0.0, 0.05, 1)
+    field, ends = search.field, np.array([w * 0.9995, w * 1.0005])
+    h, e = field.evaluate(ends)
+    a = search._norm(ends, h)
+    found = field.bounds(ends[:1], ends[1:], (e[:1], e[1:]), (a[:1], a[1:]))
+    bounds = search._quotient_bounds(ends[:1], ends[1:], found, (a[:1], a[1:]))
+    step = 3e-3 * w
+    points = w + step * np.array([-1.0, 0.0, 1.0])
+    quotients = search._quotients(points, field.evaluate(points)[0])
+    root = np.sqrt(field.weights(np.array([w]))[0])
+    for (d0, d1, d2), q in zip(bounds, quotients, strict=True):
+        sizes = [np.linalg.norm(root * x) for x in (q[1], (q[2] - q[0]) / (2 * step), (q[2] - 2 * q[1] + q[0]) / step**2)]
+        for size, bound in zip(sizes, (d0, d1, d2), strict=True):
+            assert size <= bound[0] * 1.01
+
+
 @pytest.mark.parametrize("shift", [0.0, 0.3])
 @given(seed=st.integers(0, 10**6))
 @settings(max_examples=25)
@@ -217,12 +248,14 @@ def test_bounds_between_evaluations_hold_and_close(seed, shift):
     network = drawn_network(rng)
     field = Field(network, rng.normal(size=network.size), shift)
     middle = field.scale * 10 ** rng.uniform(-1, 1)
-    for width, tight in ((0.03, False), (1e-5, True)):
+    for width, tight in ((0.3, False), (0.03, False), (1e-5, True)):
         left, right = middle * (1 - width), middle * (1 + width)
         ends = np.array([left, right])
         h, e = field.evaluate(ends)
         a = np.linalg.norm(np.sqrt(field.weights(ends)) * h, axis=1)
         found = field.bounds(ends[:1], ends[1:], (e[:1], e[1:]), (a[:1], a[1:]))
+        scale = np.sqrt(np.outer(*field.weights(np.array([middle, middle]))))
+        assert (np.linalg.norm(scale * field.matrix(np.linspace(left, right, 7)), 2, axis=(1, 2)) <= found.norm * (1 + 1e-9)).all()
         root = np.sqrt(field.weights(np.array([middle]))[0])
         w, step = np.linspace(left, right, 7), 1e-4 * middle
         around = [field.evaluate(w + k * step)[0] for k in (-1, 0, 1)]
@@ -350,6 +383,21 @@ def test_closed_forms_bound_the_deviation_over_whole_intervals():
             assert np.isfinite(bound).mean() > 0.5
 
 
+def test_closed_forms_of_equal_nodes_are_exact_and_cover_wide_intervals():
+    """Two equal nodes: ||E|| = 1/|z + 2 f|, and the hull is a point for every frequency."""
+    from coherence.simulation.a_priori import _Search
+
+    network = co.Network(co.swing(inertia=[1, 1], damping=[1, 1]), [[1, -1], [-1, 1]], "1/s")
+    search = _Search(network, forcing_of(co.Step({"1": 1.0})), 0.0, 0.1, 10_000)
+    for count, most in ((80, np.inf), (4000, 1.02)):
+        edges = np.geomspace(0.1, 20, count)
+        bound = search._intervals(edges[:-1], edges[1:])[0] / np.diff(edges)
+        inside = edges[:-1] + np.linspace(0, 1, 21)[:, None] * np.diff(edges)
+        exact = (1 / np.abs((1j * inside) ** 2 + 1j * inside + 2)).max(axis=0)
+        assert (exact <= bound * (1 + 1e-9)).all()
+        assert (bound <= most * exact).all()
+
+
 def test_closed_forms_bound_thousands_of_sparse_nodes():
     import scipy.sparse as sp
 
@@ -398,6 +446,18 @@ def test_inputs_up_to_the_rate_deviate_by_at_most_epsilon(seed):
     assert (error.max(axis=0) <= bound + 1e-12).all()
     _, error = deviation(network, co.Ramp(u, rise=1.5))
     assert (error.max(axis=0) <= found.bound(slope=1 / 1.5, variation=1.0) + 1e-12).all()
+
+
+def test_the_remainder_bounds_the_integral_of_any_state():
+    system = co.Network(THREE.nodes, THREE.laplacian, "1/s").realization
+    matrix, x = remainder(system, 0.15), np.linalg.solve(system.a, system.b)
+    t = np.linspace(0, 80, 8001)
+    step, state, sizes = expm(system.a * t[1]), x, []
+    for _ in t:
+        sizes.append(np.linalg.norm(system.c @ state, axis=1))
+        state = step @ state
+    integral = np.trapezoid(np.array(sizes), t, axis=0).max()
+    assert integral <= np.linalg.norm(matrix @ x) <= 4 * integral
 
 
 def test_the_integral_is_that_of_the_step_responses():

@@ -3,9 +3,8 @@ r"""The deviation in time bounded from a closed-form incoherence bound alone: no
     |e_i(t)| <= e^{sigma t} (1/pi) int_0^inf b(w) ||u0|| |U(sigma + jw)| dw,      b >= ||E||_2.
 
 b is the passive or the hull bound of `theory.bounds`, whichever is less, of the nodes z~ = s^m z and the coupling f~ = s^m f (then
-b/|s|^m stays bounded at the pole of f), made good for whole intervals of radius r: z~_i moves along j z~_i' up to r^2/2 sup
-|z~_i''|,
-f~ by no more than rho_f from the logarithmic derivative, z_i by no more than rho_i, and for every angle theta
+b/|s|^m stays bounded at the pole of f), made good for whole intervals of radius r: z~_i moves along j z~_i' up to
+r^2/2 sup |z~_i''|, f~ by no more than rho_f from the logarithmic derivative, z_i by no more than rho_i, and for every angle theta
 
     c >= Re e^{-j theta} f~ - rho_f,      alpha <= (std z + rms rho)/(|mean z| - mean rho),
     h >= min_i ( Re e^{-j theta} z~_i - r |Im e^{-j theta} z~_i'| - r^2/2 sup |z~_i''| );

@@ -66,8 +66,9 @@ class Result(NamedTuple):
 
 
 class Weighted(NamedTuple):
-    """What is known over intervals: bounds of |D h|, |D h'| and |D h''|, (I,) each."""
+    """What is known over intervals: bounds of ||D H D||, |D h|, |D h'| and |D h''|, (I,) each."""
 
+    norm: Real
     size: Real
     slope: Real
     bend: Real
@@ -134,7 +135,7 @@ class Field:
         n = self.network.size
         size = max(1, ENTRIES // (8 * n))
         parts = [self._bounds(*(x[i : i + size] for x in (left, right, e[0], e[1], a[0], a[1]))) for i in range(0, len(left), size)]
-        return Weighted(*(np.concatenate([part[j] for part in parts]) for j in range(3)))
+        return Weighted(*(np.concatenate([part[j] for part in parts]) for j in range(4)))
 
     def _bounds(self, left: Real, right: Real, e_left: Real, e_right: Real, a_left: Real, a_right: Real) -> Weighted:
         middle, radius = 0.5 * (left + right), 0.5 * (right - left)
@@ -176,7 +177,7 @@ class Field:
             a1 = (g1 * r + phi0 + beta * e0) * a0 + gc * r * e0
             a2 = g1 * ((turned * r + curved) * a0 + r * a1) + gc * ((turned * r + curved) * e0 + r * e1)
             a2 = a2 + phi1 * a0 + phi0 * a1 + (e1 * beta + e0 * beta1) * a0 + e0 * beta * a1
-        return Weighted(*(np.where(np.isfinite(x), x, np.inf) for x in (a0, a1, a2)))
+        return Weighted(*(np.where(np.isfinite(x), x, np.inf) for x in (e0, a0, a1, a2)))
 
 
 def factored(coupling: Rational) -> tuple[int, Rational]:
@@ -481,7 +482,7 @@ class Integral:
 
 def _lifted(found: Weighted, far: Real, m: int) -> Triple:
     """Bounds of s^m h and its derivatives where |s| <= far."""
-    h0, h1, h2 = found
+    _, h0, h1, h2 = found
     if m == 0:
         return h0, h1, h2
     low, lower = m * far ** (m - 1), (m * (m - 1) * far ** (m - 2) if m > 1 else 0.0)
