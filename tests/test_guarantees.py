@@ -18,7 +18,7 @@ from tests.draws import random_laplacian, random_nodes
 
 COUPLINGS = ("1/s", "1", 2.5, ([1.0, 2.0], [1.0, 1.0, 0.0]), ([1.0, 1.0], [1.0, 0.3]))
 KINDS = ("step", "ramp", "pulse", "sinusoid", "approach", "sampled", "held", "sum")
-SHAPE = {"1": 1.0, "3": -0.4}
+SHAPE = {"1": 1.0, "2": 0.7, "3": -0.4}
 THREE = co.Network(co.swing(inertia=[1, 3, 2], damping=[1, 1, 2]), 9 * np.array([[1.0, -1, 0], [-1, 2, -1], [0, -1, 1]]), "1/s")
 
 
@@ -389,7 +389,7 @@ def test_closed_forms_of_equal_nodes_are_exact_and_cover_wide_intervals():
 
     network = co.Network(co.swing(inertia=[1, 1], damping=[1, 1]), [[1, -1], [-1, 1]], "1/s")
     search = _Search(network, forcing_of(co.Step({"1": 1.0})), 0.0, 0.1, 10_000)
-    for count, most in ((80, np.inf), (4000, 1.02)):
+    for count, most in ((6, np.inf), (12, np.inf), (80, np.inf), (4000, 1.02)):
         edges = np.geomspace(0.1, 20, count)
         bound = search._intervals(edges[:-1], edges[1:])[0] / np.diff(edges)
         inside = edges[:-1] + np.linspace(0, 1, 21)[:, None] * np.diff(edges)
