@@ -73,6 +73,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.reduction.reading import read_generators as read_generators
     from coherence.reduction.truncate import Truncation as Truncation
     from coherence.reduction.truncate import truncate as truncate
+    from coherence.simulation.a_priori import a_priori_guarantee as a_priori_guarantee
     from coherence.simulation.disturbances import Disturbance as Disturbance
     from coherence.simulation.disturbances import ExponentialApproach as ExponentialApproach
     from coherence.simulation.disturbances import Pulse as Pulse
@@ -80,9 +81,13 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.simulation.disturbances import Sampled as Sampled
     from coherence.simulation.disturbances import Sinusoid as Sinusoid
     from coherence.simulation.disturbances import Step as Step
+    from coherence.simulation.guarantees import Guarantee as Guarantee
+    from coherence.simulation.guarantees import deviation_guarantee as deviation_guarantee
     from coherence.simulation.outages import Outage as Outage
     from coherence.simulation.outages import line_outage as line_outage
     from coherence.simulation.outages import unit_outage as unit_outage
+    from coherence.simulation.rates import SlowInputs as SlowInputs
+    from coherence.simulation.rates import slow_inputs as slow_inputs
     from coherence.simulation.response import Response as Response
     from coherence.simulation.simulate import simulate as simulate
     from coherence.simulation.steady import steady_state as steady_state
@@ -162,6 +167,9 @@ _PUBLIC = {
     "coherence.graphs.families": ["complete_graph", "erdos_renyi_graph", "lattice_graph", "ring_graph", "star_graph"],
     "coherence.theory.limits": ["Limit", "band_bound", "connectivity_limit", "pole_limit", "size_limit"],
     "coherence.simulation.disturbances": ["Disturbance", "ExponentialApproach", "Pulse", "Ramp", "Sampled", "Sinusoid", "Step"],
+    "coherence.simulation.a_priori": ["a_priori_guarantee"],
+    "coherence.simulation.guarantees": ["Guarantee", "deviation_guarantee"],
+    "coherence.simulation.rates": ["SlowInputs", "slow_inputs"],
     "coherence.simulation.response": ["Response"],
     "coherence.simulation.steady": ["steady_state"],
     "coherence.simulation.outages": ["Outage", "line_outage", "unit_outage"],

@@ -17,8 +17,8 @@ from coherence.nodes.nodes import Bank, Nodes
 from coherence.types import Complex, Real
 
 
-def enclosure(nodes: Nodes, middle: Real, radius: Real) -> tuple[Complex, Complex, Real]:
-    """g_i^{-1} and its derivative at j middle, and a bound on |second derivative| within the radius; (I, n) each.
+def enclosure(nodes: Nodes, middle: Real, radius: Real, *, shift: float = 0.0) -> tuple[Complex, Complex, Real]:
+    """g_i^{-1} and its derivative at shift + j middle, and a bound on |second derivative| within the radius; (I, n) each.
 
     Parameters
     ----------
@@ -26,12 +26,14 @@ def enclosure(nodes: Nodes, middle: Real, radius: Real) -> tuple[Complex, Comple
         Rational; `balanced` ones give tighter bounds.
     middle, radius : (I,) float
         rad/s.
+    shift : float
+        Real part of the line [1/s].
     """
     nodes.require_rational("an enclosure")
-    s = 1j * middle
+    s = shift + 1j * middle
     value, slope = nodes.inverse(s), np.zeros((len(s), len(nodes)), dtype=complex)
     bend = np.zeros((len(s), len(nodes)))
-    far = np.abs(middle) + radius
+    far = np.abs(s) + radius
     for power, row in enumerate(nodes.polynomial):
         if power >= 1:
             slope += power * s[:, None] ** (power - 1) * row

@@ -25,7 +25,7 @@ from coherence.errors import PoleError
 from coherence.types import Complex, Int, Real
 
 
-def uniform_deviation(inverse_nodes: Complex, p: Complex, q: Complex, laplacian: Real) -> Complex:
+def uniform_deviation(inverse_nodes: Complex, p: Complex, q: Complex, laplacian: Real, *, factor: Complex | None = None) -> Complex:
     """E = T - 11^T / sum(g) at F points.
 
     Parameters
@@ -35,12 +35,15 @@ def uniform_deviation(inverse_nodes: Complex, p: Complex, q: Complex, laplacian:
     p, q : (F,) complex
         Numerator and denominator of f at the same points.
     laplacian : (n, n) real
+    factor : (F,) complex, optional
+        In place of the q that stands before the product: with q = s q_1 and factor = q_1 the result is E / s, at s = 0 too.
 
     Returns
     -------
     (F, n, n) complex
     """
     n = len(laplacian)
+    before = q if factor is None else factor
     out = np.zeros((len(p), n, n), dtype=complex)
     if n == 1:
         return out
@@ -48,7 +51,7 @@ def uniform_deviation(inverse_nodes: Complex, p: Complex, q: Complex, laplacian:
     for ground in np.unique(grounds):
         at = np.flatnonzero(grounds == ground)
         x, y = _grounded(inverse_nodes[at], p[at], q[at], laplacian, ground=int(ground))
-        out[at] = q[at, None, None] * (x @ _solve(y, x.swapaxes(1, 2)))
+        out[at] = before[at, None, None] * (x @ _solve(y, x.swapaxes(1, 2)))
     return out
 
 
