@@ -483,7 +483,7 @@ def test_bad_input_is_refused_with_what_to_do(rng):
         co.deviation_guarantee(free, step)
     assert co.deviation_guarantee(free, step, horizon=2.0).largest > 0
     unstable = co.Network(co.swing(inertia=[1, 1], damping=[0.2, 0.1]), pair, ([1.0], [1.0, 1.0, 0.0]))
-    with pytest.raises(co.InstabilityError, match=r"T is not stable.*pole at"):
+    with pytest.raises(co.InstabilityError, match=r"its mode at .* grows at .* most at node .*horizon="):
         co.deviation_guarantee(unstable, step)
     for horizon in (0.0, -1.0, np.inf, np.nan):
         with pytest.raises(co.InputError, match="horizon"):

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from matplotlib.ticker import MaxNLocator
 
+from coherence.compare import ResponseDifference
 from coherence.errors import InputError, UnknownNameError
 from coherence.network.modes import Modes
 from coherence.nodes.nodes import unknown_name
 from coherence.plots import style
 from coherence.plots.style import COLOURS, colour, drawing
 from coherence.reduction.truncate import Truncation
+from coherence.simulation.guarantees import Guarantee
 from coherence.simulation.response import Response
 from coherence.studies import Study
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
 
 COHERENT = "#C00000"  # dashed upon the blue of the center of inertia, which it mostly covers
 UNIT = "response [grids: rad/s]"
+MOST_ROWS = 40  # nodes of a guarantee that are drawn
 LINES: dict[str, tuple[str, float, Any]] = {
     "aggregated": ("black", 1.6, "-"),
     "reduced, turbines": ("black", 1.6, (0, (5, 2))),
@@ -69,6 +72,28 @@ def response_grid(
         figure.legend(shown.values(), shown, loc="outside lower center", ncols=int(width / 1.8), fontsize=10)
         if title:
             figure.suptitle(style.plain(title), fontsize=12, wrap=True)
+    return figure
+
+
+def guarantee(found: Guarantee, seen: ResponseDifference | None = None, *, title: str = "") -> Figure:
+    """What is proved of every node's deviation from the coherent response, and what was seen of it; the least sure nodes on top."""
+    bound = found.frame["bound"].sort_values().iloc[-MOST_ROWS:]
+    y, names = np.arange(len(bound)), [style.plain(str(label)) for label in bound.index]
+    with drawing(8, max(2.6, 0.21 * len(bound) + 1.3)) as figure:
+        ax = figure.subplots()
+        if seen is not None:
+            if set(bound.index) - set(seen.norms.index):
+                raise InputError("the difference is of other nodes than the guarantee; take both of one network")
+            reached = seen.norms["linf"][list(bound.index)]
+            ax.hlines(y, reached, bound, color="#BBBBBB", lw=1.0)
+            ax.plot(reached, y, "o", color=COLOURS[0], ms=4.5, label="largest deviation seen")
+        ax.plot(bound, y, "|", color=COHERENT, ms=9, mew=2.0, label="proved bound")
+        ax.set_yticks(y, names, fontsize=8)
+        ax.set_ylim(-0.8, len(bound) - 0.2)
+        ax.set_xlim(0, 1.05 * float(bound.max()))
+        ax.set_xlabel("deviation from the coherent response [grids: rad/s]")
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=10)
+        style.title(ax, title or repr(found))
     return figure
 
 

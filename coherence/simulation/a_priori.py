@@ -23,8 +23,9 @@ from coherence.nodes.enclosures import balanced, enclosure, far_bound
 from coherence.numerics.rational import Rational
 from coherence.simulation.disturbances import Disturbance
 from coherence.simulation.forcings import Forcing, Oscillating, forcing_of
-from coherence.simulation.guarantees import SHIFTS, Guarantee, Part, _require, _require_stable, rightmost
+from coherence.simulation.guarantees import SHIFTS, Guarantee, Part, _require, rightmost
 from coherence.simulation.integrals import coupling_slope, factored, far_rise, require_regular
+from coherence.simulation.steady import require_stable
 from coherence.theory.bounds import degree_bound
 from coherence.theory.passivity import DENSE_STATES, passivity
 from coherence.types import Complex, Real
@@ -127,6 +128,9 @@ def a_priori_guarantee(
 
 def _stability(network: Network, horizon: float | None) -> float:
     """The largest real part of a pole, 0 where passivity says that there is none to the right."""
+    if horizon is None:
+        require_stable(network, "a bound for all time", "; give horizon= for a bound on finite time")
+        return 0.0
     if np.isfinite(passivity(network).gamma):
         return 0.0
     if network.order > DENSE_STATES:
@@ -134,9 +138,6 @@ def _stability(network: Network, horizon: float | None) -> float:
             f"the nodes are not all passive, so stability would have to be computed, of {network.order} states "
             f"(at most {DENSE_STATES}); aggregate them first"
         )
-    if horizon is None:
-        _require_stable(network)
-        return 0.0
     return rightmost(network)
 
 

@@ -24,14 +24,14 @@ import numpy as np
 import pandas as pd
 
 from coherence.display import Page
-from coherence.errors import InputError, InstabilityError
+from coherence.errors import InputError
 from coherence.graphs.laplacian import require_connected
 from coherence.network.network import Network
 from coherence.numerics.rational import Rational
-from coherence.numerics.realization import without_hidden
 from coherence.simulation.disturbances import Disturbance
 from coherence.simulation.forcings import Forcing, forcing_of
 from coherence.simulation.integrals import Integral, require_regular
+from coherence.simulation.steady import require_stable
 from coherence.theory.coherent import coherent_dynamics
 from coherence.types import ArrayLike, Complex, Real, real_vector
 
@@ -215,7 +215,7 @@ def deviation_guarantee(
         return Guarantee(network.labels, (), until, "nothing deviates", 0)
     if horizon is None:
         require_regular(network, 0.0)
-        _require_stable(network)
+        require_stable(network, "a bound for all time", "; give horizon= for a bound on finite time")
     parts, evaluations = [], 0
     for shape, forcing in acting:
         shift = 0.0 if horizon is None else _shift(network, shape, forcing, until, gap)
@@ -241,17 +241,6 @@ def _require(network: Network, disturbance: Disturbance, gap: float, horizon: fl
         raise InputError(f"horizon = {horizon}; give a time > 0 in s")
     if network.nodes.passive.any():
         raise InputError("the network has passive nodes (g^-1 = 0), which have no bound; eliminate them with network.kron_reduce()")
-
-
-def _require_stable(network: Network) -> None:
-    for one, name in ((network, "T"), (coherent_dynamics(network), "the coherent dynamics")):
-        system = without_hidden(one.realization)
-        if not system.is_stable():
-            pole = system.poles()[0]
-            raise InstabilityError(
-                f"{name} is not stable: it has a pole at {pole:.4g}, so no bound holds for all time; give horizon= for one on "
-                "finite time"
-            )
 
 
 def rightmost(network: Network) -> float:

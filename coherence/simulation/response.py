@@ -90,6 +90,7 @@ class Response(Page):
     method: str = ""
     error: float = float("nan")
     source: tuple[Network, Disturbance, dict[str, float]] | None = None
+    ends: Real | None = None  # of the outputs and the center of inertia, where they are not those of `source`
 
     @property
     def time(self) -> Real:
@@ -132,7 +133,9 @@ class Response(Page):
         weights, names = own / total, list(partition.groups)
         frame = pd.DataFrame(self.frame.to_numpy() @ weights, index=self.frame.index, columns=names)
         knots = self.knots.weighted(np.block([[weights, np.zeros((len(own), 1))], [np.zeros((1, partition.k)), 1.0]]))
-        return Response(frame, total, knots, self.method, self.error)
+        ends = self._ends()
+        own_ends = None if np.isnan(ends).all() else np.append(ends[:-1] @ weights, ends[-1])
+        return Response(frame, total, knots, self.method, self.error, ends=own_ends)
 
     def metrics(self, *, window: float = 0.5) -> pd.DataFrame:
         """What planners read: one row per output, and the center of inertia where there is inertia.
@@ -175,7 +178,7 @@ class Response(Page):
             "rocof from [s]": starts[most],
             "rate at start": knots.rate[0],
             "last": knots.value[-1],
-            "steady state": self._steady(names),
+            "steady state": self._ends(),
             "settling [s]": knots.time[np.minimum(settled, len(inside) - 1)],
         }
         return pd.DataFrame(columns, index=pd.Index(names, name="output"))
@@ -205,19 +208,18 @@ class Response(Page):
             raise InputError(f"{what} is that of a simulated network of nodes; ask the response of `simulate`")
         return self.source
 
-    def _steady(self, names: list[str]) -> Real:
+    def _ends(self) -> Real:
+        """Where the outputs and the center of inertia end; NaN where that is not known or they do not."""
+        if self.ends is not None:
+            return self.ends
         try:
             network, _, _ = self._known("a steady state")
             final = steady_state(network, self.source[1]) if self.source else pd.Series(dtype=float)
         except CoherenceError:
-            return np.full(len(names), np.nan)
+            return np.full(self.knots.value.shape[1], np.nan)
         inertia = network.nodes.inertia
-        return np.array(
-            [
-                inertia @ final / inertia.sum() if name == "CoI" and i == len(self.frame.columns) else final[name]
-                for i, name in enumerate(names)
-            ]
-        )
+        center = [inertia @ final.to_numpy() / inertia.sum()] if self._center else []
+        return np.array([*final[list(self.frame.columns)], *center])
 
     def __repr__(self) -> str:
         t, method = self.time, f", {self.method}" if self.method else ""

@@ -12,6 +12,7 @@ import scipy.sparse as sp
 from coherence.errors import InputError, InstabilityError, PoleError
 from coherence.network.network import Network
 from coherence.numerics.rational import Rational
+from coherence.numerics.realization import without_hidden
 from coherence.numerics.sparse import factorise
 from coherence.simulation.disturbances import Disturbance
 from coherence.theory.coherent import coherent_dynamics
@@ -85,7 +86,7 @@ def steady_state(network: Network, disturbance: Disturbance) -> pd.Series:
     return pd.Series(y, index=list(network.labels), name="steady state")
 
 
-def require_stable(network: Network, what: str) -> None:
+def require_stable(network: Network, what: str, hint: str = "") -> None:
     """Refuse a network that is unstable, or whose stability is not decided, in one sentence.
 
     Decided by passivity of every node and of f (for any size), else by the poles of up to 1500 states.
@@ -99,13 +100,13 @@ def require_stable(network: Network, what: str) -> None:
     if network.order > DENSE_STATES:
         raise InputError(
             f"{what} needs a stable network, and the stability of this one is not decided: its nodes are not all passive, and its "
-            f"{network.order} states are too many for all poles (at most {DENSE_STATES})"
+            f"{network.order} states are too many for all poles (at most {DENSE_STATES}){hint}"
         )
     for one in (network, coherent_dynamics(network)):
-        system = one.realization
+        system = without_hidden(one.realization)
         poles = system.poles()
         if poles.size and not poles[0].real < -system.rounding:
-            raise InstabilityError(f"{what} needs a stable network; {_mode(one, poles[0], system.a, system.c)}")
+            raise InstabilityError(f"{what} needs a stable network; {_mode(one, poles[0], system.a, system.c)}{hint}")
 
 
 def _mode(network: Network, pole: complex, a: Real, c: Real) -> str:
