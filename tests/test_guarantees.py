@@ -11,8 +11,9 @@ from scipy.linalg import expm
 
 import coherence as co
 from coherence.nodes.enclosures import enclosure
+from coherence.simulation.field import Field
 from coherence.simulation.forcings import forcing_of
-from coherence.simulation.integrals import Field, Integral
+from coherence.simulation.integrals import Integral
 from coherence.simulation.rates import remainder
 from tests.draws import random_laplacian, random_nodes
 

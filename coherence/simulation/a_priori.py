@@ -22,9 +22,9 @@ from coherence.network.network import Network
 from coherence.nodes.enclosures import balanced, enclosure, far_bound
 from coherence.numerics.rational import Rational
 from coherence.simulation.disturbances import Disturbance
+from coherence.simulation.field import coupling_slope, factored, far_rise, require_regular
 from coherence.simulation.forcings import Forcing, Oscillating, forcing_of
 from coherence.simulation.guarantees import SHIFTS, Guarantee, Part, _require, rightmost
-from coherence.simulation.integrals import coupling_slope, factored, far_rise, require_regular
 from coherence.simulation.steady import require_stable
 from coherence.theory.bounds import degree_bound
 from coherence.theory.passivity import DENSE_STATES, passivity

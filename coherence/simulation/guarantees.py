@@ -29,8 +29,9 @@ from coherence.graphs.laplacian import require_connected
 from coherence.network.network import Network
 from coherence.numerics.rational import Rational
 from coherence.simulation.disturbances import Disturbance
+from coherence.simulation.field import require_regular
 from coherence.simulation.forcings import Forcing, forcing_of
-from coherence.simulation.integrals import Integral, require_regular
+from coherence.simulation.integrals import Integral
 from coherence.simulation.steady import require_stable
 from coherence.theory.coherent import coherent_dynamics
 from coherence.types import ArrayLike, Complex, Real, real_vector
