@@ -36,14 +36,13 @@ Step = Callable[[Real], tuple[Real, Real]]
 class Descriptor:
     """The system and the places of its states; build it with `descriptor`."""
 
-    laplacian: Any  # in the order of nodes used here
+    laplacian: Any
     polynomial: Real  # (degree + 1, n)
     degree: Int  # (n,)
     banks: tuple[Bank, ...]
     coupling: Realization
     shapes: Real  # (n, terms)
     signals: tuple[Signal, ...]
-    position: Int  # of each node of the network in the order used here
     chain: tuple[slice, ...]  # y, y', ...
     sections: tuple[slice, ...]
     angles: slice
@@ -60,7 +59,7 @@ class Descriptor:
         """Entries of the factors of Y(s)."""
         if not sp.issparse(self.laplacian):
             return self.n**2
-        lu = factorise(self.laplacian + sp.eye_array(self.n) * abs(self.laplacian).max(), ordering="NATURAL")
+        lu = factorise(self.laplacian + sp.eye_array(self.n) * abs(self.laplacian).max())
         return int(lu.L.nnz + lu.U.nnz)
 
     def rates(self, w: Real) -> Real:
@@ -211,7 +210,7 @@ class Descriptor:
 
 
 def descriptor(network: Network, terms: Sequence[tuple[Real, Signal]]) -> Descriptor:
-    """The system of a network of nodes under shapes times signals, nodes in a fill-reducing order where L is sparse.
+    """The system of a network of nodes under shapes times signals.
 
     Raises
     ------
@@ -227,25 +226,18 @@ def descriptor(network: Network, terms: Sequence[tuple[Real, Signal]]) -> Descri
             f"node {network.labels[int(improper.argmax())]!r} has no polynomial part in its inverse, so its transfer function is "
             "improper; eliminate it or give it damping"
         )
-    order, laplacian = np.arange(n), network.laplacian
-    if sp.issparse(laplacian) and n > 1:
-        order = np.argsort(factorise(laplacian + sp.eye_array(n) * abs(laplacian).max()).perm_c)
-        laplacian = sp.csr_array(laplacian[order][:, order])
-    position = np.empty(n, dtype=int)
-    position[order] = np.arange(n)
-    used = nodes.select(order.tolist()) if sp.issparse(laplacian) else nodes
     coupling = network.coupling.realization()
-    degree = np.maximum(used.degree, 0)
-    polynomial = used.polynomial[: int(degree.max(initial=0)) + 1]
+    degree = np.maximum(nodes.degree, 0)
+    polynomial = nodes.polynomial[: int(degree.max(initial=0)) + 1]
     a = max(1, int(degree.max(initial=0)))
-    b = a + len(used.banks)
-    counts = [n] * a + [bank.c.size for bank in used.banks] + [n * coupling.order] + [len(signal.c) for _, signal in terms]
+    b = a + len(nodes.banks)
+    counts = [n] * a + [bank.c.size for bank in nodes.banks] + [n * coupling.order] + [len(signal.c) for _, signal in terms]
     ends = np.cumsum(counts).tolist()
     places = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
-    shapes = np.column_stack([shape[order] for shape, _ in terms]) if terms else np.zeros((n, 0))
+    shapes = np.column_stack([shape for shape, _ in terms]) if terms else np.zeros((n, 0))
     signals = tuple(signal for _, signal in terms)
     return Descriptor(
-        laplacian, polynomial, degree, used.banks, coupling, shapes, signals, position,
+        network.laplacian, polynomial, degree, nodes.banks, coupling, shapes, signals,
         tuple(places[:a]), tuple(places[a:b]), places[b], tuple(places[b + 1 :]), ends[-1],
     )  # fmt: skip
 
@@ -255,7 +247,7 @@ def _solver(gain: complex, laplacian: Any, diagonal: Complex, s: complex) -> Cal
     try:
         if sp.issparse(laplacian):
             matrix = sp.csc_array(laplacian * gain + sp.diags_array(diagonal))
-            lu = factorise(matrix, ordering="NATURAL")
+            lu = factorise(matrix)
             return lambda right: np.asarray(lu.solve(right))
         whole = gain * laplacian + np.diag(diagonal)
         factors, pivots, fault = lapack.zgetrf(whole)

@@ -185,7 +185,8 @@ def rational(
         while 4 * parts * one <= work and _rounding(2 * parts, knots) < tolerance:
             early.append(run(4 * parts, short))
             apart = _apart(early[1], early[0])
-            gain = min(1.0, SAFETY * _grown(early[2], early[1], growth) / apart) if apart > 0 else 1.0
+            if apart > 0 and events[-1][0] <= short[0]:  # of what a later event excites nothing is known yet
+                gain = min(1.0, SAFETY * _grown(early[2], early[1], growth) / apart)
             if gain * apart <= goal:
                 break
             early, parts = early[1:], 2 * parts

@@ -8,7 +8,7 @@ the only error is rounding; larger networks are never formed (`descriptor`, `pro
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -108,7 +108,8 @@ def simulate(
     events = [event for event in events if event[0] <= t[-1]]
     knots = np.unique(np.concatenate([t, [when for when, _, _ in events]]))
     labels = plant.names if outputs is None else tuple(map(str, outputs))
-    picked = np.array([_place(plant.names, label) for label in labels], dtype=int)
+    places = {name: i for i, name in enumerate(plant.names)}
+    picked = np.array([_place(places, label) for label in labels], dtype=int)
     if not len(picked) or len(set(labels)) < len(labels):
         raise InputError("outputs must name at least one node, each once")
     total = plant.inertia.sum()
@@ -121,12 +122,11 @@ def simulate(
         system = descriptor(plant.network, terms)
         begin, y = np.zeros(system.size), system.chain[0].start
         for node, value in _initial(plant, initial):
-            if plant.network.nodes.degree[node] < 1:
+            if system.degree[node] < 1:
                 raise InputError(_stateless(plant.names[node]))
-            begin[y + system.position[node]] = value
-        ordered = Outputs(system.position[picked], None if mean is None else mean[np.argsort(system.position)])
+            begin[y + node] = value
         with np.errstate(over="ignore", invalid="ignore"):
-            track = propagate(system, begin, knots, events, ordered, tolerance, method)
+            track = propagate(system, begin, knots, events, Outputs(picked, mean), tolerance, method)
     if not np.isfinite(track.value).all():
         raise ToleranceError("the response grows beyond all numbers: the network is unstable; take a shorter time")
     frame = pd.DataFrame(
@@ -146,7 +146,6 @@ class _Plant:
     inertia: Real  # of the outputs
     network: Network | None
     system: Realization | None
-    _position: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, source: Network | Any) -> _Plant:
@@ -163,7 +162,9 @@ class _Plant:
 
     def index(self, label: str) -> int:
         """Place of an input."""
-        return _place(self.labels, label) if self.network is None else self.network.index(label)
+        if self.network is not None:
+            return self.network.index(label)
+        return _place({name: i for i, name in enumerate(self.labels)}, label)
 
     def formed(self, method: str) -> bool:
         """Whether its state matrix is to be formed."""
@@ -185,10 +186,10 @@ class _Plant:
         return self.network.realization
 
 
-def _place(names: tuple[str, ...], label: str) -> int:
-    if label not in names:
-        raise UnknownNameError(unknown_name("node", label, names))
-    return names.index(label)
+def _place(places: Mapping[str, int], label: str) -> int:
+    if label not in places:
+        raise UnknownNameError(unknown_name("node", label, list(places)))
+    return places[label]
 
 
 def _snapped(when: float, t: Real) -> float:
@@ -214,9 +215,7 @@ def _initial(plant: _Plant, given: Mapping[str, float] | None) -> list[tuple[int
     pairs = [] if given is None else [(str(label), value) for label, value in dict(given).items()]
     if pairs and (plant.network is None or plant.network.basis is not None):
         raise InputError("initial outputs need a network of nodes; start a state space from its states with python-control")
-    return [
-        (_place(plant.names, label), float(real_vector(value, f"the initial output of {label!r}")[0])) for label, value in pairs
-    ]
+    return [(plant.index(label), float(real_vector(value, f"the initial output of {label!r}")[0])) for label, value in pairs]
 
 
 def _stateless(label: str) -> str:

@@ -63,7 +63,7 @@ class Problem:
         self.m = sp.csr_array(system.generator())
         self.begin = np.zeros(system.size)
         self.begin[system.driven[0]] = 1.0
-        self.rows = system.position[[network.index(label) for label in self.outputs]]
+        self.rows = np.array([network.index(label) for label in self.outputs])
 
     def ours(self, tolerance, method="auto"):
         return co.simulate(self.network, self.step, self.times, outputs=self.outputs, tolerance=tolerance, method=method)
