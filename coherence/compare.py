@@ -178,7 +178,7 @@ class ResponseDifference(Page):
     norms : DataFrame
         node -> l2 over the time simulated [grids: rad/s^(1/2)], linf [rad/s] and when it is attained [s].
     error : float
-        What the estimated errors of the two simulations may add to linf.
+        What the estimated errors of the two simulations, and the samples between which cubics stand, may add to linf.
 
     Examples
     --------
@@ -278,9 +278,8 @@ def response_difference(full: Response, model: Response, partition: Partition | 
     norms = pd.DataFrame({"l2": curve.l2(), "linf": np.abs(peak), "at [s]": when}, index=pd.Index(labels, name="node"))
     rows = np.searchsorted(ours.time, full.time)
     frame = pd.DataFrame(value[rows], index=full.frame.index, columns=list(labels))
-    return ResponseDifference(
-        frame, norms, full.error + model.error * float(np.abs(lift).sum(axis=1).max()), (full, model, partition)
-    )
+    error = full.error + model.error * float(np.abs(lift).sum(axis=1).max()) + float(curve.hidden().max())
+    return ResponseDifference(frame, norms, error, (full, model, partition))
 
 
 def _shape(step: Step, full: Network) -> np.ndarray:

@@ -130,8 +130,7 @@ def test_steady_states_are_where_long_responses_end(network):
     slow = -network.poles().real.max()
     response = co.simulate(network, disturbance, [0.0, 3.0, 3.0 + 40 / slow])
     assert co.steady_state(network, disturbance).to_numpy() == pytest.approx(response.frame.iloc[-1].to_numpy(), rel=1e-7, abs=1e-9)
-    table = response.metrics(window=1.0)
-    assert table["steady state"].to_numpy() == pytest.approx(table["last"].to_numpy(), rel=1e-7, abs=1e-9)
+    assert response.steady.to_numpy() == pytest.approx(response.frame.iloc[-1].to_numpy(), rel=1e-7, abs=1e-9)
 
 
 def test_a_sparse_steady_state_is_the_dense_one():
@@ -207,6 +206,8 @@ def test_differences_at_other_times_or_of_other_nodes_are_refused(iceland):
     one, other = co.simulate(iceland, step, [0, 1, 2]), co.simulate(iceland, step, [0, 1, 3])
     with pytest.raises(co.InputError, match="other times"):
         co.response_difference(one, other)
+    with pytest.raises(co.ToleranceError, match="too coarse for metrics"):
+        one.metrics()
     fewer = co.simulate(iceland, step, [0, 1, 2], outputs=["Blanda 1", "Krafla 1"])
     with pytest.raises(co.InputError, match="the partition that relates them"):
         co.response_difference(one, fewer)
@@ -229,7 +230,9 @@ def test_python_control_systems_answer_by_their_own_names():
     assert list(found.metrics().index) == ["w"]
     first = co.simulate(control.tf([1.0], [2.0, 1.0]), co.Step([1.0]), t)
     assert first.frame.iloc[:, 0].to_numpy() == pytest.approx(-np.expm1(-t / 2), abs=1e-12)
-    assert co.simulate(control.tf([1.0], [2.0, 1.0]), co.Step([1.0])).time[-1] == pytest.approx(14.0)
+    assert co.simulate(control.tf([1.0], [2.0, 1.0]), co.Step([1.0])).time[-1] == pytest.approx(
+        20.0
+    )  # seven time constants, rounded up
 
 
 @pytest.mark.parametrize(
@@ -260,3 +263,62 @@ def test_default_times_scale_with_the_network_and_not_with_its_slowest_pole():
     assert 5 <= plain[-1] <= 60
     assert times(1e-3) == pytest.approx(plain * 1e-3)
     assert times(1.0, slow=4000.0)[-1] == plain[-1]
+
+
+def test_default_times_follow_the_disturbance(iceland):
+    at = "Blanda 1"
+    slow = co.simulate(iceland, co.ExponentialApproach({at: -0.1}, rate=0.05)).time
+    assert slow[-1] >= 5 / 0.05
+    fast = co.simulate(iceland, co.Sinusoid({at: -0.1}, omega=40.0)).time
+    assert np.diff(fast).max() <= 2 * np.pi / 40 / 20
+    late = co.simulate(iceland, co.Step({at: -0.1}, start=1000.0)).time
+    after = late[late >= 1000.0]
+    assert after[-1] >= 1020.0 - 1e-9
+    assert np.diff(after).max() <= 0.0101
+    assert len(late) < 8000
+    drifting = control.ss([[-1e-17, 1.0], [0.0, -1.0]], [[0.0], [1.0]], [[1.0, 0.0]], [[0.0]])
+    assert co.simulate(drifting, co.Step([1.0])).time[-1] == pytest.approx(10.0)
+    ringing = co.simulate(control.tf([1.0], [1.0, 2e-3, 1e6]), co.Step([1.0])).time
+    assert np.diff(ringing).max() <= 2 * np.pi / 1e3 / 20
+
+
+def test_a_step_at_a_passive_bus_reaches_the_machines_as_in_the_reduced_network():
+    star = np.array([[1.0, 0, -1], [0, 1, -1], [-1, -1, 2]]) * 3
+    network = co.Network(co.Nodes(("a", "b", "bus"), np.array([[0.2, 0.3, 0], [1.0, 2, 0]])), star, "1/s")
+    for disturbance in (co.Step({"bus": -1.0}), co.Step({"bus": -1.0, "b": 3.0}, start=0.5) + co.Ramp({"bus": 0.4}, rise=1.0)):
+        found = co.simulate(network, disturbance, np.linspace(0, 5, 501))
+        reduced = co.simulate(network.kron_reduce(), disturbance.kron_reduced(network), found.time)
+        assert (found.frame[["a", "b"]] - reduced.frame).abs().to_numpy().max() <= 1e-6
+        one, other = found.metrics(), reduced.metrics()
+        assert one.loc[["a", "b", "CoI"], "rate at start"].to_numpy() == pytest.approx(other["rate at start"].to_numpy(), abs=1e-6)
+        assert one.loc["bus", "nadir"] == pytest.approx(
+            one.loc[["a", "b"], "nadir"].mean(), abs=0.1
+        )  # no impulse among the outputs
+        assert one.loc["CoI", "nadir"] == pytest.approx(other.loc["CoI", "nadir"], abs=1e-6)
+
+
+def test_an_outage_on_the_reduced_network_has_a_guarantee(iceland):
+    outage = co.unit_outage(iceland, "Burfell 1-2", power=0.38)
+    with pytest.raises(co.InputError, match="kron_reduced"):
+        co.deviation_guarantee(outage.network, outage.disturbance)
+    reduced = outage.kron_reduce()
+    proved = co.deviation_guarantee(reduced.network, reduced.disturbance)
+    seen = co.simulate(reduced.network, reduced.disturbance)
+    assert (seen.frame.sub(seen.coherent, axis=0).abs().max() <= proved.frame["bound"]).all()
+
+
+def test_disturbances_are_scaled_and_negated(iceland):
+    step = co.Step({"Blanda 1": -0.1}) + co.Pulse({"Krafla 1": 0.2}, duration=0.5)
+    times = np.linspace(0, 3, 31)
+    once, twice = co.simulate(iceland, step, times).frame, co.simulate(iceland, -(2 * step), times).frame
+    assert twice.to_numpy() == pytest.approx(-2 * once.to_numpy(), abs=1e-12)
+    assert (co.Step([1.0, 2.0]) * 0.5).sizes == pytest.approx([0.5, 1.0])
+    with pytest.raises(TypeError):
+        step * "twice"
+
+
+def test_the_error_of_one_exponential_is_not_that_of_itself():
+    """Poles from 1e-2 to 1e4 in a companion form: one step of 10 s loses digits, and the estimate says so."""
+    system = control.ss(control.tf([1.0], np.poly([-1e-2, -1.0, -1e2, -1e4])))
+    found = co.simulate(system, co.Step([1.0]), [0.0, 10.0])
+    assert found.error > 1e-16 * abs(found.frame.iloc[-1, 0])

@@ -19,9 +19,12 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import pandas as pd
 import scipy.linalg as sla
+import scipy.sparse as sp
 
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
+from coherence.network.network import Network
+from coherence.numerics.sparse import factorise
 from coherence.types import ArrayLike, Complex, Real, laplace_points, real_vector
 
 LARGEST = 1e9  # squares of responses must stay numbers
@@ -118,6 +121,31 @@ class Disturbance(ABC):
             return NotImplemented
         return Sum(parts=self.terms + other.terms)
 
+    def __mul__(self, factor: float) -> Disturbance:
+        if not isinstance(factor, (int, float, np.number)) or isinstance(factor, bool):
+            return NotImplemented
+        if isinstance(self.sizes, (Mapping, pd.Series)):
+            return replace(self, sizes={label: factor * size for label, size in self.sizes.items()})
+        return replace(self, sizes=factor * real_vector(self.sizes, "sizes"))
+
+    def __rmul__(self, factor: float) -> Disturbance:
+        return self * factor
+
+    def __neg__(self) -> Disturbance:
+        return -1.0 * self
+
+    def kron_reduced(self, network: Network) -> Disturbance:
+        """The same as the network without its passive nodes (`network.kron_reduce()`) sees it: u_a - L_ap L_pp^{-1} u_p."""
+        shape, idle = self.vector(network), network.nodes.passive
+        left = {label: float(u) for label, u, gone in zip(network.labels, shape, idle, strict=True) if not gone and u}
+        if shape[idle].any():
+            laplacian = sp.csr_array(network.laplacian)
+            inner = factorise(laplacian[idle][:, idle]).solve(shape[idle])
+            moved = shape[~idle] - laplacian[~idle][:, idle] @ inner
+            names = [label for label, gone in zip(network.labels, idle, strict=True) if not gone]
+            left = {label: float(u) for label, u in zip(names, moved, strict=True) if u}
+        return replace(self, sizes=left)
+
     def vector(self, network: Inputs) -> Real:
         """The spatial shape u0 on the network, (n,); an unknown node is an error."""
         if not isinstance(self.sizes, (Mapping, pd.Series)):
@@ -131,7 +159,7 @@ class Disturbance(ABC):
             pairs = dict(self.sizes)
         kind, u = type(self).__name__.lower(), np.zeros(network.size)
         for label, size in pairs.items():
-            if isinstance(size, complex) or not isinstance(size, (int, float, np.number)) or not np.isfinite(size):
+            if isinstance(size, (complex, bool)) or not isinstance(size, (int, float, np.number)) or not np.isfinite(size):
                 raise InputError(f"the {kind} at {label!r} has size {size!r}; give a finite number")
             if abs(float(size)) > LARGEST:
                 raise InputError(
@@ -189,6 +217,13 @@ class Sum(Disturbance):
     def vector(self, network: Inputs) -> Real:
         """A sum has no one shape."""
         raise InputError("a sum of disturbances has no one shape; ask its terms")
+
+    def __mul__(self, factor: float) -> Disturbance:
+        return Sum(parts=tuple(part * factor for part in self.parts))
+
+    def kron_reduced(self, network: Network) -> Disturbance:
+        """Each term as the network without its passive nodes sees it."""
+        return Sum(parts=tuple(part.kron_reduced(network) for part in self.parts))
 
     def grouped(self, partition: Partition) -> Disturbance:
         """Each term as the aggregated network sees it."""
@@ -305,7 +340,7 @@ class Sinusoid(Disturbance):
     def signal(self) -> Signal:
         """Sine from the start on."""
         w = _positive(self.omega, "omega")
-        phase = float(real_vector(self.phase, "phase")[0])
+        phase = _number(self.phase, "phase")
         begin = np.array([np.sin(phase), np.cos(phase)])
         return Signal(np.array([[0.0, w], [-w, 0.0]]), np.array([1.0, 0.0]), ((_time(self.start, "start"), begin),))
 
@@ -338,13 +373,22 @@ class Sampled(Disturbance):
         return Signal(LINE, np.array([1.0, 0.0]), tuple((float(a), np.array([b, c])) for a, b, c in zip(t, v, slope, strict=True)))
 
 
-def _time(value: float, name: str) -> float:
-    if not np.isfinite(value) or value < 0:
+def _number(value: object, name: str) -> float:
+    found = real_vector(value, name)
+    if len(found) != 1 or isinstance(value, (bool, np.bool_)):
+        raise InputError(f"{name} = {value!r}; give one number")
+    return float(found[0])
+
+
+def _time(value: object, name: str) -> float:
+    number = _number(value, name)
+    if number < 0:
         raise InputError(f"{name} = {value}; give a time >= 0 in s")
-    return float(value)
+    return number
 
 
-def _positive(value: float, name: str) -> float:
-    if not np.isfinite(value) or value <= 0:
+def _positive(value: object, name: str) -> float:
+    number = _number(value, name)
+    if number <= 0:
         raise InputError(f"{name} = {value}; give a number > 0")
-    return float(value)
+    return number

@@ -241,7 +241,10 @@ def _require(network: Network, disturbance: Disturbance, gap: float, horizon: fl
     if horizon is not None and not (np.isfinite(horizon) and horizon > 0):
         raise InputError(f"horizon = {horizon}; give a time > 0 in s")
     if network.nodes.passive.any():
-        raise InputError("the network has passive nodes (g^-1 = 0), which have no bound; eliminate them with network.kron_reduce()")
+        raise InputError(
+            "the network has passive nodes (g^-1 = 0), which have no bound; take network.kron_reduce() and "
+            "disturbance.kron_reduced(network)"
+        )
 
 
 def rightmost(network: Network) -> float:

@@ -47,6 +47,10 @@ class Outage(Page):
     disturbance: Disturbance
     what: str
 
+    def kron_reduce(self) -> Outage:
+        """The same on the network without passive nodes, with a dense Laplacian: what guarantees are given for."""
+        return Outage(self.network.kron_reduce(), self.disturbance.kron_reduced(self.network), self.what)
+
     def __repr__(self) -> str:
         return f"Outage({self.what})"
 

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from coherence.display import Page
-from coherence.errors import CoherenceError, InputError
+from coherence.errors import CoherenceError, InputError, ToleranceError
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network
 from coherence.nodes.systems import to_time_response
@@ -26,6 +26,7 @@ from coherence.types import Int, Real
 if TYPE_CHECKING:
     import control
 
+COARSE = 0.02  # of the largest output: what may hide between samples
 BAND = 0.02  # of the largest deviation: within it a response counts as settled
 
 
@@ -151,12 +152,14 @@ class Response(Page):
             nadir: the deviation of largest size, and its time [s]; rocof: the largest change over the window, divided by it, and
             the time it begins; rate at start: the derivative just after t = 0; last: the value at the end; steady state: where it
             ends for good (NaN where it does not, or where that is not known; see `steady_state`); settling: when the
-            output comes within 2 % of its largest deviation around its last value, for good.
+            output comes within 2 % of its largest deviation around its steady state for good (NaN where it does not by the end).
 
         Raises
         ------
         InputError
             A window that is not positive or longer than the response.
+        ToleranceError
+            Samples too coarse to tell what lies between them.
         """
         t = self.time
         if not (np.isfinite(window) and 0 < window <= t[-1] - t[0]):
@@ -164,13 +167,21 @@ class Response(Page):
         names, knots = list(self.frame.columns) + ["CoI"] * self._center, self.knots
         curve = Curve(knots)
         nadir, at = curve.extremes()
+        unsure, most_of_all = float(curve.hidden().max()), float(np.abs(nadir).max())
+        if unsure > COARSE * most_of_all:
+            raise ToleranceError(
+                f"the samples are too coarse for metrics: between them outputs are known to {unsure:.2g} of {most_of_all:.2g} "
+                "only; simulate at finer times"
+            )
         starts = np.unique(np.concatenate([knots.time, knots.time - window]))
         starts = starts[(starts >= 0) & (starts <= t[-1] - window)]
         change = (curve(starts + window) - curve(starts)) / window
         most = np.abs(change).argmax(axis=0)
-        inside = np.abs(knots.value - knots.value[-1]) <= BAND * np.abs(nadir)
+        ends = self._ends()
+        inside = np.abs(knots.value - ends) <= BAND * np.abs(nadir)
         settled = len(inside) - np.argmin(inside[::-1], axis=0)
         settled[inside.all(axis=0)] = 0
+        settling = np.where(inside[-1], knots.time[np.minimum(settled, len(inside) - 1)], np.nan)
         columns = {
             "nadir": nadir,
             "nadir at [s]": at,
@@ -178,8 +189,8 @@ class Response(Page):
             "rocof from [s]": starts[most],
             "rate at start": knots.rate[0],
             "last": knots.value[-1],
-            "steady state": self._ends(),
-            "settling [s]": knots.time[np.minimum(settled, len(inside) - 1)],
+            "steady state": ends,
+            "settling [s]": settling,
         }
         return pd.DataFrame(columns, index=pd.Index(names, name="output"))
 
@@ -246,6 +257,18 @@ class Curve:
         x = ((times - self.t[piece]) / (self.t[piece + 1] - self.t[piece]))[:, None]
         a, b, c, d = (part[piece] for part in self.coefficients)
         return np.asarray(a + x * (b + x * (c + x * d)))
+
+    def hidden(self) -> Real:
+        """About how far the cubics are off between samples, (n,): a sixteenth of what those over two pieces miss in the middle."""
+        plain = np.setdiff1d(np.arange(1, len(self.t) - 1), self.knots.at)  # samples in the middle of two pieces of one motion
+        if not len(plain):
+            return np.full(self.left.shape[1], np.inf)
+        a, b, wide = plain - 1, plain + 1, (self.t[plain + 1] - self.t[plain - 1])[:, None]
+        x = (self.t[plain] - self.t[a])[:, None] / wide
+        y0, y1 = self.knots.value[a], self.left[b]
+        d0, d1 = self.knots.rate[a] * wide, self.knots.left[1][b] * wide
+        between = y0 + x * (d0 + x * ((3 * (y1 - y0) - 2 * d0 - d1) + x * (d0 + d1 - 2 * (y1 - y0))))
+        return np.asarray(np.abs(between - self.knots.value[plain]).max(axis=0) / 16)
 
     def l2(self) -> Real:
         """(integral of the square)^(1/2) of each output, (n,): exact for cubics."""

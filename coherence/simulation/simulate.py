@@ -23,7 +23,7 @@ from coherence.nodes.systems import realized
 from coherence.numerics.realization import Realization
 from coherence.simulation.descriptor import descriptor
 from coherence.simulation.disturbances import Disturbance, Signal
-from coherence.simulation.horizon import default_times
+from coherence.simulation.horizon import default_times, times_of_poles
 from coherence.simulation.propagate import Event, Outputs, Track, propagate
 from coherence.simulation.response import Knots, Response
 from coherence.types import Int, Real, real_vector
@@ -57,8 +57,9 @@ def simulate(
     disturbance : Disturbance
         `Step`, `Pulse`, `Ramp`, `ExponentialApproach`, `Sinusoid`, `Sampled`, or a sum of them.
     time : (N,) array, optional
-        From 0, increasing [s]. By default until the coherent dynamics has settled, fine enough for a typical swing; of a
-        python-control system, seven times its slowest time constant.
+        From 0, increasing [s]. By default eight times as long as the coherent dynamics takes to its extreme (Iceland: 20 s), or
+        as the disturbance asks, fine enough for a typical swing; `horizon` has the rule. Of a python-control system, seven times
+        its slowest time constant, as far as 5000 samples follow its oscillations.
     initial : mapping of label -> output, optional
         Outputs at t = 0 (grids: deviations in rad/s); everything else is at rest.
     outputs : sequence of str, optional
@@ -74,6 +75,7 @@ def simulate(
     -------
     Response
         One column per node [grids: rad/s], one row per time; `error` estimates the largest error, `method` says which was used.
+        A step at a passive bus moves its angle at once: the impulse of its output at that instant is left out.
 
     Raises
     ------
@@ -96,14 +98,16 @@ def simulate(
     """
     if not isinstance(disturbance, Disturbance):
         raise InputError(f"the disturbance is a {type(disturbance).__name__}; give Step({{label: size}}) or another")
-    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float)) or not LEAST <= tolerance < 1:
+    if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float, np.number)) or not LEAST <= tolerance < 1:
         raise InputError(f"tolerance = {tolerance!r}; give a number from {LEAST:g} to 1, relative to the largest output")
     if method not in METHODS:
         raise InputError(f"method = {method!r}; give one of {', '.join(map(repr, METHODS))}")
+    if isinstance(outputs, str):
+        raise InputError(f"outputs = {outputs!r}; give a list of labels")
     plant = _Plant.of(network)
     terms = [(part.vector(plant), part.signal) for part in disturbance.terms]
     events = sorted(((when, i, w) for i, (_, signal) in enumerate(terms) for when, w in signal.events), key=lambda event: event[0])
-    t = _times(plant, events[-1][0] if events else 0.0, time)
+    t = _times(plant, terms, time)
     events = [(_snapped(when, t), i, w) for when, i, w in events]
     events = [event for event in events if event[0] <= t[-1]]
     knots = np.unique(np.concatenate([t, [when for when, _, _ in events]]))
@@ -198,13 +202,12 @@ def _snapped(when: float, t: Real) -> float:
     return near if abs(near - when) <= SAME * t[-1] else when
 
 
-def _times(plant: _Plant, last: float, given: object) -> Real:
-    if given is None and plant.network is not None and plant.network.basis is None:
-        return default_times(plant.network, last)
+def _times(plant: _Plant, terms: list[Term], given: object) -> Real:
     if given is None:
-        poles = plant.realization.poles().real
-        slow = -poles[poles < 0].max(initial=-np.inf)
-        return np.linspace(0.0, last + (7.0 / slow if np.isfinite(slow) else 30.0), 1001)
+        signals = [signal for _, signal in terms]
+        if plant.network is not None and plant.network.basis is None:
+            return default_times(plant.network, signals)
+        return times_of_poles(plant.realization, signals)
     t = real_vector(given, "time")
     if len(t) < 2 or t[0] != 0 or (np.diff(t) <= 0).any():
         raise InputError("time must start at 0 and increase, with at least two samples")
@@ -253,8 +256,12 @@ def _exact(
     through = through[outputs.nodes] if outputs.mean is None else np.vstack([through[outputs.nodes], outputs.mean @ through])
     after, at, before = _states(generator, begin, knots, [(when, driven[i], w) for when, i, w in events])
     value, slope = after @ through.T, through @ generator
-    last = at[-1] if len(at) else 0  # once more, from the last event in one step: what rounding has done on the way
-    again = through @ (sla.expm(generator * (knots[-1] - knots[last])) @ after[last])
+    last = at[-1] if len(at) else 0  # once more from the last event, in two other steps: what rounding has done on the way
+    parts = 3 if len(knots) - last == 3 else 2
+    again = after[last]
+    for _ in range(parts):
+        again = sla.expm(generator * ((knots[-1] - knots[last]) / parts)) @ again
+    again = through @ again
     error = float(np.abs(again - value[-1]).max() + np.finfo(float).eps * np.abs(value).max())
     if error > tolerance * np.abs(value).max() and np.isfinite(error):
         raise ToleranceError(
