@@ -291,9 +291,7 @@ def test_a_step_at_a_passive_bus_reaches_the_machines_as_in_the_reduced_network(
         assert (found.frame[["a", "b"]] - reduced.frame).abs().to_numpy().max() <= 1e-6
         one, other = found.metrics(), reduced.metrics()
         assert one.loc[["a", "b", "CoI"], "rate at start"].to_numpy() == pytest.approx(other["rate at start"].to_numpy(), abs=1e-6)
-        assert one.loc["bus", "nadir"] == pytest.approx(
-            one.loc[["a", "b"], "nadir"].mean(), abs=0.1
-        )  # no impulse among the outputs
+        assert abs(one.loc["bus", "nadir"]) < 1.2 * one.loc[["a", "b"], "nadir"].abs().max()  # no impulse among the outputs
         assert one.loc["CoI", "nadir"] == pytest.approx(other.loc["CoI", "nadir"], abs=1e-6)
 
 

@@ -62,7 +62,7 @@ def _spread(horizon: float, step: float, signals: Sequence[Signal]) -> Real:
     events = np.unique([when for signal in signals for when, _ in signal.events])
     horizon = _rounded(horizon, up=True)
     step = _rounded(min(step, horizon / 500), up=False)
-    while horizon / step > SAMPLES:
+    while horizon / step > 2 * SAMPLES * (1 + 1e-9):
         step = _rounded(1.01 * step, up=True)
     grid = step * np.arange(round(horizon / step) + 1)
     if not events.size or events[-1] == 0.0:
