@@ -266,10 +266,7 @@ def response_difference(full: Response, model: Response, partition: Partition | 
     if len(full.knots.time) != len(model.knots.time) or not np.allclose(full.knots.time, model.knots.time, rtol=1e-12, atol=0):
         raise InputError("the responses have other times, or other events; simulate both at the same times, with the same signals")
     labels, others = tuple(map(str, full.frame.columns)), tuple(map(str, model.frame.columns))
-    lift = _related(labels, others, partition)
-    back = np.zeros((model.knots.value.shape[1], len(labels)))
-    back[: len(others)] = lift.T
-    ours, theirs = full.knots.weighted(np.eye(full.knots.value.shape[1])[:, : len(labels)]), model.knots.weighted(back)
+    ours, theirs = full.knots.columns(np.arange(len(labels))), model.knots.columns(_places(labels, others, partition))
     value, rate = ours.value - theirs.value, ours.rate - theirs.rate
     left = [a - b for a, b in zip(ours.left, theirs.left, strict=True)]
     at = np.union1d(ours.at, theirs.at).astype(int)
@@ -278,7 +275,7 @@ def response_difference(full: Response, model: Response, partition: Partition | 
     norms = pd.DataFrame({"l2": curve.l2(), "linf": np.abs(peak), "at [s]": when}, index=pd.Index(labels, name="node"))
     rows = np.searchsorted(ours.time, full.time)
     frame = pd.DataFrame(value[rows], index=full.frame.index, columns=list(labels))
-    error = full.error + model.error * float(np.abs(lift).sum(axis=1).max()) + float(curve.hidden().max())
+    error = full.error + model.error + float(curve.hidden().max())
     return ResponseDifference(frame, norms, error, (full, model, partition))
 
 
@@ -315,6 +312,16 @@ def _related(labels: tuple[str, ...], others: tuple[str, ...], partition: Partit
     if len(others) != len(labels):
         raise InputError(f"the model has {len(others)} nodes and the network {len(labels)}; give the partition that relates them")
     return _matched(labels, others, "nodes of the network")
+
+
+def _places(labels: tuple[str, ...], others: tuple[str, ...], partition: Partition | None) -> np.ndarray:
+    """Which output of a model stands for each node, (n,)."""
+    if partition is None and len(others) == 1:
+        return np.zeros(len(labels), dtype=int)
+    if partition is None and set(labels) == set(others):
+        place = {label: i for i, label in enumerate(others)}
+        return np.array([place[label] for label in labels])
+    return np.asarray(_related(labels, others, partition).argmax(axis=1))
 
 
 def _matched(wanted: tuple[str, ...], labels: tuple[str, ...], what: str) -> np.ndarray:

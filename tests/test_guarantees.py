@@ -524,3 +524,11 @@ def test_nothing_deviates_from_nothing():
     assert co.deviation_guarantee(THREE, co.Step({"1": 0.0})).largest == 0.0
     assert co.deviation_guarantee(co.coherent_dynamics(THREE), co.Step({"coherent": 1.0})).largest == 0.0
     assert co.deviation_guarantee(THREE, co.Step({"1": 1.0}, start=5.0), horizon=2.0).largest == 0.0
+
+
+def test_a_bound_beyond_all_numbers_is_infinite_and_not_that_of_the_axis():
+    growing = co.Network(co.swing(inertia=[1, 1], damping=[-2, -1]), [[1.0, -1], [-1, 1]], "1/s")
+    assert np.isinf(co.deviation_guarantee(growing, co.Step({"1": 1e6}), horizon=500.0).largest)
+    near = co.deviation_guarantee(growing, co.Step({"1": 1e6}), horizon=5.0)
+    seen = co.simulate(growing, co.Step({"1": 1e6}), np.linspace(0, 5, 501))
+    assert (seen.frame.sub(seen.coherent, axis=0).abs().max() <= near.frame["bound"]).all()

@@ -208,3 +208,46 @@ def test_series_need_a_derivative_everywhere():
         co.simulate(star, co.Step({"a": 1.0}), [0, 1], method="series")
     with pytest.raises(co.InputError, match="has no inertia"):
         co.simulate(star, co.Step({"a": 1.0}), [0, 1], initial={"bus": 1.0})
+
+
+FALLING = co.Network(co.swing(inertia=[1, 2], damping=[-0.9, 0.2]), [[3, -3], [-3, 3]], "1/s")
+
+
+@pytest.mark.parametrize("times", [[0, 1e4], np.linspace(0, 1e4, 11)])
+@pytest.mark.parametrize("method", ["exact", "series", "rational"])
+def test_growth_beyond_all_numbers_is_refused_by_every_method(method, times):
+    """Rational approximations decay where hM is large and positive: steps are short enough to see it grow."""
+    with pytest.raises(co.ToleranceError):
+        co.simulate(FALLING, co.Step({"1": 1.0}), times, method=method)
+
+
+def test_growth_that_stays_a_number_is_right_by_every_method():
+    times = np.linspace(0, 60, 7)
+    exact = co.simulate(FALLING, co.Step({"1": 1.0}), times, method="exact")
+    assert largest(exact) > 1e3
+    for method in ("series", "rational"):
+        assert apart(co.simulate(FALLING, co.Step({"1": 1.0}), times, method=method), exact) <= 1e-6 * largest(exact)
+
+
+@pytest.mark.parametrize("stiffness", [1.0, 1e4, 1e8])
+@pytest.mark.parametrize("tolerance", [1e-3, 1e-6, 1e-9])
+def test_a_series_meets_its_tolerance_in_outputs_or_refuses(stiffness, tolerance):
+    """Angles of a stiff ring weigh far more in the energy than its speeds."""
+    n = 12
+    ring = stiffness * co.ring_graph(n).toarray()
+    network = co.Network(co.swing(inertia=1.0, damping=0.1, labels=[str(i) for i in range(n)]), ring, "1/s")
+    step, times = co.Step({"0": 1.0}), np.linspace(0, 20 / np.sqrt(stiffness), 41)
+    exact = co.simulate(network, step, times, method="exact", tolerance=1e-3)
+    found = co.simulate(network, step, times, method="series", tolerance=tolerance)
+    assert apart(found, exact) <= found.error + exact.error
+    assert found.error <= tolerance * largest(found)
+
+
+def test_outputs_that_follow_at_once_are_right_beside_fast_motions():
+    for light in (1e-5, 1e-7):
+        nodes = co.Nodes(("slow", "static", "fast"), np.array([[0.1, 0.5, 0.2], [1.0, 0.0, light]]))
+        network = co.Network(nodes, [[1.0, -1, 0], [-1, 2, -1], [0, -1, 1]], "1")
+        late = co.Step({"static": 1.0}) + co.Pulse({"static": 2.0}, duration=0.2, start=1.0)
+        times = np.linspace(0, 3, 31)
+        exact = co.simulate(network, late, times, method="exact")
+        assert apart(co.simulate(network, late, times, method="rational"), exact) <= 1e-6 * largest(exact)

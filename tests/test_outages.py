@@ -157,6 +157,20 @@ def test_steady_states_that_do_not_exist_get_one_sentence(damping, disturbance, 
         co.steady_state(network, disturbance)
 
 
+def test_parts_of_a_network_have_no_common_steady_state():
+    apart = co.Network(co.swing(inertia=[1, 1], damping=[1, 3]), np.zeros((2, 2)), "1/s")
+    with pytest.raises(co.DisconnectedError):
+        co.steady_state(apart, co.Step({"1": 1.0}))
+
+
+@pytest.mark.parametrize("phase", [0.0, 1.0, (859 * np.pi - 2700) / 2])
+def test_no_sinusoid_settles(phase):
+    assert np.isnan(co.Sinusoid({"a": 1.0}, phase=phase).signal.final)
+    assert np.isnan(co.Ramp({"a": 1.0}).signal._replace(events=((0.0, np.array([0.0, 1.0])),)).final)
+    assert co.ExponentialApproach({"a": 1.0}, rate=0.3).signal.final == pytest.approx(1.0)
+    assert co.Pulse({"a": 1.0}).signal.final == 0.0
+
+
 def test_a_large_network_of_unknown_stability_has_no_claimed_steady_state():
     n = 800
     labels = [str(i) for i in range(n)]

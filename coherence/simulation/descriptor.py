@@ -73,6 +73,29 @@ class Descriptor:
             out[self.degree > 1] = w[self.chain[1]][self.degree > 1]
         return out
 
+    def followed(self, w: Real) -> Real:
+        """Outputs with those of relative degree 0 as they follow from the state, (n,); passive ones under a proper f stay."""
+        y, f_inf = w[self.chain[0]].copy(), float(self.coupling.d[0, 0])
+        mine = np.flatnonzero((self.degree == 0) & ((self.polynomial[0] != 0) | (f_inf != 0)))
+        if not mine.size:
+            return y
+        y[mine] = 0.0
+        free = w.copy()
+        free[self.chain[0]] = y
+        right = (self._acting(free) - self._pull(free))[mine]
+        if f_inf == 0:
+            y[mine] = right / self.polynomial[0][mine]
+        else:
+            block = sp.csr_array(self.laplacian)[mine][:, mine] * f_inf + sp.diags_array(self.polynomial[0][mine])
+            y[mine] = factorise(block).solve(right)
+        return y
+
+    @property
+    def falling(self) -> float:
+        """How fast negative damping makes a node grow, max -d_i/m_i, 0 at least [1/s]."""
+        one = self.degree == 1
+        return float((-self.polynomial[0][one] / self.polynomial[1][one]).max(initial=0.0)) if one.any() else 0.0
+
     def _acting(self, w: Real) -> Real:
         total = np.zeros(self.n)
         for i, (signal, mine) in enumerate(zip(self.signals, self.driven, strict=True)):

@@ -67,9 +67,12 @@ class Signal(NamedTuple):
     @property
     def final(self) -> float:
         """Where it ends; NaN where it does not settle."""
-        w, fast = self.events[-1][1], 1e3 / (float(np.abs(self.s).max()) or 1.0)
-        ends = [float(self.c @ sla.expm(self.s * t) @ w) for t in (fast, 1.7 * fast)]
-        return ends[0] if abs(ends[1] - ends[0]) <= 1e-9 * max(abs(ends[0]), float(np.abs(self.c) @ np.abs(w))) else float("nan")
+        w, values = self.events[-1][1], np.linalg.eigvals(self.s)
+        if not (self.s @ w).any():
+            return float(self.c @ w)
+        if not values.any() or (values.real[values != 0] >= 0).any():  # a straight line, an oscillation
+            return float("nan")
+        return float(self.c @ sla.expm(self.s * (1e3 / np.abs(values).max())) @ w)
 
     def transform(self, s: ArrayLike) -> Complex:
         """The Laplace transform at the points s, (F,)."""

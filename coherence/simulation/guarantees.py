@@ -66,8 +66,9 @@ class Part:
         return self.forcing.explicit_peak(self.values, self.last, self.a)
 
     def grown(self, horizon: float) -> Real:
-        """The integral with its factor at the horizon, (n,)."""
-        return self.integral * float(np.exp(self.shift * (horizon - self.forcing.start)) if self.shift else 1.0)
+        """The integral with its factor at the horizon, (n,); infinite beyond all numbers."""
+        grown = self.shift * (horizon - self.forcing.start) if self.shift else 0.0
+        return self.integral * float(np.exp(grown) if grown < 700 else np.inf)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -254,14 +255,14 @@ def rightmost(network: Network) -> float:
 
 
 def _shift(network: Network, shape: Real, forcing: Forcing, horizon: float, gap: float) -> float:
-    """The sigma of the smallest bound at the horizon, by the first points of the integral."""
+    """The sigma of the smallest bound at the horizon, by the first points of the integral; always to the right of all poles."""
     last, span = rightmost(network), horizon - forcing.start
-    best, chosen = np.inf, 0.0
+    best, chosen = np.inf, last * (1 + 1e-6) + SHIFTS[0] / span
     for factor in SHIFTS:
         sigma = last * (1 + 1e-6) + factor / span
         require_regular(network, sigma)
         start = Integral(network, shape, forcing, sigma, gap, 1)
-        size = float(np.exp(min(sigma * span, 700.0)) * np.trapezoid(start.x, start.w, axis=0).max())
+        size = sigma * span + float(np.log(np.trapezoid(start.x, start.w, axis=0).max() + np.finfo(float).tiny))  # its logarithm
         if size < best:
             best, chosen = size, sigma
     return chosen

@@ -33,6 +33,9 @@ CALLS = 4e5  # multiplications that the calls of one rational step cost, about
 SERIES_WORK = 2e9  # multiplications up to which a series is run without looking further (about a second)
 MOST_WORK = 1e12  # multiplications after which a simulation is given up (some minutes)
 POLES = 8  # of the rational approximation
+LOWERED = 3  # times that the goal of a series is lowered
+SHORTEST = 1e-9  # step of a series, of the whole time
+GROWN = "the response grows beyond all numbers: the network is unstable; take a shorter time"
 SAFETY = 2.0  # of an error that is foreseen
 RESOLVED = 4.0  # h |M| of a step that follows the fastest motion
 FINEST = 256  # parts at most, for seeing what a run loses
@@ -99,16 +102,33 @@ def propagate(
             raise ToleranceError(
                 f"motions as fast as {speed:.3g} 1/s over {knots[-1]:g} s are too much work for a series; take 'rational'"
             )
-        return series(system, m, speed, begin, knots, events, outputs, tolerance)
+        return _series_to(system, m, speed, begin, knots, events, outputs, tolerance)
     allowed = min(series_work, MOST_WORK) if method == "auto" else MOST_WORK
     found = rational(system, begin, knots, events, outputs, tolerance, allowed, speed)
     if isinstance(found, Track):
         return found
     if m is not None and method == "auto" and series_work <= MOST_WORK:
-        return series(system, m, speed, begin, knots, events, outputs, tolerance)
+        return _series_to(system, m, speed, begin, knots, events, outputs, tolerance)
     raise ToleranceError(
         f"the accuracy asked, {tolerance:g} of the largest output, is not met: reached {found:.2g}, and more steps "
         "would be too much work or lose it in rounding; give a larger tolerance, or fewer outputs, without those that swing fast"
+    )
+
+
+def _series_to(
+    system: Descriptor, m: Any, speed: float, begin: Real, knots: Real, events: Sequence[Event], outputs: Outputs, tolerance: float
+) -> Track:
+    """`series` with goals lowered until the estimate, which is of outputs, meets the tolerance."""
+    goal = tolerance
+    for _ in range(LOWERED):
+        found = series(system, m, speed, begin, knots, events, outputs, goal)
+        allowed = tolerance * float(np.abs(found.value).max())
+        if not found.error > allowed:
+            return found
+        goal = max(0.1 * goal * allowed / found.error, np.finfo(float).tiny)
+    raise ToleranceError(
+        f"the accuracy asked, {tolerance:g} of the largest output, is not met by a series, which reached "
+        f"{found.error / allowed * tolerance:.2g}: rounding of motions much larger than the outputs; give a larger tolerance"
     )
 
 
@@ -150,8 +170,12 @@ def series(
             before_last, last = last, float(np.linalg.norm(term))
             if k > 2 and last + before_last <= goal:
                 break
+            if not np.isfinite(last):
+                raise ToleranceError(GROWN)
         else:
             step = 0.5 * h
+            if step <= SHORTEST * span:
+                raise ToleranceError("the series does not converge: the motions are too fast for it; take method='rational'")
             continue
         error, steps = error + (last + before_last) * worst, steps + 1
         end = stop if now + h >= stop * (1 - 1e-15) else now + h
@@ -185,10 +209,16 @@ def rational(
 
     def run(parts: int, times: Real = knots) -> Track:
         within = [event for event in events if event[0] <= times[-1]]
-        return _stepped(system, step, begin, times, within, outputs, parts)
+        found = _stepped(system, step, begin, times, within, outputs, parts)
+        if not np.isfinite(found.value).all():
+            raise ToleranceError(GROWN)
+        return found
 
     one = step.work * (len(knots) - 1)  # multiplications of a run with one part
-    short, parts, gain = knots[: max(PILOT, len(knots) // PILOT)], 1, 1.0
+    short, gain = knots[: max(PILOT, len(knots) // PILOT)], 1.0
+    parts = 2 ** max(
+        0, int(np.ceil(np.log2(max(1.0, system.falling * float(np.diff(knots).max())))))
+    )  # growth dies out in long steps
     if len(knots) > 2 * len(short):
         sparse = np.unique(np.concatenate([knots[:: PILOT // 2], knots[-1:], [event[0] for event in events]]))
         goal = 0.5 * tolerance * float(np.abs(run(1, sparse).value).max())  # roughly: of the accuracy the end decides
@@ -265,6 +295,7 @@ def _stepped(
     record, w, at = _Record(knots, outputs.count), begin.copy(), 0
     y = system.chain[0]
     begun: list[tuple[int, Real]] = []
+    usual = float(np.median(np.diff(knots)))
     for i, when in enumerate(knots):
         if i:
             for _ in range(parts):
@@ -275,8 +306,7 @@ def _stepped(
                 record.before(i)
             while at < len(events) and events[at][0] <= when:
                 w[system.driven[events[at][1]]], at = events[at][2], at + 1
-            near = float(knots[min(i + 1, len(knots) - 1)] - knots[min(i, len(knots) - 2)])
-            w, rate = _started(system, step, w, TINY * near)
+            w, rate = _started(system, step, w, TINY * usual)
             record.put(i, outputs(w[y]), outputs(rate))
             if len(begun) < CHECKED:
                 begun.append((i, w.copy()))
@@ -300,6 +330,7 @@ def _started(system: Descriptor, step: _Stepper, w: Real, tiny: float) -> tuple[
         tiny *= 1e3  # rounding of the angles is an impulse, too: of 1 / tiny
     one, half, quarter = (step(w, part * tiny)[0][y][at_once] for part in (1.0, 0.5, 0.25))
     w[y.start + at_once] = (one - 6 * half + 8 * quarter) / 3
+    w[y] = system.followed(w)
     rate = system.rates(w)
     rate[at_once] = (-2 * one + 10 * half - 8 * quarter) / tiny
     return w, rate

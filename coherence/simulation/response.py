@@ -50,6 +50,13 @@ class Knots(NamedTuple):
         value[self.at], rate[self.at] = self.value_before, self.rate_before
         return value, rate
 
+    def columns(self, picked: Int) -> Knots:
+        """Some columns, any of them more than once."""
+        value, rate, value_before, rate_before = (
+            array[:, picked] for array in (self.value, self.rate, self.value_before, self.rate_before)
+        )
+        return Knots(self.time, value, rate, self.at, value_before, rate_before)
+
     def weighted(self, weights: Real) -> Knots:
         """Those of weighted sums of the columns, (n, m) weights."""
         value, rate, value_before, rate_before = (

@@ -7,6 +7,7 @@ the only error is rounding; larger networks are never formed (`descriptor`, `pro
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,7 @@ from coherence.simulation.propagate import Event, Outputs, Track, propagate
 from coherence.simulation.response import Knots, Response
 from coherence.types import Int, Real, real_vector
 
+CHECKED, SAFETY = 4, 3.0  # spans between events that are done once more; and a factor on what they differ by
 EXPONENTIALS = 40  # distinct steps for which e^{Mh} is formed; further ones act on the state only
 EXACT_STATES = 600  # up to which exponentials are formed where any method may be taken
 DENSE_STATES = 4000  # up to which they are formed at all
@@ -108,8 +110,7 @@ def simulate(
     terms = [(part.vector(plant), part.signal) for part in disturbance.terms]
     events = sorted(((when, i, w) for i, (_, signal) in enumerate(terms) for when, w in signal.events), key=lambda event: event[0])
     t = _times(plant, terms, time)
-    events = [(_snapped(when, t), i, w) for when, i, w in events]
-    events = [event for event in events if event[0] <= t[-1]]
+    events = _snapped(events, t)
     knots = np.unique(np.concatenate([t, [when for when, _, _ in events]]))
     labels = plant.names if outputs is None else tuple(map(str, outputs))
     places = {name: i for i, name in enumerate(plant.names)}
@@ -196,10 +197,13 @@ def _place(places: Mapping[str, int], label: str) -> int:
     return places[label]
 
 
-def _snapped(when: float, t: Real) -> float:
-    """The time of a sample, where an event differs from it by rounding only."""
-    near = float(t[np.abs(t - when).argmin()])
-    return near if abs(near - when) <= SAME * t[-1] else when
+def _snapped(events: list[Event], t: Real) -> list[Event]:
+    """Events up to the end, at the time of a sample where they differ from it by rounding only."""
+    when = np.array([event[0] for event in events])
+    after = np.clip(np.searchsorted(t, when), 1, len(t) - 1)
+    near = np.where(when - t[after - 1] < t[after] - when, t[after - 1], t[after])
+    when = np.where(np.abs(near - when) <= SAME * t[-1], near, when)
+    return [(float(time), i, w) for time, (_, i, w) in zip(when, events, strict=True) if time <= t[-1]]
 
 
 def _times(plant: _Plant, terms: list[Term], given: object) -> Real:
@@ -256,13 +260,18 @@ def _exact(
     through = through[outputs.nodes] if outputs.mean is None else np.vstack([through[outputs.nodes], outputs.mean @ through])
     after, at, before = _states(generator, begin, knots, [(when, driven[i], w) for when, i, w in events])
     value, slope = after @ through.T, through @ generator
-    last = at[-1] if len(at) else 0  # once more from the last event, in two other steps: what rounding has done on the way
-    parts = 3 if len(knots) - last == 3 else 2
-    again = after[last]
-    for _ in range(parts):
-        again = sla.expm(generator * ((knots[-1] - knots[last]) / parts)) @ again
-    again = through @ again
-    error = float(np.abs(again - value[-1]).max() + np.finfo(float).eps * np.abs(value).max())
+    error = np.finfo(float).eps * float(np.abs(value).max(initial=0.0))
+    stops = [0, *at.tolist(), len(knots) - 1]
+    for first, last in list(itertools.pairwise(stops))[-CHECKED:]:  # once more between events, in other steps: what rounding did
+        if last == first:
+            continue
+        parts = 3 if last - first == 2 else 2
+        state, leap = after[first], sla.expm(generator * ((knots[last] - knots[first]) / parts))
+        for _ in range(parts):
+            state = leap @ state
+        where = np.flatnonzero(at == last)
+        found = before[where[0]] if where.size else after[last]
+        error += SAFETY * float(np.abs(through @ (state - found)).max(initial=0.0))
     if error > tolerance * np.abs(value).max() and np.isfinite(error):
         raise ToleranceError(
             f"the accuracy asked, {tolerance:g} of the largest output, is not met: rounding alone makes {error:.2g}; give a larger "

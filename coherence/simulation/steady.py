@@ -10,6 +10,7 @@ import pandas as pd
 import scipy.sparse as sp
 
 from coherence.errors import InputError, InstabilityError, PoleError
+from coherence.graphs.laplacian import require_connected
 from coherence.network.network import Network
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import without_hidden
@@ -44,6 +45,8 @@ def steady_state(network: Network, disturbance: Disturbance) -> pd.Series:
         A disturbance that does not settle; neither damping nor droop; a network too large to decide its stability.
     InstabilityError
         The network is unstable; the mode is named.
+    DisconnectedError
+        The network falls apart.
 
     Examples
     --------
@@ -53,6 +56,7 @@ def steady_state(network: Network, disturbance: Disturbance) -> pd.Series:
     [0.5, 0.5]
     """
     network._need_nodes("a steady state")
+    require_connected(network.laplacian, network.labels, "a steady state")
     network.nodes.require_rational("a steady state")
     if not isinstance(network.coupling, Rational):
         raise InputError("a steady state needs a rational coupling f; this one is known by its values only")
@@ -75,7 +79,7 @@ def steady_state(network: Network, disturbance: Disturbance) -> pd.Series:
             "there is no steady state: the network has no damping and no droop, so a lasting disturbance moves it for ever; "
             "give a node damping or a governor"
         )
-    require_stable(network, "a steady state")
+    require_stable(network, "a steady state", coherent=integrates)
     if integrates:
         end = 0.0 if np.isinf(z).any() else float(final.sum() / z.sum())
         return pd.Series(np.full(network.size, end), index=list(network.labels), name="steady state")
@@ -87,8 +91,8 @@ def steady_state(network: Network, disturbance: Disturbance) -> pd.Series:
     return pd.Series(y, index=list(network.labels), name="steady state")
 
 
-def require_stable(network: Network, what: str, hint: str = "") -> None:
-    """Refuse a network that is unstable, or whose stability is not decided, in one sentence.
+def require_stable(network: Network, what: str, hint: str = "", *, coherent: bool = True) -> None:
+    """Refuse a network that (or whose coherent dynamics) is unstable, or whose stability is not decided, in one sentence.
 
     Decided by passivity of every node and of f (for any size), else by the poles of up to 1500 states.
     """
@@ -103,7 +107,7 @@ def require_stable(network: Network, what: str, hint: str = "") -> None:
             f"{what} needs a stable network, and the stability of this one is not decided: its nodes are not all passive, and its "
             f"{network.order} states are too many for all poles (at most {DENSE_STATES}){hint}"
         )
-    for one in (network, coherent_dynamics(network)):
+    for one in (network, *([coherent_dynamics(network)] if coherent else [])):
         system = without_hidden(one.realization)
         poles = system.poles()
         if poles.size and not poles[0].real < -system.rounding:
