@@ -229,7 +229,7 @@ def test_quotients_and_their_derivatives_stay_within_their_bounds(w, disturbance
     h, e = field.evaluate(ends)
     a = search._norm(ends, h)
     found = field.bounds(ends[:1], ends[1:], (e[:1], e[1:]), (a[:1], a[1:]))
-    bounds = search._quotient_bounds(ends[:1], ends[1:], found, (a[:1], a[1:]))
+    bounds = search._quotient_bounds(ends[:1], ends[1:], found)
     step = 3e-3 * w
     points = w + step * np.array([-1.0, 0.0, 1.0])
     quotients = search._quotients(points, field.evaluate(points)[0])

@@ -29,7 +29,7 @@ from coherence.numerics.sparse import factorise
 from coherence.simulation.disturbances import Signal
 from coherence.types import Complex, Int, Real
 
-Step = Callable[[Real], tuple[Real, Real]]
+Advance = Callable[[Real], tuple[Real, Real]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,7 +112,7 @@ class Descriptor:
             moved = moved + self.coupling.d[0, 0] * w[self.chain[0]]
         return np.asarray(total + self.laplacian @ moved)
 
-    def resolvents(self, points: Complex, factors: Complex) -> Step:
+    def resolvents(self, points: Complex, factors: Complex) -> Advance:
         """W -> Re sum_p factor_p (s_p E - A)^{-1} E w, and the like of its y'; factorises Y(s_p) once each.
 
         Parameters

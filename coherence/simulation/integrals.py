@@ -211,7 +211,7 @@ class Integral:
         rows = 1 / np.sqrt(self.field.weights(0.5 * (left + right)))
         rho = np.abs(self.forcing.rho(self.values, self.last))
         with np.errstate(all="ignore"):
-            quotients = self._quotient_bounds(left, right, found, ends[1])
+            quotients = self._quotient_bounds(left, right, found)
             parts = [_product(c, d) for c, d in zip(coefficients, quotients, strict=True)]
             others = _product(rest, lagging)
             hidden = _hidden(
@@ -225,7 +225,7 @@ class Integral:
                 hidden = np.minimum(hidden, np.maximum(rest[0][:, None] * (plain + more) - trapezoid, 0.0))
         return np.where(np.isnan(hidden), np.inf, hidden), trapezoid
 
-    def _quotient_bounds(self, left: Real, right: Real, found: Weighted, ends: tuple[Real, Real]) -> list[Triple]:
+    def _quotient_bounds(self, left: Real, right: Real, found: Weighted) -> list[Triple]:
         """Weighted bounds of the quotients and their first two derivatives."""
         m, shift = self.field.m, self.field.shift
         out: list[Triple] = []

@@ -23,7 +23,7 @@ import scipy.sparse as sp
 
 from coherence.errors import ToleranceError
 from coherence.numerics.exponential import pade
-from coherence.simulation.descriptor import Descriptor, Step
+from coherence.simulation.descriptor import Advance, Descriptor
 from coherence.types import Int, Real
 
 REACH = 8.0  # h |M| of a step of the series: its largest term is then some 400 times the state
@@ -341,7 +341,7 @@ class _Stepper:
 
     def __init__(self, system: Descriptor) -> None:
         self.system, (self.z, self.r) = system, pade(POLES)
-        self.known: dict[float, Step] = {}
+        self.known: dict[float, Advance] = {}
 
     @property
     def work(self) -> float:
