@@ -251,3 +251,10 @@ def test_outputs_that_follow_at_once_are_right_beside_fast_motions():
         times = np.linspace(0, 3, 31)
         exact = co.simulate(network, late, times, method="exact")
         assert apart(co.simulate(network, late, times, method="rational"), exact) <= 1e-6 * largest(exact)
+
+
+@pytest.mark.parametrize("method", ["exact", "series", "rational"])
+def test_what_begins_after_the_end_does_nothing(method):
+    found = co.simulate(FALLING, co.Step({"1": 1.0}, start=50.0), np.linspace(0, 10, 101), method=method)
+    assert largest(found) == 0.0
+    assert found.error == 0.0

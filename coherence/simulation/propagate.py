@@ -216,16 +216,16 @@ def rational(
 
     one = step.work * (len(knots) - 1)  # multiplications of a run with one part
     short, gain = knots[: max(PILOT, len(knots) // PILOT)], 1.0
-    parts = 2 ** max(
-        0, int(np.ceil(np.log2(max(1.0, system.falling * float(np.diff(knots).max())))))
-    )  # growth dies out in long steps
+    parts = 2 ** int(np.ceil(np.log2(max(1.0, system.falling * float(np.diff(knots).max())))))  # growth dies out in long steps
     if len(knots) > 2 * len(short):
         sparse = np.unique(np.concatenate([knots[:: PILOT // 2], knots[-1:], [event[0] for event in events]]))
         goal = 0.5 * tolerance * float(np.abs(run(1, sparse).value).max())  # roughly: of the accuracy the end decides
         growth = (knots[-1] - knots[0]) / (short[-1] - short[0])
         alike = float(np.diff(knots).max()) <= float(np.diff(short).max()) * (1 + 1e-9)
-        known = alike and events[-1][0] <= short[0]  # what later events excite, and wider steps do, is not seen here
-        early = [run(1, short), run(2, short)]
+        known = alike and (
+            not events or events[-1][0] <= short[0]
+        )  # what later events excite, and wider steps do, is not seen here
+        early = [run(parts, short), run(2 * parts, short)]
         while 4 * parts * one <= work and _rounding(2 * parts, knots) < tolerance:
             early.append(run(4 * parts, short))
             apart = _apart(early[1], early[0])
