@@ -277,7 +277,7 @@ def _exact(
             f"the accuracy asked, {tolerance:g} of the largest output, is not met: rounding alone makes {error:.2g}; give a larger "
             "tolerance, or a shorter time where the network is unstable"
         )
-    return Track(value, after @ slope.T, at, before @ through.T, before @ slope.T, "exact", error)
+    return Track(value, after @ slope.T, at, before @ through.T, before @ slope.T, "exact", float(error))
 
 
 def _states(generator: Real, begin: Real, t: Real, events: list[tuple[float, slice, Real]]) -> tuple[Real, Int, Real]:

@@ -2,7 +2,8 @@
 
 One run, one BLAS thread, alternating, medians of five where a job takes less than ten seconds, else once. Peers get M as a sparse
 matrix and the loosest tolerance of a ladder with which they meet the error stated (largest over all times and outputs, relative
-to the largest output); each is stopped after ten minutes. Reference: our series at a thousandth of that error, which expm_multiply confirms.
+to the largest output); each is stopped after ten minutes. Reference: our series at a thousandth of that error, which
+expm_multiply confirms.
 """
 
 import os
