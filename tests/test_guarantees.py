@@ -13,7 +13,7 @@ import coherence as co
 from coherence.nodes.enclosures import enclosure
 from coherence.simulation.field import Field
 from coherence.simulation.forcings import forcing_of
-from coherence.simulation.integrals import Integral
+from coherence.simulation.integrals import Integral, _hidden
 from coherence.simulation.rates import remainder
 from tests.draws import random_laplacian, random_nodes
 
@@ -194,6 +194,20 @@ def test_the_integral_is_that_of_a_quadrature_and_not_below_it(name, network, sh
     assert found.estimate == pytest.approx(want, rel=0.1)
     assert (found.integral >= want * (1 - 3e-4)).all()  # of which 1e-4 is what the samples leave out at either end
     assert found.integral[i] <= want[i] * (1 + gap) * 1.02
+
+
+def test_what_hides_in_an_interval_is_that_of_a_parabola_and_the_tail_is_counted():
+    """c - B t^2/2 lies above its chord by exactly B b^3/12; nothing of the three parts of an integral is left out."""
+    width, bend = np.array([0.7]), np.array([[3.0]])
+    huge = np.array([[1e9]])
+    assert _hidden([huge, huge, bend], width, np.array([[1.0]])) == pytest.approx(3.0 * 0.7**3 / 12)
+    assert _hidden([huge, bend, np.array([[np.inf]])], width, np.array([[1.0]])) == pytest.approx(3.0 * 0.7**2 / 4)
+    assert _hidden([bend, huge, huge], width, np.array([[1.0]])) == pytest.approx(3.0 * 0.7 - 1.0)
+    disturbance = FORCED["step"]
+    search = Integral(THREE, disturbance.vector(THREE), forcing_of(disturbance), 0.0, 0.5, 100_000)
+    found = search.run()
+    assert (search._tail() > 0).all()
+    assert (found.integral >= found.estimate + search._tail() * (1 - 1e-12)).all()
 
 
 def test_the_tail_bounds_what_is_beyond():
