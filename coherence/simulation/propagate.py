@@ -51,7 +51,7 @@ Event = tuple[float, int, Real]  # when, of which signal, and its state from the
 
 @dataclass(frozen=True)
 class Outputs:
-    """Some nodes and a weighted mean of all, in the order of nodes of the system."""
+    """Some nodes, and a weighted mean of all."""
 
     nodes: Int
     mean: Real | None  # weights, (n,)
@@ -222,9 +222,8 @@ def rational(
         goal = 0.5 * tolerance * float(np.abs(run(1, sparse).value).max())  # roughly: of the accuracy the end decides
         growth = (knots[-1] - knots[0]) / (short[-1] - short[0])
         alike = float(np.diff(knots).max()) <= float(np.diff(short).max()) * (1 + 1e-9)
-        known = alike and (
-            not events or events[-1][0] <= short[0]
-        )  # what later events excite, and wider steps do, is not seen here
+        # what later events excite, and wider steps do, is not seen here
+        known = alike and (not events or events[-1][0] <= short[0])
         early = [run(parts, short), run(2 * parts, short)]
         while 4 * parts * one <= work and _rounding(2 * parts, knots) < tolerance:
             early.append(run(4 * parts, short))

@@ -231,8 +231,8 @@ class Response(Page):
         if self.ends is not None:
             return self.ends
         try:
-            network, _, _ = self._known("a steady state")
-            final = steady_state(network, self.source[1]) if self.source else pd.Series(dtype=float)
+            network, disturbance, _ = self._known("a steady state")
+            final = steady_state(network, disturbance)
         except CoherenceError:
             return np.full(self.knots.value.shape[1], np.nan)
         inertia = network.nodes.inertia
@@ -251,12 +251,8 @@ class Curve:
         wide = np.diff(knots.time)[:, None]
         left, slope = knots.left
         y0, d0, y1, d1 = knots.value[:-1], knots.rate[:-1] * wide, left[1:], slope[1:] * wide
-        self.left, self.knots, self.t, self.coefficients = (
-            left,
-            knots,
-            knots.time,
-            (y0, d0, 3 * (y1 - y0) - 2 * d0 - d1, d0 + d1 - 2 * (y1 - y0)),
-        )
+        self.left, self.slope, self.knots, self.t = left, slope, knots, knots.time
+        self.coefficients = (y0, d0, 3 * (y1 - y0) - 2 * d0 - d1, d0 + d1 - 2 * (y1 - y0))
 
     def __call__(self, times: Real) -> Real:
         """Values, (M, n)."""
@@ -273,7 +269,7 @@ class Curve:
         a, b, wide = plain - 1, plain + 1, (self.t[plain + 1] - self.t[plain - 1])[:, None]
         x = (self.t[plain] - self.t[a])[:, None] / wide
         y0, y1 = self.knots.value[a], self.left[b]
-        d0, d1 = self.knots.rate[a] * wide, self.knots.left[1][b] * wide
+        d0, d1 = self.knots.rate[a] * wide, self.slope[b] * wide
         between = y0 + x * (d0 + x * ((3 * (y1 - y0) - 2 * d0 - d1) + x * (d0 + d1 - 2 * (y1 - y0))))
         return np.asarray(np.abs(between - self.knots.value[plain]).max(axis=0) / 16)
 

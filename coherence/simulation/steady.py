@@ -17,10 +17,9 @@ from coherence.numerics.realization import without_hidden
 from coherence.numerics.sparse import factorise
 from coherence.simulation.disturbances import Disturbance
 from coherence.theory.coherent import coherent_dynamics
-from coherence.theory.passivity import passivity_indices
+from coherence.theory.passivity import DENSE_STATES, passivity_indices
 from coherence.types import Complex, Real
 
-DENSE_STATES = 1500  # up to which poles are computed where passivity does not decide
 CANCELS = 1e-12  # a sum of node inverses, relative to their sizes
 
 
