@@ -34,18 +34,20 @@ class Supremum(NamedTuple):
     omega: float
 
 
-def hinf_norm(system: Realization, *, rtol: float = 1e-6) -> Supremum:
-    """The H-infinity norm of a stable realization, to the relative gap `rtol`."""
+def hinf_norm(system: Realization, *, rtol: float = 1e-6, band: tuple[float, float] = (0.0, np.inf)) -> Supremum:
+    """The H-infinity norm of a stable realization to the relative gap `rtol`, or its supremum over a band [rad/s]."""
     poles = system.poles()
     if not system.is_stable():
         raise InstabilityError(f"the H-infinity norm needs a stable system; there is a pole at {poles[0]:.4g}")
-    lower, omega = float(np.linalg.norm(system.d, 2)), np.inf
+    low, high = band
+    lower, omega = (float(np.linalg.norm(system.d, 2)), np.inf) if np.isinf(high) else (0.0, low)
     if system.order == 0:
-        return Supremum(lower, lower, 0.0)
+        size = float(np.linalg.norm(system.d, 2))
+        return Supremum(size, size, low)
     size = np.abs(poles)
     least, most = float(size.min()) / 10, float(size.max()) * 10
     grid = np.geomspace(least, most, max(2, int(_SAMPLES * np.log10(most / least))))
-    grid = np.unique(np.concatenate([[0.0], grid, np.abs(poles.imag)]))
+    grid = np.unique(np.clip(np.concatenate([[0.0], grid, np.abs(poles.imag)]), low, high))
     values = np.linalg.norm(system(1j * grid), 2, axis=(1, 2))
     if values.max() > lower:
         lower, omega = float(values.max()), float(grid[values.argmax()])
@@ -54,6 +56,7 @@ def hinf_norm(system: Realization, *, rtol: float = 1e-6) -> Supremum:
     for _ in range(50):
         level = lower * (1 + rtol)
         crossings = _axis_crossings(system, level)
+        crossings = crossings[(crossings > low) & (crossings < high)]  # the ends were evaluated
         if crossings.size == 0:
             return Supremum(lower, level, omega)
         middle = np.concatenate([crossings, 0.5 * (crossings[1:] + crossings[:-1])])

@@ -107,6 +107,43 @@ def without_hidden(system: Realization) -> Realization:
     return Realization(t[count:, count:], b[count:], c1, system.d)
 
 
+def integrators_apart(system: Realization) -> tuple[Realization, Realization]:
+    """G = G_0 + G_-: all poles at s = 0 in the first, the others and the feedthrough in the second.
+
+    A pole of multiplicity m at 0 comes out of rounding as m eigenvalues of size eps^{1/m} around it whose mean is 0 to rounding;
+    the largest m for which that holds is taken.
+    """
+    count, none = 0, Realization(np.zeros((0, 0)), system.b[:0], system.c[:, :0], np.zeros_like(system.d))
+    values = system.poles()
+    values = values[np.argsort(np.abs(values), kind="stable")]
+    scale, limit = float(np.abs(values).max(initial=0.0)), system.rounding
+    for m in range(1, min(4, len(values)) + 1):
+        near = scale * (limit / scale) ** (1 / m) if scale else 0.0
+        if abs(values[:m].mean()) <= limit and abs(values[m - 1]) <= near and (m == len(values) or abs(values[m]) > 10 * near):
+            count = m
+    if not count:
+        return none, system
+    border = float(abs(values[count - 1]) * 3 + limit)
+    t, z, found = sla.schur(system.a, output="real", sort=lambda re, im: re * re + im * im <= border**2)
+    b, c = z.T @ system.b, system.c @ z
+    x = sla.solve_sylvester(t[:found, :found], -t[found:, found:], -t[:found, found:])
+    head = np.zeros((1, 1)) if found == 1 else t[:found, :found]
+    return (
+        Realization(head, b[:found] - x @ b[found:], c[:, :found], np.zeros_like(system.d)),
+        Realization(t[found:, found:], b[found:], c[:, found:] + c[:, :found] @ x, system.d),
+    )
+
+
+def parallel(first: Realization, second: Realization) -> Realization:
+    """State space of first + second."""
+    return difference(first, second._replace(c=-second.c, d=-second.d))
+
+
+def repeated(system: Realization, count: int) -> Realization:
+    """The same system in each of several channels, none touching another."""
+    return Realization(*(np.kron(np.eye(count), matrix) for matrix in system))
+
+
 def cascade(first: Realization, second: Realization) -> Realization:
     """State space of second(s) first(s): the output of `first` drives `second`."""
     n1, n2 = first.order, second.order
