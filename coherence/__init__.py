@@ -67,11 +67,17 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.nodes.nodes import concatenate as concatenate
     from coherence.nodes.responses import from_responses as from_responses
     from coherence.nodes.systems import from_systems as from_systems
+    from coherence.numerics.balancing import Band as Band
     from coherence.numerics.rational import Rational as Rational
     from coherence.reduction.aggregate import Aggregation as Aggregation
     from coherence.reduction.aggregate import aggregate as aggregate
     from coherence.reduction.reading import read_generators as read_generators
+    from coherence.reduction.systems import BalancedSystem as BalancedSystem
+    from coherence.reduction.systems import ReducedSystem as ReducedSystem
+    from coherence.reduction.systems import balance_system as balance_system
+    from coherence.reduction.truncate import BalancedNodes as BalancedNodes
     from coherence.reduction.truncate import Truncation as Truncation
+    from coherence.reduction.truncate import balance_nodes as balance_nodes
     from coherence.reduction.truncate import truncate as truncate
     from coherence.simulation.a_priori import a_priori_guarantee as a_priori_guarantee
     from coherence.simulation.disturbances import Disturbance as Disturbance
@@ -173,8 +179,10 @@ _PUBLIC = {
     "coherence.simulation.response": ["Response"],
     "coherence.simulation.steady": ["steady_state"],
     "coherence.simulation.outages": ["Outage", "line_outage", "unit_outage"],
+    "coherence.reduction.systems": ["BalancedSystem", "ReducedSystem", "balance_system"],
+    "coherence.numerics.balancing": ["Band"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
-    "coherence.reduction.truncate": ["Truncation", "truncate"],
+    "coherence.reduction.truncate": ["BalancedNodes", "Truncation", "balance_nodes", "truncate"],
     "coherence.reduction.reading": ["read_generators"],
     "coherence.simulation.simulate": ["simulate"],
     "coherence.compare": ["ResponseDifference", "StepError", "response_difference", "coi_error", "step_error", "step_size"],

@@ -149,19 +149,27 @@ def from_control(system: Any) -> Realization:
     return Realization(*(np.asarray(m, dtype=float) for m in (system.A, system.B, system.C, system.D)))
 
 
-def realized(system: Any) -> tuple[Realization, tuple[str, ...], tuple[str, ...]]:
-    """A continuous-time python-control StateSpace or TransferFunction as arrays, with the names of its inputs and outputs."""
+def realized(
+    system: Any, refusal: str, *, what: str = "the system", give: str = "a StateSpace or a TransferFunction"
+) -> tuple[Realization, tuple[str, ...], tuple[str, ...]]:
+    """A continuous-time python-control StateSpace or TransferFunction as arrays, with the names of its inputs and outputs.
+
+    `refusal` says in messages what another object cannot be, `give` what to give instead.
+    """
     import control
 
     if not isinstance(system, (control.StateSpace, control.TransferFunction)):
-        raise InputError(f"a {type(system).__name__} cannot be simulated; give a Network, a StateSpace or a TransferFunction")
+        raise InputError(f"a {type(system).__name__} {refusal}; give {give}")
     if not system.isctime():
-        raise InputError(f"the system is discrete-time (dt = {system.dt}); give a continuous-time one")
+        raise InputError(f"{what} is discrete-time (dt = {system.dt}); give a continuous-time one")
     try:
         space = control.ss(system)
     except (ValueError, control.ControlMIMONotImplemented) as error:
-        raise InputError(f"the system has no state space ({error}); give a StateSpace, or a proper TransferFunction") from None
-    return from_control(space), tuple(system.input_labels), tuple(system.output_labels)
+        raise InputError(f"{what} has no state space ({error}); give a StateSpace, or a proper TransferFunction") from None
+    arrays = from_control(space)
+    if not all(np.isfinite(matrix).all() for matrix in arrays):
+        raise InputError(f"{what} has an entry that is not finite")
+    return arrays, tuple(system.input_labels), tuple(system.output_labels)
 
 
 def _one(label: str, system: Any) -> Nodes:

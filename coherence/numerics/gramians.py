@@ -78,7 +78,9 @@ def band_gramian_factor(a: Real, b: Real, low: float, high: float) -> Real:
         else:
             panels += [(left, middle), (middle, right)]
         if len(panels) + len(ready) > _PANELS:
-            raise ToleranceError(f"a pole at {poles[np.abs(poles.real).argmin()]:.3g} is too near the axis for a gramian over a band")
+            raise ToleranceError(
+                f"a pole at {poles[np.abs(poles.real).argmin()]:.3g} is too near the axis for a gramian over a band"
+            )
     point, weight = np.polynomial.legendre.leggauss(_POINTS)
     centre, width = np.array(sorted(ready)).T
     omega = (centre[:, None] + width[:, None] * point).ravel()

@@ -42,8 +42,8 @@ def hinf_norm(system: Realization, *, rtol: float = 1e-6, band: tuple[float, flo
     low, high = band
     lower, omega = (float(np.linalg.norm(system.d, 2)), np.inf) if np.isinf(high) else (0.0, low)
     if system.order == 0:
-        size = float(np.linalg.norm(system.d, 2))
-        return Supremum(size, size, low)
+        constant = float(np.linalg.norm(system.d, 2))
+        return Supremum(constant, constant, low)
     size = np.abs(poles)
     least, most = float(size.min()) / 10, float(size.max()) * 10
     grid = np.geomspace(least, most, max(2, int(_SAMPLES * np.log10(most / least))))

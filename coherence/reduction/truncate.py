@@ -1,40 +1,175 @@
-r"""Low-order nodes by frequency-weighted balanced truncation (Section 3.3.2).
+r"""Low-order nodes by balanced reduction (Section 3.3.2): compute once, then pick the order.
 
-    turbines      the strictly proper part h of g_hat^{-1} = m s + d + h is truncated; inertia and damping stay
-    closed loop   g_hat itself is truncated to the order asked and inverted again
+    turbines      the strictly proper part h of g_hat^{-1} = m s + d + h is reduced; inertia and damping stay
+    closed loop   g_hat itself is reduced to the order asked and inverted again
+    passive       Z = d + h by positive-real balancing: a passive node stays passive, with at least half of its index
 
-Turbines is the default: it asks only that h be stable (a group of hydro machines alone may not be), its result reads as a
-generator, and damping at high frequency survives. For one stable generator the closed loop is the more accurate
-(Table 3-II); inside a network it can lose the damping of the modes between groups, so look at the stability it leaves.
+Turbines, truncated, is the default, because such a model is read: it asks only that h be stable (a group of hydro machines alone
+may not be), its result reads as a generator, and damping at high frequency survives. For one stable generator the closed loop is
+the more accurate (Table 3-II); inside a network it can lose the damping of the modes between groups, so look at the stability it
+leaves. Singular perturbation (`residualize`) is exact at DC and smaller in the weighted norm, but has feedthrough: of turbines
+it becomes damping (which the weights above place badly: the step error grows by half; passive reduction is the one that gains by
+it), of the closed loop it makes the response jump, so that it is no swing model.
 
-Either way the reduced node is scaled as a whole to the DC gain of the original, as in the source; the factor, also on
-inertia and damping, is in the table (within 0.06 % of one for Iceland at order 3). Without any turbine left (order 1)
-nothing is scaled: h(0), the droops, joins the damping. The weight W multiplies the error; with its high gain at low
-frequency W(s) = (s + b)/(s + 1e-4) keeps the DC mismatch small. No sum of Hankel values bounds the
-weighted error, so its H-infinity norm is computed instead.
+A truncated node is scaled as a whole to the DC gain of the original, as in the source; the factor, also on inertia and damping,
+is in the table. The weight W multiplies the error; with its high gain at low frequency W(s) = (s + b)/(s + 1e-4) keeps the DC
+mismatch small. No sum of Hankel values bounds a weighted error (twice the tail is exceeded up to five times), so its H-infinity
+norm is computed; without weights, and for passive reduction, the proved bound stands beside it.
+
+One-lag turbines with positive gains are a state-space symmetric system; reduced without weights, or under the same weight on
+both sides, they stay one: every turbine that is left has a real pole and a positive gain, and the node stays passive.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from coherence.display import Page
-from coherence.errors import InputError, InstabilityError
+from coherence.errors import InputError
 from coherence.network.network import Network
-from coherence.nodes.nodes import Nodes, concatenate, make_banks
-from coherence.nodes.systems import from_realization
-from coherence.numerics.balancing import balance
-from coherence.numerics.norms import hinf_norm
+from coherence.nodes.nodes import concatenate
+from coherence.numerics.balancing import Band
 from coherence.numerics.rational import Rational
-from coherence.numerics.realization import Realization, cascade, difference
+from coherence.numerics.realization import Realization
+from coherence.reduction.parts import Part, relative_error
+from coherence.reduction.weights import as_realization, require_tolerance, sentence, weight_of
+from coherence.theory.passivity import passivity, passivity_indices
 
 CLOSED_LOOP_WEIGHT = Rational((1.0, 0.08), (1.0, 1e-4))  # the source's choices for grids in rad/s
 TURBINE_WEIGHT = Rational((1.0, 0.03), (1.0, 1e-4))
 PARTS = {"closed_loop": CLOSED_LOOP_WEIGHT, "turbines": TURBINE_WEIGHT}
+Weight = Rational | Realization | Band | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BalancedNodes(Page):
+    """The nodes of a network, balanced: pick the order, or the accuracy; see `balance_nodes`.
+
+    Attributes
+    ----------
+    network : Network
+    part : "turbines" or "closed_loop"
+    weight, input_weight : Rational, Realization, Band or None
+    passive : bool
+
+    Examples
+    --------
+    >>> from coherence import balance_nodes, linearize, load_case
+    >>> balanced = balance_nodes(linearize(load_case("five_generators")), part="closed_loop")
+    >>> [balanced.truncate(k).network.order for k in (2, 3)], balanced.truncate(tolerance=1e-4).network.order
+    ([2, 3], 3)
+    """
+
+    network: Network
+    part: str
+    weight: Weight
+    input_weight: Weight
+    passive: bool
+
+    @cached_property
+    def _parts(self) -> tuple[Part, ...]:
+        weights = as_realization(self.weight), as_realization(self.input_weight)
+        nodes = self.network.nodes
+        return tuple(Part(nodes.select([i]), self.part, self.passive, *weights) for i in range(len(nodes)))
+
+    @property
+    def hankel(self) -> pd.DataFrame:
+        """Hankel values (weighted, or positive-real characteristic values), descending: one column per node."""
+        columns = {part.label: pd.Series(part.balancing.hankel) for part in self._parts}
+        frame = pd.DataFrame(columns)
+        frame.index = pd.RangeIndex(1, len(frame) + 1, name="index")
+        return frame
+
+    @property
+    def bounds(self) -> pd.DataFrame:
+        """Proved bounds of ||h - h_r||_inf by order of the node, one column per node; NaN where no theorem holds (any weight)."""
+        columns = {}
+        for part in self._parts:
+            kept = np.arange(len(part.balancing.hankel) + 1)
+            columns[part.label] = pd.Series([part.balancing.bound(int(k)) for k in kept], index=kept + part.outside)
+        return pd.DataFrame(columns).rename_axis(index="order")
+
+    def truncate(self, order: int | None = None, *, tolerance: float | None = None) -> Truncation:
+        """Nodes of at most `order` states that agree at s = infinity, scaled to the DC gain.
+
+        Parameters
+        ----------
+        order : int, optional
+            1: swing only; 2: one turbine; 3: two turbines. Nodes of no higher order are left alone.
+        tolerance : float, optional
+            Instead: of each node the least order whose error, relative and weighted, is not larger.
+
+        Raises
+        ------
+        InputError
+            Order out of range; both or none given.
+        InstabilityError
+            The part to reduce is not stable (node and pole are named), or two weights made it unstable.
+        ToleranceError
+            A tolerance that no order reaches; the best is named.
+        """
+        return self._picked(order, tolerance, "truncate")
+
+    def residualize(self, order: int | None = None, *, tolerance: float | None = None) -> Truncation:
+        """The same by singular perturbation: exact at DC, with feedthrough, which of turbines is damping.
+
+        Parameters and errors as for `truncate`.
+        """
+        return self._picked(order, tolerance, "residualize")
+
+    def _picked(self, order: int | None, tolerance: float | None, method: str) -> Truncation:
+        if (order is None) == (tolerance is None):
+            raise InputError("give either an order or a tolerance")
+        largest = int(self.network.nodes.orders.max())
+        if tolerance is not None:
+            allowed = require_tolerance(tolerance)
+            orders = [part.order_for(allowed, method) for part in self._parts]
+        else:
+            if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or not 1 <= order <= largest:
+                raise InputError(
+                    f"order = {order!r} is out of range; give an integer from 1 to {largest}, the largest order of a node"
+                )
+            orders = [int(order)] * len(self._parts)
+        rows, reduced, hankel = {}, [], {}
+        for part, wanted in zip(self._parts, orders, strict=True):
+            found = part.reduced(wanted, method)
+            untouched = found.node is part.node
+            reduced.append(found.node)
+            hankel[part.label] = np.empty(0) if untouched else part.balancing.hankel
+            rows[part.label] = {
+                "order before": int(part.node.orders[0]),
+                "order after": int(found.node.orders[0]),
+                "relative weighted error": found.weighted,
+                "proved bound": found.bound,
+                "relative error of g": relative_error(part.node, found.node),
+                "DC rescaled by": found.factor,
+            }
+        table = pd.DataFrame.from_dict(rows, orient="index")
+        table.index.name = "node"
+        smaller = Network(concatenate(reduced), self.network.laplacian, self.network.coupling)
+        return Truncation(smaller, table, hankel, method, self)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What was balanced and how."""
+        facts = {"reduced": self.part.replace("_", " ")}
+        if self.passive:
+            return facts | {"balancing": "positive real, so that passive nodes stay passive"}
+        facts["weight W(s)"] = sentence(self.weight)
+        return facts | ({} if self.input_weight is None else {"input weight": sentence(self.input_weight)})
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The first ten Hankel values of every node."""
+        return {"Hankel values": self.hankel.head(10)}
+
+    def __repr__(self) -> str:
+        return f"BalancedNodes({self.part}: {len(self.network.nodes)} nodes, {self.network.nodes.order} states)"
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,13 +180,14 @@ class Truncation(Page):
     ----------
     network : Network
     table : DataFrame
-        Per node: order before and after; ||W (h - h_reduced)||_inf / ||W h||_inf of the part h that was truncated (before
-        rescaling; the weight makes it a low-frequency figure); ||g - g_reduced||_inf / ||g||_inf of the node that is returned (NaN
-        where g is unstable); the factor on g that restores its DC gain.
+        Per node: order before and after; ||W (h - h_r)||_inf / ||W h||_inf of the part h that was reduced (before
+        rescaling; the weight makes it a low-frequency figure); its proved bound (NaN where no theorem holds);
+        ||g - g_r||_inf / ||g||_inf of the node that is returned (NaN where g is unstable); the factor on g for its DC gain.
     hankel : dict of label -> array
-        Weighted Hankel values, descending.
-    part : str
-    weight : Rational
+        Hankel values, descending.
+    method : "truncate" or "residualize"
+    source : BalancedNodes
+        Where it was picked from.
 
     Examples
     --------
@@ -63,13 +199,41 @@ class Truncation(Page):
     network: Network
     table: pd.DataFrame
     hankel: dict[str, np.ndarray]
-    part: str
-    weight: Rational
+    method: str
+    source: BalancedNodes
+
+    @property
+    def part(self) -> str:
+        """What was reduced: "turbines" or "closed_loop"."""
+        return self.source.part
+
+    @property
+    def weight(self) -> Weight:
+        """The output weight."""
+        return self.source.weight
+
+    @cached_property
+    def passivity(self) -> pd.DataFrame:
+        """Passivity index of every node before and after (a node is output strictly passive where it is positive)."""
+        before, after = (passivity_indices(nodes) for nodes in (self.source.network.nodes, self.network.nodes))
+        return pd.DataFrame({"index before": before["index"], "index after": after["index"]})
+
+    @cached_property
+    def stability(self) -> str:
+        """What passivity says of the reduced network, or else its poles; and the remedy where reduction lost passivity."""
+        found = self.passivity
+        lost = [str(label) for label in found.index[(found["index before"] > 0) & (found["index after"] <= 0)]]
+        verdict = passivity(self.network).stability
+        if not lost:
+            return verdict
+        names = ", ".join(lost[:3]) + (f" and {len(lost) - 3} more" if len(lost) > 3 else "")
+        return f"{verdict}; reduction lost the passivity of {names}, which passive=True keeps"
 
     @property
     def facts(self) -> dict[str, str]:
-        """What was truncated and how."""
-        return {"truncated": self.part.replace("_", " "), "weight W(s)": self.weight.sentence}
+        """What was reduced and how."""
+        word = "truncated" if self.method == "truncate" else "residualized"
+        return {word: self.source.facts["reduced"]} | {k: v for k, v in self.source.facts.items() if k != "reduced"}
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -81,19 +245,86 @@ class Truncation(Page):
         return f"Truncation({self.part}: {len(self.table)} nodes, {before} -> {after} states)"
 
 
-def truncate(network: Network, order: int, *, part: str = "turbines", weight: Any = None) -> Truncation:
-    """Reduce every node of a network to at most `order` states.
+def balance_nodes(
+    network: Network,
+    *,
+    part: str = "turbines",
+    weight: Any = None,
+    input_weight: Any = None,
+    passive: bool = False,
+) -> BalancedNodes:
+    """Balance every node of a network once, to pick orders from.
 
     Parameters
     ----------
     network : Network
         Of nodes, typically one per group (`aggregate`) or one (`coherent_dynamics`).
+    part : "turbines" or "closed_loop"
+        What is reduced; see the module.
+    weight, input_weight : Rational, (num, den), number, python-control system or Band, optional
+        Stable and proper. Default of `weight`: (s + .08)/(s + 1e-4) for the closed loop, (s + .03)/(s + 1e-4) for turbines; 1 is
+        unweighted. A `Band` as both weights is frequency-limited balancing.
+    passive : bool
+        Positive-real balancing of d + h: nodes stay output strictly passive, so that the network is stable for every Laplacian.
+        Takes no weights and the part "turbines".
+
+    Returns
+    -------
+    BalancedNodes
+        Of stable parts; integrators are split off and kept.
+
+    Raises
+    ------
+    InputError
+        Unknown part, weights that cannot be used, or weights with passive=True.
+
+    References
+    ----------
+    H. Min, dissertation (2023), Section 3.3.2; D. Enns, Model reduction with balanced realizations (1984); Y. Liu, B. Anderson,
+    Singular perturbation approximation of balanced systems (1989); U. Desai, D. Pal, A transformation approach to stochastic model
+    reduction (1984); P. Opdenacker, E. Jonckheere, A contraction mapping preserving balanced reduction (1988).
+
+    Examples
+    --------
+    >>> from coherence import balance_nodes, linearize, load_case
+    >>> balanced = balance_nodes(linearize(load_case("five_generators")), weight=1)
+    >>> bool(balanced.truncate(3).table["relative weighted error"].iloc[0] <= balanced.truncate(3).table["proved bound"].iloc[0])
+    True
+    """
+    if part not in PARTS:
+        raise InputError(f"part = {part!r}; give 'closed_loop' or 'turbines'")
+    network._need_nodes("truncation")
+    network.nodes.require_rational("truncation")
+    if passive:
+        if weight is not None or input_weight is not None:
+            raise InputError("passive=True balances storage and supply, which no weight enters; leave the weights out")
+        if part != "turbines":
+            raise InputError("passive=True reduces d + h of g^-1 = m s + d + h; use part='turbines'")
+        return BalancedNodes(network, part, None, None, True)
+    output = PARTS[part] if weight is None else weight_of(weight, "the weight")
+    return BalancedNodes(network, part, output, weight_of(input_weight, "the input weight"), False)
+
+
+def truncate(
+    network: Network,
+    order: int | None = None,
+    *,
+    tolerance: float | None = None,
+    part: str = "turbines",
+    weight: Any = None,
+    input_weight: Any = None,
+    passive: bool = False,
+) -> Truncation:
+    """Reduce every node of a network to at most `order` states, or to an accuracy: `balance_nodes` and its `truncate` in one.
+
+    Parameters
+    ----------
+    network : Network
     order : int
         1: swing only; 2: one turbine; 3: two turbines. Nodes of no higher order are left alone.
-    part : "closed_loop" or "turbines"
-        What is truncated; see the module.
-    weight : Rational or (num, den), optional
-        Output weight; default (s + .08)/(s + 1e-4) for the closed loop, (s + .03)/(s + 1e-4) for turbines.
+    tolerance : float
+        Instead of an order: the relative weighted error that may be left.
+    part, weight, input_weight, passive : see `balance_nodes`
 
     Returns
     -------
@@ -102,9 +333,11 @@ def truncate(network: Network, order: int, *, part: str = "turbines", weight: An
     Raises
     ------
     InputError
-        Order out of range, unknown part.
+        Order out of range, unknown part, weights that cannot be used.
     InstabilityError
-        The part to truncate is not stable (node and pole are named).
+        The part to reduce is not stable (node and pole are named).
+    ToleranceError
+        A tolerance that no order reaches; the best is named.
 
     References
     ----------
@@ -116,90 +349,5 @@ def truncate(network: Network, order: int, *, part: str = "turbines", weight: An
     >>> truncate(linearize(load_case("five_generators")), 3)
     Truncation(turbines: 1 nodes, 6 -> 3 states)
     """
-    if part not in PARTS:
-        raise InputError(f"part = {part!r}; give 'closed_loop' or 'turbines'")
-    network._need_nodes("truncation")
-    largest = int(network.nodes.orders.max())
-    if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or not 1 <= order <= largest:
-        raise InputError(f"order = {order!r} is out of range; give an integer from 1 to {largest}, the largest order of a node")
-    w = PARTS[part] if weight is None else Rational.of(weight, "the weight")
-    reduced, rows, hankel = [], {}, {}
-    for i, label in enumerate(network.labels):
-        node = network.nodes.select([i])
-        new, values, row = _reduce(node, order, part, w)
-        reduced.append(new)
-        rows[label], hankel[label] = row, values
-    table = pd.DataFrame.from_dict(rows, orient="index")
-    table.index.name = "node"
-    smaller = Network(concatenate(reduced), network.laplacian, network.coupling)
-    return Truncation(smaller, table, hankel, part, w)
-
-
-def node_realization(node: Nodes) -> Realization:
-    """State space of a single g."""
-    return Network(node, np.zeros((1, 1)), "1").realization
-
-
-def _reduce(node: Nodes, order: int, part: str, weight: Rational) -> tuple[Nodes, np.ndarray, dict[str, float]]:
-    label, before = node.labels[0], int(node.orders[0])
-    if before <= order:
-        return node, np.empty(0), _row(node, node, 0.0, 1.0)
-    swing_order = max(int(node.degree[0]), 0)
-    kept = order if part == "closed_loop" else order - swing_order
-    if kept < 0:
-        raise InputError(
-            f"order = {order} is below the {swing_order} states of the polynomial part of node {label!r}; give at "
-            f"least {swing_order} or part='closed_loop'"
-        )
-    whole = node_realization(node) if part == "closed_loop" else node.proper_part()[0]
-    poles = whole.poles()
-    if poles.size and poles[0].real >= 0:
-        what, remedy = (
-            ("", "declare more damping, or use part='turbines', which needs only stable turbines")
-            if part == "closed_loop"
-            else ("the turbine part of ", "correct its governor data")
-        )
-        raise InstabilityError(
-            f"{what}node {label!r} is not stable: it has a pole at {poles[0]:.4g}; truncation needs it stable: {remedy}"
-        )
-    w = weight.realization()
-    balanced = balance(whole, w)
-    smaller = balanced.truncate(kept) if kept else Realization(np.zeros((0, 0)), np.zeros((0, 1)), np.zeros((1, 0)), whole.d)
-    if not kept:
-        smaller = Realization(smaller.a, smaller.b, smaller.c, whole.dc_gain())  # h(0) joins the damping
-    error = _ratio(cascade(difference(whole, smaller), w), cascade(whole, w))
-    if not kept:
-        new = Nodes(node.labels, node.polynomial).with_damping([float(whole.dc_gain()[0, 0])])  # the droops join the damping
-        return new, balanced.hankel, _row(node, new, error, 1.0)
-    new = (
-        from_realization(label, smaller)
-        if part == "closed_loop"
-        else Nodes(node.labels, node.polynomial, make_banks([(0, smaller)]))
-    )
-    factor = float(new.inverse(0.0)[0, 0].real / node.inverse(0.0)[0, 0].real) if node.inverse(0.0)[0, 0] else np.inf
-    if not 0 < factor < np.inf:
-        raise InstabilityError(
-            f"node {label!r}: truncation changes the DC gain by the factor {factor:.3g}, which no scaling can mend; "
-            "declare damping or take a higher order"
-        )
-    new = new.scaled(np.array([1 / factor]))
-    return new, balanced.hankel, _row(node, new, error, factor)
-
-
-def _row(before: Nodes, after: Nodes, weighted: float, factor: float) -> dict[str, float]:
-    g = node_realization(before)
-    change = difference(g, node_realization(after))
-    relative = _ratio(change, g) if change.is_stable() else np.nan
-    return {
-        "order before": int(before.order),
-        "order after": int(after.order),
-        "relative weighted error": weighted,
-        "relative error of g": 0.0 if after is before else relative,
-        "DC rescaled by": factor,
-    }
-
-
-def _ratio(part: Realization, whole: Realization) -> float:
-    """||part||_inf / ||whole||_inf; 0 where both vanish."""
-    top, bottom = hinf_norm(part).upper, hinf_norm(whole).lower
-    return top / bottom if bottom else (0.0 if top == 0 else np.inf)
+    balanced = balance_nodes(network, part=part, weight=weight, input_weight=input_weight, passive=passive)
+    return balanced.truncate(order, tolerance=tolerance)

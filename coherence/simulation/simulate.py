@@ -157,7 +157,7 @@ class _Plant:
         if isinstance(source, Network):
             inertia = source.nodes.inertia if source.basis is None else np.zeros(source.size)
             return cls(source.labels, source.labels, inertia, source, None)
-        system, inputs, outputs = realized(source)
+        system, inputs, outputs = realized(source, "cannot be simulated", give="a Network, a StateSpace or a TransferFunction")
         return cls(inputs, outputs, np.zeros(len(outputs)), None, system)
 
     @property

@@ -1,0 +1,49 @@
+"""Frequency weights as users hold them: a rational function, a python-control system, or a band."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from coherence.errors import InputError
+from coherence.nodes.systems import realized
+from coherence.numerics.balancing import Band
+from coherence.numerics.rational import Rational
+from coherence.numerics.realization import Realization
+
+
+def weight_of(source: Any, name: str) -> Rational | Realization | Band | None:
+    """A weight, or None where it is a constant (or not given), which weighs nothing.
+
+    Parameters
+    ----------
+    source : Rational, (num, den), number, python-control system, Band or None
+    name : str
+        Stands in messages.
+    """
+    if source is None or isinstance(source, Band):
+        return source
+    if all(hasattr(source, m) for m in "ABCD"):
+        return realized(source, "is no weight", what=name)[0]
+    rational = Rational.of(source, name)
+    return rational if rational.order else None
+
+
+def as_realization(weight: Rational | Realization | Band | None) -> Realization | Band | None:
+    """What balancing takes."""
+    return weight.realization() if isinstance(weight, Rational) else weight
+
+
+def sentence(weight: Rational | Realization | Band | None) -> str:
+    """The weight in text."""
+    if weight is None:
+        return "1"
+    return f"a state space of order {weight.order}" if isinstance(weight, Realization) else weight.sentence
+
+
+def require_tolerance(tolerance: Any) -> float:
+    """A relative error that may be left, or one sentence."""
+    if isinstance(tolerance, (int, float, np.number)) and not isinstance(tolerance, bool) and 0 < float(tolerance) < np.inf:
+        return float(tolerance)
+    raise InputError(f"tolerance = {tolerance!r}; give the relative error that may be left, > 0")
