@@ -50,6 +50,20 @@ class Bank:
         """Some sections, with new owners."""
         return Bank(owner, self.a[mask], self.b[mask], self.c[mask])
 
+    def merged(self) -> Bank:
+        """Sections of one owner with equal A, and b equal but for a factor, as one whose c is the sum."""
+        size = self.b[:, 0] if self.order == 1 else np.linalg.norm(self.b, axis=1)
+        if not size.all():
+            return self
+        key = np.column_stack([self.owner, self.a.reshape(len(self.a), -1), self.b / size[:, None]])
+        _, first, group = np.unique(key, axis=0, return_index=True, return_inverse=True)
+        if len(first) == len(key):
+            return self
+        c = np.zeros((len(first), self.order))
+        np.add.at(c, group.ravel(), self.c * (size / size[first][group.ravel()])[:, None])
+        kept = np.argsort(first)  # in the order they came
+        return Bank(self.owner[first[kept]], self.a[first[kept]], self.b[first[kept]], c[kept])
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Nodes(Page):
@@ -210,6 +224,9 @@ class Nodes(Page):
     def aggregate(self, assignment: Int, labels: Sequence[str]) -> Nodes:
         """One node per group with g^{-1} the sum of its members': hat g = (sum g_i^{-1})^{-1} (3.26).
 
+        Sections of one node with the same dynamics become one, exactly: turbines of equal time constants add their gains, so
+        that the order is 1 + the number of distinct time constants.
+
         Parameters
         ----------
         assignment : (n,) int
@@ -217,7 +234,7 @@ class Nodes(Page):
         """
         polynomial = np.zeros((len(self.polynomial), len(labels)))
         np.add.at(polynomial.T, assignment, self.polynomial.T)
-        banks = tuple(Bank(assignment[bank.owner], bank.a, bank.b, bank.c) for bank in self.banks)
+        banks = tuple(Bank(assignment[bank.owner], bank.a, bank.b, bank.c).merged() for bank in self.banks)
         functions = tuple((int(assignment[owner]), function) for owner, function in self.functions)
         return Nodes(tuple(labels), polynomial, banks, functions)
 

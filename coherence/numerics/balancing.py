@@ -33,7 +33,7 @@ import scipy.linalg as sla
 from coherence.errors import InputError, InstabilityError, ToleranceError
 from coherence.numerics.gramians import band_gramian_factor, gramian_factor, square_factor
 from coherence.numerics.norms import Supremum, hinf_norm
-from coherence.numerics.realization import Realization, cascade, repeated
+from coherence.numerics.realization import Realization, cascade, pole_text, repeated
 from coherence.types import Real
 
 ROUNDING = 1e-10  # of the sum of Hankel values: what computed values and norms may be off (1e-11 seen where the bound is attained)
@@ -166,8 +166,8 @@ def require_stable(system: Realization, what: str) -> None:
     """Refuse poles that are not in Re s < 0 beyond doubt of rounding."""
     if not system.is_stable():
         raise InstabilityError(
-            f"{what} has a pole at {system.poles()[0]:.4g}, not in Re s < 0 by more than rounding ({system.rounding:.1g}); "
-            "balanced reduction needs stable dynamics"
+            f"{what} has a pole at {pole_text(system.poles()[0])}, not in Re s < 0 by more than rounding "
+            f"({system.rounding:.1g}); balanced reduction needs stable dynamics"
         )
 
 

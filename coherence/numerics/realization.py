@@ -72,6 +72,11 @@ class Realization(NamedTuple):
         return Realization(self.a, b, c, d)
 
 
+def pole_text(pole: complex) -> str:
+    """A pole in messages: 0.5, or -0.1+2j."""
+    return f"{pole.real + 0.0:.4g}" if pole.imag == 0 else f"{pole:.4g}"
+
+
 def difference(first: Realization, second: Realization) -> Realization:
     """State space of first - second, by stacking the states."""
     return Realization(

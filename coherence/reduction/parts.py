@@ -24,7 +24,7 @@ from coherence.nodes.nodes import Nodes, make_banks
 from coherence.nodes.systems import from_realization
 from coherence.numerics.balancing import Balancing, Band, balance, balance_positive_real, weighted_norm
 from coherence.numerics.norms import hinf_norm
-from coherence.numerics.realization import Realization, difference, integrators_apart, parallel
+from coherence.numerics.realization import Realization, difference, integrators_apart, parallel, pole_text
 from coherence.theory.passivity import passivity_indices
 
 KEPT_INDEX = 0.5  # of the passivity index: the nearer to 1, the worse conditioned the Riccati equations and the larger the error
@@ -76,7 +76,7 @@ class Part:
                 else ("the turbine part of ", "correct its governor data")
             )
             raise InstabilityError(
-                f"{what}node {self.label!r} is not stable: it has a pole at {poles[0]:.4g}; balanced reduction needs it stable: "
+                f"{what}node {self.label!r} is not stable: it has a pole at {pole_text(poles[0])}; balanced reduction needs it stable: "
                 f"{remedy}"
             )
         if self.passive:
@@ -122,7 +122,7 @@ class Part:
         smaller = self.balancing.residualize(kept) if at_rest else self.balancing.truncate(kept)
         if not smaller.is_stable():  # with one weight at most rounding does this
             raise InstabilityError(
-                f"order {order} of node {self.label!r} is unstable, with a pole at {smaller.poles()[0]:.3g}: reduction under two "
+                f"order {order} of node {self.label!r} is unstable, with a pole at {pole_text(smaller.poles()[0])}: reduction under two "
                 "weights does not promise stability; take another order or leave one weight out"
             )
         bound = self.balancing.bound(kept)

@@ -20,7 +20,7 @@ from coherence.errors import InputError, InstabilityError, ToleranceError
 from coherence.nodes.systems import realized, to_control
 from coherence.numerics.balancing import Balancing, balance, weighted_norm
 from coherence.numerics.norms import Supremum
-from coherence.numerics.realization import Realization, difference, integrators_apart, parallel
+from coherence.numerics.realization import Realization, difference, integrators_apart, parallel, pole_text
 from coherence.reduction.weights import as_realization, require_tolerance, sentence, weight_of
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class BalancedSystem(Page):
     def _reduced(self, smaller: Realization, order: int, method: str) -> ReducedSystem:
         if not smaller.is_stable():
             raise InstabilityError(
-                f"order {order} is unstable, with a pole at {smaller.poles()[0]:.3g}: reduction under two weights does not promise "
+                f"order {order} is unstable, with a pole at {pole_text(smaller.poles()[0])}: reduction under two weights does not promise "
                 "stability; take another order or leave one weight out"
             )
         bound = self.balancing.bound(smaller.order)
