@@ -107,7 +107,9 @@ def resolved(panels: Panels, function: Callable[[Real], Complex], tolerance: flo
         again = np.repeat(rough, 2)
         panels, values = halves.select(again), finer[again]
         if sum(map(len, done)) + len(panels) > MOST:
-            raise ToleranceError(f"a frequency response is not resolved to {tolerance:g} by {MOST} panels; its resonances are too sharp")
+            raise ToleranceError(
+                f"a frequency response is not resolved to {tolerance:g} by {MOST} panels; its resonances are too sharp"
+            )
     return joined(done)
 
 

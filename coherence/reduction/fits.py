@@ -11,9 +11,12 @@ sections c (sI - A)^{-1} A^{-1} b need no subtraction, and u the same of the fit
     (g - g_fit)/s = (u - q) g g_fit,        d/du of it = -g_fit^2 (up to sign)
 
 keeps its digits at all frequencies. The integral over frequency is a sum over panels (`numerics.panels`); nothing larger than a few
-hundred states is ever formed, so that aggregates of 10^4 machines can be fitted. Nonlinear least squares find local optima: they run
-from several starts, the same every time (the averages of `equivalents`, the truncation where it reads as a generator, the best of a
-lattice), and the table says how many ended at the best.
+hundred states is ever formed, so that aggregates of 10^4 machines can be fitted. Nonlinear least squares find local optima: they
+run from several starts, the same every time (the averages of `equivalents`, the truncation where it reads as a generator, the
+best of a lattice), and the table says how many ended at the best.
+
+The two parts answer different questions: the turbines' own step error (their power for a step of frequency) may be least where that of
+the frequency is not. On the five generators one turbine so fitted has an L2 error of 5.92, the closed loop 1.67.
 """
 
 from __future__ import annotations
@@ -25,10 +28,11 @@ from functools import cached_property
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from scipy.optimize import least_squares
 
 from coherence.display import Page
-from coherence.errors import CoherenceError, InputError, InstabilityError
+from coherence.errors import CoherenceError, InputError, InstabilityError, ToleranceError
 from coherence.network.network import Network
 from coherence.nodes.nodes import Bank, Nodes, concatenate
 from coherence.nodes.systems import from_realization
@@ -41,9 +45,11 @@ MOST_TURBINES = 3
 DENSE = 300  # states up to which poles of g are computed
 BALANCED = 100  # states up to which the truncation is one of the starts
 MOST_SHARP = 500  # resonances that get panels of their own
-LATTICE = 5  # of its points are led to their optimum
+LATTICE = 5  # of its points are led to their optima; four times as many where no two starts agree
 SMOOTH = 1e-7  # what the polynomials of panels may miss of g and q
 SETTLED = 1e-9  # of the squared norm: what halving a panel may change
+ROUNDS = 30  # of halving panels for the error
+ROUNDING = 1e-12  # of q, relative to the response's own norm
 ENTRIES = 4_000_000  # complex numbers formed at once
 REACH = 100.0  # how far beyond the node's own scales inertia and time constants may go
 NEAR = 1e-5  # of a bound, in logarithms and sticks
@@ -61,10 +67,11 @@ class Fit(Page):
     network : Network
         The same labels, Laplacian and coupling.
     table : DataFrame
-        Per node: inertia [pu s^2/rad], damping [pu s/rad], inverse droop j [pu s/rad] and time constant j [s], fastest turbine first
-        (NaN where fewer do as well); l2 error of the node's unit step response [rad/s^(1/2) per pu] (infinite where g is
-        unstable); for part="turbines" the l2 error of the turbines, which was minimised; the minimised one relative to the response's own L2
-        distance from its final value; where a constant stopped at a bound; starts tried and how many of them ended at the best.
+        Per node: inertia [pu s^2/rad], damping [pu s/rad], inverse droop j [pu s/rad] and time constant j [s], fastest turbine
+        first (NaN where fewer do as well); l2 error of the node's unit step response [rad/s^(1/2) per pu] (infinite where g is
+        unstable); for part="turbines" the l2 error of the turbines, which is what was minimised; what was minimised relative to
+        the L2 distance of that step response from its final value; at which bound a constant stopped; starts tried and how many
+        of them ended at the best.
     part : str
     turbines : int
         At most so many per node.
@@ -73,7 +80,7 @@ class Fit(Page):
     --------
     >>> from coherence import fit_generators, linearize, load_case
     >>> fit_generators(linearize(load_case("five_generators")), turbines=2).table["l2 error"].round(3).tolist()
-    [0.057]
+    [0.049]
     """
 
     network: Network
@@ -84,11 +91,11 @@ class Fit(Page):
     @property
     def facts(self) -> dict[str, str]:
         """What was fitted."""
-        worst = self.table["l2 error"].idxmax()
+        worst = str(self.table["l2 error"].idxmax())
         return {
             "fitted": self.part.replace("_", " "),
             "turbines": f"at most {self.turbines} per node",
-            "largest L2 step error": f"{self.table.loc[worst, 'l2 error']:.4g} at node {worst!r}",
+            "largest L2 step error": f"{self.table['l2 error'].max():.4g} at node {worst!r}",
         }
 
     @property
@@ -138,7 +145,7 @@ def fit_generators(network: Network, *, turbines: int = 1, part: str = "closed_l
     >>> from coherence import fit_generators, linearize, load_case, read_generators
     >>> fit = fit_generators(linearize(load_case("five_generators")))
     >>> read_generators(fit.network.nodes)["turbines"].iloc[0]
-    '0.1127/(5.133 s + 1)'
+    '0.1093/(5.235 s + 1)'
     """
     if part not in PARTS:
         raise InputError(f"part = {part!r}; give 'closed_loop' or 'turbines'")
@@ -234,7 +241,7 @@ class _Response:
         size = np.concatenate([np.zeros(0), *(np.repeat(np.abs(bank.a).sum(axis=(1, 2)), bank.order) for bank in node.banks)])
         if (np.abs(self.poles) <= 100 * np.finfo(float).eps * size).any():
             raise InputError(
-                f"node {self.label!r} has a turbine pole at 0 (integral action), so no DC gain g^-1(0) that a generator could keep; "
+                f"node {self.label!r} has a turbine pole at 0 (integral action), so no DC gain g^-1(0) to keep; "
                 "put a slow lag in the place of its integrator"
             )
         divided = tuple(Bank(bank.owner, bank.a, np.linalg.solve(bank.a, bank.b[..., None])[..., 0], bank.c) for bank in node.banks)
@@ -288,7 +295,7 @@ class _Problem:
         sizes += [self.total / abs(response.m)] if self.closed and response.m else []
         usable = np.array([x for x in sizes if 0 < x < np.inf] or [1.0])
         self.low, self.high = float(usable.min()), float(usable.max())
-        self.panels = resolved(Panels.between(self._edges(poles)), lambda w: np.column_stack(self._values(w)), SMOOTH)
+        self.panels = resolved(Panels.between(self._edges(poles)), self._smooth, SMOOTH)
         self._sample()
         if self.closed:
             self._require_stable()
@@ -299,17 +306,15 @@ class _Problem:
     def _require_total(self) -> None:
         if not 0 < self.total < np.inf:
             raise InputError(
-                f"node {self.response.label!r} has g^-1(0) = {self.total:.4g}, but damping and inverse droops of a generator sum to "
-                "more than 0; declare damping"
+                f"node {self.response.label!r} has g^-1(0) = {self.total:.4g}, where a generator has damping and inverse droops of "
+                "positive sum; declare damping"
             )
 
     def _require_turbines(self) -> None:
         response, label = self.response, self.response.label
         if response.higher or not response.m > 0 or response.d < 0:
-            raise InputError(
-                f"node {label!r} has {'relative degree above 1' if response.higher else f'inertia {response.m:.4g} and damping {response.d:.4g}'}, "
-                "which part='turbines' keeps but no generator has; use part='closed_loop'"
-            )
+            what = "relative degree above 1" if response.higher else f"inertia {response.m:.4g} and damping {response.d:.4g}"
+            raise InputError(f"node {label!r} has {what}, which part='turbines' keeps but no generator has; use part='closed_loop'")
         worst = max(response.poles, key=lambda pole: pole.real, default=-1.0)
         if worst.real >= 0:
             raise InstabilityError(
@@ -317,8 +322,8 @@ class _Problem:
             )
         if not 0 < self.total < np.inf:
             raise InputError(
-                f"the turbines of node {label!r} have h(0) = {self.total:.4g}, but inverse droops of a generator sum to more than 0; "
-                "use part='closed_loop'"
+                f"the turbines of node {label!r} have h(0) = {self.total:.4g}, where inverse droops of a generator have a positive "
+                "sum; use part='closed_loop'"
             )
 
     def _require_stable(self) -> None:
@@ -349,26 +354,32 @@ class _Problem:
         return np.asarray(edges[np.concatenate([[True], np.diff(np.log(edges)) > 1e-12])])
 
     def _values(self, omega: Real) -> tuple[Complex, Complex]:
-        """q and g of what is fitted; g stands for 1 where turbines are."""
+        """The q and g of what is fitted; g stands for 1 where turbines are."""
         if not self.closed:
             return self.response.turbines(omega), np.ones(len(omega), dtype=complex)
         q = self.response.whole(omega)
         return q, 1.0 / (self.total + 1j * omega * q)
+
+    def _smooth(self, omega: Real) -> Complex:
+        """What panels must resolve: q g and g, which are analytic at infinity where q is not (relative degree 2)."""
+        q, g = self._values(omega)
+        return np.column_stack([q * g, g])
 
     def _sample(self) -> None:
         omega = self.panels.omega.ravel()
         self.s, self.root = 1j * omega, np.sqrt(self.panels.weights.ravel() / np.pi)
         self.q, self.g = self._values(omega)
 
-    # unknowns and constants ---------------------------------------------------------------------------------------------------
+    def _count(self, x: Real) -> int:
+        return (len(x) - 1) // 2 if self.closed else (len(x) + 1) // 2
 
     def _parts(self, x: Real) -> tuple[float, Real, Real]:
         """Inertia (0 for turbines), sticks, time constants."""
-        count = (len(x) - 1) // 2 if self.closed else (len(x) + 1) // 2
+        count = self._count(x)
         return (float(np.exp(x[0])) if self.closed else 0.0), x[int(self.closed) : len(x) - count], np.exp(x[len(x) - count :])
 
     def unknowns(self, m: float, shares: Real, tau: Real) -> Real:
-        """X of constants; shares of the DC gain, damping first for the closed loop."""
+        """The x of constants; shares of the DC gain, damping first for the closed loop."""
         left = 1.0 - np.concatenate([[0.0], np.cumsum(shares)])[: len(shares) - 1]
         sticks = np.clip(np.divide(shares[:-1], left, out=np.zeros(len(left)), where=left > 0), 0.0, 1.0)
         return np.concatenate([[np.log(m)] if self.closed else [], sticks, np.log(tau)])
@@ -393,7 +404,7 @@ class _Problem:
 
     def stops(self, x: Real) -> list[str]:
         """Which constants are at a bound."""
-        generator, (lower, upper) = self.generator(x), self.bounds((len(x) + 1) // 2 if not self.closed else (len(x) - 1) // 2)
+        generator, (lower, upper) = self.generator(x), self.bounds(self._count(x))
         out = ["damping at 0"] if self.closed and generator.d == 0 else []
         named = {0: "inertia"} if self.closed else {}
         rank = np.argsort(np.argsort(generator.tau, kind="stable"))
@@ -401,8 +412,6 @@ class _Problem:
         for i, name in named.items():
             out += [f"{name} at its {side} bound" for side, end in (("lower", lower[i]), ("upper", upper[i])) if x[i] == end]
         return out
-
-    # the error -----------------------------------------------------------------------------------------------------------------
 
     def residual(self, x: Real) -> Real:
         """Its squares sum to (error/size)^2."""
@@ -433,15 +442,17 @@ class _Problem:
     def settled(self, generator: _Generator) -> tuple[float, bool]:
         """The norm of the error, on panels that are halved until it stands, and whether any had to be."""
         changed = False
-        while True:
+        for _ in range(ROUNDS):
             halves = self.panels.halves()
             coarse = self._by_panel(self.panels, generator, self.q, self.g)
             fine = self._by_panel(halves, generator, *self._values(halves.omega.ravel())).reshape(-1, 2).sum(axis=1)
-            rough = np.abs(fine - coarse) > SETTLED * fine.sum() + (1e-12 * self.size) ** 2
+            error = float(np.sqrt(fine.sum()))
+            rough = np.abs(fine - coarse) > SETTLED * error**2 + ROUNDING * self.size * (error + ROUNDING * self.size)
             if not rough.any():
-                return float(np.sqrt(fine.sum())), changed
+                return error, changed
             self.panels, changed = self.panels.split(rough), True
             self._sample()
+        raise ToleranceError(f"the step error of node {self.response.label!r} is not resolved by {len(self.panels)} panels")
 
     def _by_panel(self, panels: Panels, generator: _Generator, q: Complex, g: Complex) -> Real:
         s = 1j * panels.omega.ravel()
@@ -449,20 +460,21 @@ class _Problem:
         error = np.abs(self._difference(u, s, q, g)).reshape(len(panels), -1) ** 2
         return np.asarray((panels.weights * error).sum(axis=1) / np.pi)
 
-    # the search ----------------------------------------------------------------------------------------------------------------
-
     def solve(self, turbines: int) -> _Optimum:
         """The least error with at most so many turbines; fewer where another one gains nothing."""
-        best = self._best([*self._averages(), *self._truncated(1), *self._lattice(1)])
+        best = self._best([*self._averages(), *self._truncated(1)], self._lattice(1))
         for count in range(2, turbines + 1):
-            more = self._best([*self._halved(best.x), *self._truncated(count), *self._lattice(count)])
+            more = self._best([*self._halved(best.x), *self._truncated(count)], self._lattice(count))
             if more.error**2 < (1 - SIMPLER) * best.error**2 - (NOTHING * self.size) ** 2:
                 best = more
         return best
 
-    def _best(self, starts: list[Real]) -> _Optimum:
-        ends = [self._descended(x) for x in starts]
-        errors = np.array([float(np.linalg.norm(self.residual(x))) for x in ends])
+    def _best(self, starts: list[Real], lattice: list[Real]) -> _Optimum:
+        ends = [self._descended(x) for x in [*starts, *lattice[:LATTICE]]]
+        errors, agreeing = self._agreeing(ends)
+        if agreeing < 2:  # several optima: look longer
+            ends += [self._descended(x) for x in lattice[LATTICE : 4 * LATTICE]]
+            errors, agreeing = self._agreeing(ends)
         x = ends[int(errors.argmin())]
         for _ in range(10):  # what the fit itself resonates at may need finer panels
             x = self._at_bounds(x)
@@ -470,11 +482,15 @@ class _Problem:
             if not changed:
                 break
             x = self._descended(x)
-        return _Optimum(x, error, len(starts), int((errors <= errors.min() * (1 + AGREE) + NOTHING).sum()))
+        return _Optimum(x, error, len(ends), agreeing)
 
-    def _descended(self, x: Real, free: Real | None = None) -> Real:
+    def _agreeing(self, ends: list[Real]) -> tuple[Real, int]:
+        errors = np.array([float(np.linalg.norm(self.residual(x))) for x in ends])
+        return errors, int((errors <= errors.min() * (1 + AGREE) + NOTHING).sum())
+
+    def _descended(self, x: Real, free: NDArray[np.bool_] | None = None) -> Real:
         """The local optimum from x; `free` marks unknowns that may move."""
-        lower, upper = self.bounds((len(x) - 1) // 2 if self.closed else (len(x) + 1) // 2)
+        lower, upper = self.bounds(self._count(x))
         moving = np.flatnonzero(np.ones(len(x), dtype=bool) if free is None else free)
         if not moving.size:
             return x
@@ -498,7 +514,7 @@ class _Problem:
 
     def _at_bounds(self, x: Real) -> Real:
         """Unknowns that the interior method left next to a bound put on it, the others led on, where that costs nothing."""
-        lower, upper = self.bounds((len(x) - 1) // 2 if self.closed else (len(x) + 1) // 2)
+        lower, upper = self.bounds(self._count(x))
         near = np.minimum(x - lower, upper - x) <= NEAR
         if not near.any():
             return x
@@ -565,7 +581,7 @@ class _Problem:
         yield self.unknowns(m * self.total / gains.sum(), gains / gains.sum(), -1.0 / poles.real)
 
     def _lattice(self, count: int) -> list[Real]:
-        """The best points of a lattice of inertias, shares and time constants, of unlike time constants."""
+        """A lattice of inertias, shares and time constants: the best point for each choice of time constants, best first."""
         response = self.response
         poles = np.abs(np.concatenate([response.poles, response.node_poles])) if self.closed else np.abs(response.poles)
         low, high = (float(1 / poles.max()), float(1 / poles.min())) if poles.size else (1 / self.high, 1 / self.low)
@@ -576,7 +592,9 @@ class _Problem:
             inertias = [response.m * x for x in (0.5, 1.0, 2.0, 5.0)]
         else:
             inertias = list(self.total * np.geomspace(low, high, 5))
-        dampings = sorted({0.02, 0.3, *([response.d / self.total] if 0 < response.d < self.total else [])}) if self.closed else [0.0]
+        dampings = (
+            sorted({0.02, 0.3, *([response.d / self.total] if 0 < response.d < self.total else [])}) if self.closed else [0.0]
+        )
         splits = [np.array(x) for x in sorted({tuple(np.array(x) / sum(x)) for x in itertools.product((1, 3), repeat=count)})]
         lower, upper = self.bounds(count)
         found = []
@@ -592,7 +610,7 @@ class _Problem:
             if least is not None:
                 found.append(least)
         found.sort(key=lambda item: item[0])
-        return [x for _, x in found[:LATTICE]]
+        return [x for _, x in found]
 
 
 def _shares(sticks: Real) -> tuple[Real, Real]:
