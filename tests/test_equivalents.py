@@ -343,6 +343,27 @@ def test_a_fit_says_what_it_cannot_fit():
             co.fit_generators(single(bad), part=part)
 
 
+def test_a_turbine_that_only_harms_is_left_out():
+    """A turbine of negative gain: the best generator has none."""
+    fit = co.fit_generators(single(node([2.0, 1.0], lag(-0.5, 2.0))), turbines=2)
+    row = fit.table.iloc[0]
+    assert row["at bound"] == "inverse droop 1 at 0"
+    assert np.isnan(row["inverse droop 1"])
+    assert row["damping"] == 1.5
+    assert fit.network.order == 1
+
+
+@pytest.mark.parametrize(("part", "count"), [("closed_loop", 1), ("closed_loop", 3), ("turbines", 1), ("turbines", 3)])
+def test_the_jacobian_is_the_derivative(part, count):
+    problem = fits._Problem(fits._Response(machines(4).nodes), part)
+    lower, upper = problem.bounds(count)
+    x = lower + np.random.default_rng(2).uniform(0.4, 0.6, len(lower)) * (upper - lower)
+    slope = problem.jacobian(x)
+    for j, step in enumerate(1e-6 * np.eye(len(x))):
+        change = (problem.residual(x + step) - problem.residual(x - step)) / 2e-6
+        assert np.abs(change - slope[:, j]).max() <= 1e-7 * np.abs(slope).max()
+
+
 def test_a_fit_shows_itself(five):
     fit = co.fit_generators(five)
     assert repr(fit) == "Fit(closed_loop: 1 nodes, at most 1 turbines each)"

@@ -8,15 +8,15 @@ r"""The best generators: nodes of one swing equation and a few one-lag turbines,
 ||.||_2 is the L2 norm of the step error over all time, finite because the DC gain is exact. With q = (g^{-1} - g^{-1}(0))/s, whose
 sections c (sI - A)^{-1} A^{-1} b need no subtraction, and u the same of the fit,
 
-    (g - g_fit)/s = (u - q) g g_fit,        d/du of it = -g_fit^2 (up to sign)
+    (g - g_fit)/s = (u - q) g g_fit,        its derivative by u = g_fit^2
 
 keeps its digits at all frequencies. The integral over frequency is a sum over panels (`numerics.panels`); nothing larger than a few
 hundred states is ever formed, so that aggregates of 10^4 machines can be fitted. Nonlinear least squares find local optima: they
 run from several starts, the same every time (the averages of `equivalents`, the truncation where it reads as a generator, the
 best of a lattice), and the table says how many ended at the best.
 
-The two parts answer different questions: the turbines' own step error (their power for a step of frequency) may be least where that of
-the frequency is not. On the five generators one turbine so fitted has an L2 error of 5.92, the closed loop 1.67.
+The two parts answer different questions: the turbines' own step error (their power for a step of frequency) may be least
+where that of the frequency is not. On the five generators one turbine so fitted has an L2 error of 5.92, the closed loop 1.67.
 """
 
 from __future__ import annotations
@@ -173,6 +173,10 @@ class _Generator:
     r: Real  # (J,)
     tau: Real  # (J,)
 
+    def used(self) -> _Generator:
+        """Without turbines of no gain."""
+        return _Generator(self.m, self.d, self.r[self.r > 0], self.tau[self.r > 0])
+
     def node(self, label: str) -> Nodes:
         tau = self.tau[:, None]
         bank = Bank(np.zeros(len(tau), dtype=int), -1.0 / tau[:, :, None], 1.0 / tau, self.r[:, None])
@@ -187,7 +191,7 @@ def _fitted(node: Nodes, turbines: int, part: str) -> tuple[Nodes, dict[str, obj
     response = _Response(node)
     problem = _Problem(response, part)
     best = problem.solve(turbines)
-    generator = problem.generator(best.x)
+    generator = problem.generator(best.x).used()
     error = best.error if part == "closed_loop" else _step_error(response, generator)
     stops = "; ".join(problem.stops(best.x))
     return generator.node(node.labels[0]), _row(generator, turbines, part, best, error, best.error / problem.size, stops)
@@ -405,10 +409,11 @@ class _Problem:
     def stops(self, x: Real) -> list[str]:
         """Which constants are at a bound."""
         generator, (lower, upper) = self.generator(x), self.bounds(self._count(x))
+        rank = np.argsort(np.argsort(np.where(generator.r > 0, generator.tau, np.inf), kind="stable"))
         out = ["damping at 0"] if self.closed and generator.d == 0 else []
+        out += [f"inverse droop {k + 1} at 0" for k, r in zip(rank, generator.r, strict=True) if r == 0]
         named = {0: "inertia"} if self.closed else {}
-        rank = np.argsort(np.argsort(generator.tau, kind="stable"))
-        named |= {len(x) - len(rank) + j: f"time constant {rank[j] + 1}" for j in range(len(rank))}
+        named |= {len(x) - len(rank) + j: f"time constant {rank[j] + 1}" for j in range(len(rank)) if generator.r[j]}
         for i, name in named.items():
             out += [f"{name} at its {side} bound" for side, end in (("lower", lower[i]), ("upper", upper[i])) if x[i] == end]
         return out
