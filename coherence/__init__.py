@@ -71,6 +71,9 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.numerics.rational import Rational as Rational
     from coherence.reduction.aggregate import Aggregation as Aggregation
     from coherence.reduction.aggregate import aggregate as aggregate
+    from coherence.reduction.equivalents import equivalent_generators as equivalent_generators
+    from coherence.reduction.fits import Fit as Fit
+    from coherence.reduction.fits import fit_generators as fit_generators
     from coherence.reduction.reading import read_generators as read_generators
     from coherence.reduction.systems import BalancedSystem as BalancedSystem
     from coherence.reduction.systems import ReducedSystem as ReducedSystem
@@ -184,6 +187,8 @@ _PUBLIC = {
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
     "coherence.reduction.truncate": ["BalancedNodes", "Truncation", "balance_nodes", "truncate"],
     "coherence.reduction.reading": ["read_generators"],
+    "coherence.reduction.equivalents": ["equivalent_generators"],
+    "coherence.reduction.fits": ["Fit", "fit_generators"],
     "coherence.simulation.simulate": ["simulate"],
     "coherence.compare": ["ResponseDifference", "StepError", "response_difference", "coi_error", "step_error", "step_size"],
     "coherence.studies": ["Study", "study"],

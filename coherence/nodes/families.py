@@ -109,7 +109,7 @@ def swing_turbine(
         raise InputError(f"node {names[i]!r}: turbine time constant tau = {tau[i]:g}; it must be > 0")
     active = np.flatnonzero(r)
     _positive(tau[active], "turbine time constant tau", [names[i] for i in active])
-    bank = Bank(active, -1.0 / tau[active, None, None], (1.0 / tau)[active, None], r[active, None])
+    bank = Bank(active, -1.0 / tau[active, None, None], 1.0 / tau[active, None], r[active, None])
     return Nodes(names, np.stack([d, m]), (bank,) if active.size else ())
 
 
