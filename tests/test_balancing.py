@@ -353,7 +353,7 @@ def test_integrators_of_nodes_are_kept():
             assert model.passivity["index after"].iloc[0] > 0
 
 
-REFUSED = {
+REFUSED = {  # name -> call, sentence
     "discrete": (lambda: co.balance_system(control.tf([1], [1, 0.5], 0.1)), "the system is discrete-time .dt = 0.1."),
     "improper": (lambda: co.balance_system(control.tf([1, 0, 0], [1, 1])), "has no state space"),
     "unstable": (lambda: co.balance_system(control.tf([1], [1, -0.5])), r"the system has a pole at 0.5"),
@@ -363,7 +363,7 @@ REFUSED = {
     "unstable weight": (lambda: co.balance_system(area(), weight=([1], [1, -2])), "the output weight has a pole at 2"),
     "integrating weight": (lambda: co.balance_system(area(), input_weight=([1], [1, 0])), "the input weight has a pole at 0"),
     "discrete weight": (lambda: co.balance_system(area(), weight=control.ss(-1, 1, 1, 0, 0.1)), "the weight is discrete-time"),
-    "wide weight": (lambda: co.balance_system(area(), weight=control.ss([], [], [], np.eye(2))), "the weight has 2 inputs for 1 outputs"),
+    "wide": (lambda: co.balance_system(area(), weight=control.ss([], [], [], np.eye(2))), "the weight has 2 inputs for 1 outputs"),
     "band": (lambda: Band(2.0, 1.0), "the band from 2 to 1 rad/s; give 0 <= low < high"),
     "bands apart": (lambda: co.balance_system(area(), weight=Band(0, 1), input_weight=Band(2, 3)).truncate(2), "nothing in common"),
     "order 9": (lambda: co.balance_system(area()).truncate(9), "order = 9 is out of range; give an integer from 0"),
@@ -371,7 +371,7 @@ REFUSED = {
     "nothing": (lambda: co.balance_system(area()).truncate(), "give either an order or a tolerance"),
     "both": (lambda: co.balance_system(area()).truncate(2, tolerance=0.1), "give either an order or a tolerance"),
     "tolerance": (lambda: co.balance_system(area()).truncate(tolerance=-1.0), "tolerance = -1.0; give the relative error"),
-    "unreachable": (lambda: co.balance_system(area()).truncate(tolerance=1e-30), "reached by no order; the least relative error is"),
+    "unreachable": (lambda: co.balance_system(area()).truncate(tolerance=1e-30), "by no order; the least relative error is"),
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from coherence.nodes.nodes import Nodes, make_banks
 from coherence.numerics.norms import step_l2
 from coherence.numerics.panels import Panels, resolved
 from coherence.numerics.realization import Realization, cascade, difference
-from coherence.reduction import fits
+from coherence.reduction import fitting
 from tests.draws import random_nodes
 
 #: unit step on the five generators: L2, Linf, Hinf, measured (Germond-Podmore printed in Table 3-II: 3.9594, 1.9974, 5.1431)
@@ -298,7 +298,7 @@ def test_two_thousand_turbines_are_fitted_without_a_dense_matrix(monkeypatch):
     many = co.swing_turbine(inertia=0.05, damping=0.01, inverse_droop=r.ravel(), time_constant=np.tile(tau, 100))
     few, many = (single(nodes.aggregate(np.zeros(len(nodes), dtype=int), ["g"])) for nodes in (few, many))  # 100 s^2/rad
     expected = co.fit_generators(few, turbines=2).table.iloc[0]
-    monkeypatch.setattr(fits, "node_realization", None)
+    monkeypatch.setattr(fitting, "node_realization", None)
     monkeypatch.setattr(Nodes, "proper_part", None)
     tracemalloc.start()
     table = co.fit_generators(many, turbines=2).table.iloc[0]
@@ -355,7 +355,7 @@ def test_a_turbine_that_only_harms_is_left_out():
 
 @pytest.mark.parametrize(("part", "count"), [("closed_loop", 1), ("closed_loop", 3), ("turbines", 1), ("turbines", 3)])
 def test_the_jacobian_is_the_derivative(part, count):
-    problem = fits._Problem(fits._Response(machines(4).nodes), part)
+    problem = fitting.Problem(fitting.Response(machines(4).nodes), part)
     lower, upper = problem.bounds(count)
     x = lower + np.random.default_rng(2).uniform(0.4, 0.6, len(lower)) * (upper - lower)
     slope = problem.jacobian(x)

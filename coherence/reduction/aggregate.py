@@ -121,7 +121,7 @@ def aggregate(network: Network, partition: Partition, *, interconnection: str = 
     >>> from coherence import aggregate, linearize, load_case, spectral_groups
     >>> network = linearize(load_case("iceland"))
     >>> aggregate(network, spectral_groups(network, 3))
-    Aggregation(refined: 35 -> 3 nodes, 119 states)
+    Aggregation(refined: 35 -> 3 nodes, 67 states)
     """
     if interconnection not in ("refined", "quotient"):
         raise InputError(f"interconnection = {interconnection!r}; give 'refined' or 'quotient'")

@@ -76,8 +76,8 @@ class Part:
                 else ("the turbine part of ", "correct its governor data")
             )
             raise InstabilityError(
-                f"{what}node {self.label!r} is not stable: it has a pole at {pole_text(poles[0])}; balanced reduction needs it stable: "
-                f"{remedy}"
+                f"{what}node {self.label!r} is not stable: it has a pole at {pole_text(poles[0])}; balanced reduction needs it "
+                f"stable: {remedy}"
             )
         if self.passive:
             rest = rest._replace(d=rest.d + self.node.damping[0] - self.kept_index)
@@ -122,8 +122,8 @@ class Part:
         smaller = self.balancing.residualize(kept) if at_rest else self.balancing.truncate(kept)
         if not smaller.is_stable():  # with one weight at most rounding does this
             raise InstabilityError(
-                f"order {order} of node {self.label!r} is unstable, with a pole at {pole_text(smaller.poles()[0])}: reduction under two "
-                "weights does not promise stability; take another order or leave one weight out"
+                f"order {order} of node {self.label!r} is unstable, with a pole at {pole_text(smaller.poles()[0])}: reduction "
+                "under two weights does not promise stability; take another order or leave one weight out"
             )
         bound = self.balancing.bound(kept)
         error = weighted_norm(difference(whole, smaller), self.output, self.source, bound).upper

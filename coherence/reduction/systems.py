@@ -171,8 +171,8 @@ class BalancedSystem(Page):
     def _reduced(self, smaller: Realization, order: int, method: str) -> ReducedSystem:
         if not smaller.is_stable():
             raise InstabilityError(
-                f"order {order} is unstable, with a pole at {pole_text(smaller.poles()[0])}: reduction under two weights does not promise "
-                "stability; take another order or leave one weight out"
+                f"order {order} is unstable, with a pole at {pole_text(smaller.poles()[0])}: reduction under two weights does not "
+                "promise stability; take another order or leave one weight out"
             )
         bound = self.balancing.bound(smaller.order)
         error = self._norm(difference(self.balancing.system, smaller), bound)
