@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import scipy.linalg as sla
@@ -31,7 +31,8 @@ _SAMPLES = 20_000  # of the count along the axis
 _ROUNDING = 1e-13  # of the sum of moduli: below it the sign of p + h is not known
 
 
-class Sections(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Sections:
     """S strictly proper sections c (sI - A)^{-1} b of one order q."""
 
     a: Real  # (S, q, q)
@@ -48,6 +49,7 @@ class Sections(NamedTuple):
         """States of all sections."""
         return self.b.size
 
+    @cached_property
     def poles(self) -> Complex:
         """Eigenvalues, shape (S, q)."""
         if self.order == 1:
@@ -135,9 +137,7 @@ class Arrow:
     sections: tuple[Sections, ...]
 
     @classmethod
-    def from_banks(
-        cls, polynomial: ArrayLike, banks: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike]], closed_loop: bool
-    ) -> Arrow:
+    def from_banks(cls, polynomial: ArrayLike, banks: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike]], closed_loop: bool) -> Arrow:
         """The sum h of sections, or g = 1/(p + h) with p(s) = polynomial[0] + polynomial[1] s + ...
 
         Parameters
@@ -155,7 +155,7 @@ class Arrow:
         """
         sections = tuple(_checked(*bank) for bank in banks)
         for part in sections:
-            poles = part.poles()
+            poles = part.poles
             if poles.size and poles.real.max() >= 0:
                 where = np.unravel_index(int(poles.real.argmax()), poles.shape)
                 raise InstabilityError(
@@ -219,12 +219,12 @@ class Arrow:
 
     def multiply(self, x: Real) -> Real:
         """State matrix times x, (N,) or (N, m)."""
-        columns = x.reshape(self.order, -1)
+        columns = x[:, None] if x.ndim == 1 else x
         z, body, k = columns[: len(self.head)], self._parts(columns), len(self.head)
         out = np.empty_like(columns)
-        s = np.zeros(columns.shape[1])
+        s: Any = np.zeros(columns.shape[1])
         for part, states in zip(self.sections, body, strict=True):
-            s = s + part.c.ravel() @ states.reshape(-1, columns.shape[1])
+            s = s + part.c.ravel() @ states.reshape(part.size, columns.shape[1])
         v = self.row @ z + self.direct * s
         out[:k] = self.head @ z + np.outer(self.column, s)
         for part, states, place in zip(self.sections, body, self._parts(out), strict=True):
@@ -236,10 +236,11 @@ class Arrow:
 
         With P = (A + shift I)^{-1} the body is P (f - b v), so that s = c^T P f - (c^T P b) v closes k + 1 equations.
         """
-        columns = rhs.reshape(self.order, -1)
+        columns = rhs[:, None] if rhs.ndim == 1 else rhs
         k, m = len(self.head), columns.shape[1]
         free, driven = [], []
-        s, t = 0.0, 0.0
+        s: Any = 0.0
+        t: Any = 0.0
         for part, f in zip(self.sections, self._parts(columns), strict=True):
             if part.order == 1:
                 free.append(part.solve(shift, f).reshape(-1, m))
@@ -289,7 +290,7 @@ class Arrow:
         return Realization(a, self.b[:, None], self.c[None, :], np.array([[self.d]]))
 
     def weighted_output(self, weight: Realization) -> Arrow:
-        """This system followed by a scalar weight; the weight's states come last in the head."""
+        """The system followed by a scalar weight; the weight's states come last in the head."""
         aw, bw, cw, dw = weight.a, weight.b[:, 0], weight.c[0], float(weight.d[0, 0])
         k, w = len(self.head), len(aw)
         head = np.block([[self.head, np.zeros((k, w))], [np.outer(bw, self.leave), aw]])
@@ -305,7 +306,7 @@ class Arrow:
         )
 
     def weighted_input(self, weight: Realization) -> Arrow:
-        """A scalar weight followed by this system; the weight's states come last in the head."""
+        """A scalar weight followed by the system; the weight's states come last in the head."""
         aw, bw, cw, dw = weight.a, weight.b[:, 0], weight.c[0], float(weight.d[0, 0])
         k, w = len(self.head), len(aw)
         head = np.block([[self.head, np.outer(self.entry, cw)], [np.zeros((w, k)), aw]])
@@ -324,9 +325,9 @@ class Arrow:
 def unstable_poles(polynomial: Real, sections: Sequence[Sections]) -> int:
     """Zeros of p + h in Re s > 0, h a sum of stable sections: poles of the closed loop 1/(p + h) there.
 
-    Argument principle: r/2 minus the growth of arg(p + h) from 0 to j infinity over pi. Each step along the axis is so short that p + h
-    provably moves by less than its modulus (`Sections.steepness` for h, the Taylor polynomial for p), so no turn is lost; beyond
-    the last one the leading power outweighs the rest. O(N) a step, some ten steps a decade.
+    Argument principle: r/2 minus the growth of arg(p + h) from 0 to j infinity over pi. Each step along the axis is so short that
+    p + h provably moves by less than its modulus (`Sections.steepness` for h, the Taylor polynomial for p), so no turn is lost;
+    beyond the last one the leading power outweighs the rest. O(N) a step.
 
     Raises
     ------
@@ -348,18 +349,18 @@ def unstable_poles(polynomial: Real, sections: Sequence[Sections]) -> int:
         moves, nearest = 2 * sum(part[1] for part in parts), max((part[2] for part in parts), default=0.0)
         known = _ROUNDING * (np.abs(polynomial) @ omega ** np.arange(r + 1) + sum(abs(part[0]) for part in parts))
         if abs(value) <= known:
-            raise InstabilityError(f"the closed loop has a pole at {1j * omega:.4g} as far as rounding can tell; declare more damping")
+            raise InstabilityError(f"the closed loop has a pole at {1j * omega:.4g}, up to rounding; declare more damping")
         if omega:
             turned += float(np.angle(value / before))
         rest = np.abs(polynomial[:r]) @ omega ** np.arange(-r, 0.0) + (2 * size * omega ** (-r - 1.0)) if omega else np.inf
         if omega >= 2 * fastest and rest < lead:
             break
-        step = 0.5 / nearest if nearest else (lead / lead + np.abs(polynomial).max() / lead) * (1 + omega)
+        step = 0.5 / nearest if nearest else (1 + np.abs(polynomial).max() / lead) * (1 + omega)
         while moves * step + np.abs(shifted[1:]) @ step ** np.arange(1, r + 1.0) >= 0.95 * abs(value):
             step /= 2
         omega, before = omega + step, value
     else:
-        raise ToleranceError(f"the poles of the closed loop are not counted after {_SAMPLES} steps along the axis; declare more damping")
+        raise ToleranceError(f"the poles of the closed loop are not counted after {_SAMPLES} steps along the axis; declare damping")
     end = np.sign(polynomial[r]) * 1j**r
     return round(r / 2 - (turned + float(np.angle(end / value))) / np.pi)
 

@@ -4,10 +4,11 @@ With shifts p_1, p_2, .. in Re p < 0, from W_0 = b,
 
     V_j = (A + p_j I)^{-1} W_{j-1},   W_j = W_{j-1} - 2 Re(p_j) V_j,   X = sum of -2 Re(p_j) V_j V_j^*  (real p_j),
 
-and A Z Z^T + Z Z^T A^T + b b^T = W_j W_j^T at every stage, so that the residual costs one scalar product. Complex shifts come in pairs
-that give two real columns. For symmetric A the best real shifts are known: -f dn((2j - 1) K / 2J), j = 1 .. J, f the fastest pole,
-elliptic of modulus k^2 = 1 - (slowest/fastest)^2; they reduce the residual by 4 exp(-pi^2 J / log(4 fastest/slowest)). What the head changes about the
-spectrum is found from Ritz values. Then S^T R of the two factors is small and the rest is as in `balancing`.
+and A Z Z^T + Z Z^T A^T + b b^T = W_j W_j^T at every stage, so that the residual costs one scalar product. Complex shifts come in
+pairs that give two real columns. For symmetric A with poles in [-f, -e] the best real shifts are known: -f dn((2j - 1) K / 2J),
+j = 1 .. J, elliptic of modulus k^2 = 1 - (e/f)^2; they reduce the residual to 4 exp(-pi^2 J / log(4 (e + f)^2 / (e f))) of |b|^2 or
+less. What a head changes about the spectrum, and complex poles, are found from Ritz values. Then S^T R of the two factors is small
+and the rest is as in `balancing`.
 (P. Benner, P. Kuerschner, J. Saak, An improved numerical method for balanced truncation for symmetric second-order systems, 2013;
 E. Wachspress, The ADI Model Problem, 2013.)
 """
@@ -19,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import ellipj, ellipkm1
 
-from coherence.errors import InstabilityError, ToleranceError
+from coherence.errors import InstabilityError, PoleError, ToleranceError
 from coherence.numerics.arrow import Arrow
 from coherence.numerics.realization import Realization
 from coherence.types import Complex, Real
@@ -27,7 +28,7 @@ from coherence.types import Complex, Real
 _COLUMNS = 400  # of a factor before it is compressed
 _RITZ = 30  # columns that Ritz values are taken from
 _MOST = 600  # shifts
-_RANK = 100  # states of a compressed system, at most
+_RANK = 200  # states of a compressed system, at most
 _GROWTH = 1e12  # of |W|^2 over |b|^2: the iteration does not converge
 ERROR = 1e-8  # largest relative error of a compressed system
 
@@ -84,33 +85,37 @@ def gramian_factor(arrow: Arrow, *, tolerance: float = 1e-22, most: int = _MOST)
     size = float(w @ w)
     if size == 0:
         return Factor(np.zeros((arrow.order, 0)), 0.0, 0)
-    columns = np.zeros((arrow.order, 0))
+    columns: Real = np.zeros((arrow.order, 0))
     fresh: list[Real] = []
-    used, residual = 0, 1.0
+    recent: list[Real] = []  # the last columns as they came: a compressed factor ends in directions of no size
+    used, residual, room = 0, 1.0, _COLUMNS
     queue = list(_first_shifts(arrow, tolerance))
     while residual > tolerance:
         if used >= most:
             raise ToleranceError(f"a gramian leaves a relative residual of {residual:.1e} after {used} shifts; scale the system")
         if not queue:
-            columns, fresh = _joined(columns, fresh), []
-            queue = list(_ritz_values(arrow, columns))
+            queue = list(_ritz_values(arrow, np.column_stack(recent))) or list(_first_shifts(arrow, tolerance))
         shift = queue.pop(0)
         used += 1
+        try:
+            v = arrow.solve(shift.real if shift.imag == 0 else shift, w)
+        except PoleError:
+            raise InstabilityError(f"a gramian needs a stable system; there is a pole at {-shift:.4g}") from None
         if shift.imag == 0:
-            v = arrow.solve(shift.real, w)
             w = w - 2 * shift.real * v
-            fresh.append(np.sqrt(-2 * shift.real) * v)
+            new = [np.sqrt(-2 * shift.real) * v]
         else:  # a pair: two real columns from one complex solve
-            v = arrow.solve(shift, w)
             share = shift.real / shift.imag
             mixed, gain = v.real + share * v.imag, 2 * np.sqrt(-shift.real)
             w = w + gain**2 * mixed
-            fresh += [gain * mixed, gain * np.sqrt(share**2 + 1) * v.imag]
+            new = [gain * mixed, gain * np.sqrt(share**2 + 1) * v.imag]
+        fresh, recent = fresh + new, (recent + new)[-_RITZ:]
         residual = float(w @ w) / size
         if not residual < _GROWTH:
             raise InstabilityError(f"a gramian's residual grows to {residual:.1e} of what it began with; the system is not stable")
-        if columns.shape[1] + len(fresh) > _COLUMNS:
-            columns, fresh = _compressed(_joined(columns, fresh)), []
+        if columns.shape[1] + len(fresh) > room:
+            columns, fresh = _compressed(_joined(columns, fresh), 0.01 * np.sqrt(tolerance)), []
+            room = max(_COLUMNS, 2 * columns.shape[1])
     return Factor(_joined(columns, fresh), residual, used)
 
 
@@ -118,11 +123,11 @@ def _joined(columns: Real, fresh: list[Real]) -> Real:
     return np.column_stack([columns, *fresh])
 
 
-def _compressed(columns: Real) -> Real:
-    """Fewer columns with the same product Z Z^T up to rounding."""
+def _compressed(columns: Real, small: float) -> Real:
+    """Fewer columns: without the directions whose singular value is a `small` part of the largest."""
     q, r = np.linalg.qr(columns)
     u, sigma, _ = np.linalg.svd(r)
-    keep = sigma > np.finfo(float).eps * sigma[0]
+    keep = sigma > small * sigma[0]
     return np.asarray(q @ (u[:, keep] * sigma[keep]))
 
 
@@ -130,24 +135,25 @@ def _first_shifts(arrow: Arrow, tolerance: float) -> Complex:
     """The poles of weights and polynomial exactly, then the best shifts for the interval that the sections' poles span."""
     head = np.linalg.eigvals(arrow.head).astype(complex)
     head = head[(head.real < 0) & (head.imag >= 0)]
-    poles = [part.poles().ravel() for part in arrow.sections]
+    poles = [part.poles.ravel() for part in arrow.sections]
     slowest = min((float(-p.real.max()) for p in poles), default=0.0)
     fastest = max((float(np.abs(p).max()) for p in poles), default=0.0)
     if not fastest:
-        return head
+        return head if head.size else np.array([-1.0 + 0j])
+    if slowest <= 0:
+        raise InstabilityError(f"a gramian needs stable sections; one has a pole with real part {-slowest:.4g}")
     spread = 4 * (fastest + slowest) ** 2 / (fastest * slowest)
     count = int(np.ceil(np.log(4 / tolerance) * np.log(spread) / np.pi**2))
     return np.concatenate([head, optimal_shifts(slowest, fastest, count).astype(complex)])
 
 
-def _ritz_values(arrow: Arrow, columns: Real) -> Complex:
-    """Eigenvalues of the state matrix projected on the last columns, one of each pair, turned into Re < 0."""
-    basis = columns[:, -_RITZ:]
+def _ritz_values(arrow: Arrow, basis: Real) -> Complex:
+    """Eigenvalues of the state matrix projected on these columns, one of each pair, turned into Re < 0."""
     u, sigma, _ = np.linalg.svd(basis / np.linalg.norm(basis, axis=0), full_matrices=False)
     u = u[:, sigma > 1e-10 * sigma[0]]
     values = np.linalg.eigvals(u.T @ arrow.multiply(u)).astype(complex)
     values = -np.abs(values.real) + 1j * values.imag
-    return values[(values.imag >= 0) & (values.real < 0)]
+    return values[(values.imag >= 0) & (values.real < -np.finfo(float).eps * np.abs(values))]
 
 
 def compress(
@@ -166,7 +172,7 @@ def compress(
     Returns
     -------
     Compressed
-        System of at most 100 states.
+        System of at most 200 states.
 
     Raises
     ------
@@ -177,7 +183,7 @@ def compress(
     """
     for weight, name in ((output_weight, "output"), (input_weight, "input")):
         if weight is not None and not weight.is_stable():
-            raise InstabilityError(f"the {name} weight has a pole at {weight.poles()[0]:.4g}, not in Re s < 0; give a stable weight")
+            raise InstabilityError(f"the {name} weight has a pole at {weight.poles()[0]:.4g}; give one with all poles in Re s < 0")
     k, n = len(arrow.head), arrow.order
     before = arrow if input_weight is None else arrow.weighted_input(input_weight)
     after = arrow if output_weight is None else arrow.weighted_output(output_weight)
@@ -187,7 +193,6 @@ def compress(
     rank = min(_RANK, int((sigma > tolerance * sigma[0]).sum())) if sigma.size and sigma[0] > 0 else 0
     root = np.sqrt(sigma[:rank])
     left, right = left @ (u[:, :rank] / root), right @ (vt[:rank].T / root)
-    left = np.linalg.solve(right.T @ left, left.T).T if rank else left  # biorthogonal also where rounding is of the size of sigma
     system = Realization(
         left.T @ arrow.multiply(right), (left.T @ arrow.b)[:, None], (arrow.c @ right)[None, :], np.array([[arrow.d]])
     )
@@ -199,7 +204,7 @@ def compress(
 
 def _largest_error(arrow: Arrow, system: Realization, *weights: Realization | None) -> float:
     """Largest |W (G - G_q) V| over largest |W G V|: at 0 and a decade beyond all poles, then thrice between the largest."""
-    poles = [np.abs(part.poles()).ravel() for part in arrow.sections]
+    poles = [np.abs(part.poles).ravel() for part in arrow.sections]
     poles += [np.abs(x.poles()) for x in (system, *weights) if x is not None]
     size = np.concatenate(poles)
     size = size[size > 0]
