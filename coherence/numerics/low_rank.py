@@ -149,9 +149,12 @@ def _first_shifts(arrow: Arrow, tolerance: float) -> Complex:
 
 def _ritz_values(arrow: Arrow, basis: Real) -> Complex:
     """Eigenvalues of the state matrix projected on these columns, one of each pair, turned into Re < 0."""
-    u, sigma, _ = np.linalg.svd(basis / np.linalg.norm(basis, axis=0), full_matrices=False)
-    u = u[:, sigma > 1e-10 * sigma[0]]
-    values = np.linalg.eigvals(u.T @ arrow.multiply(u)).astype(complex)
+    products = basis.T @ basis  # squares of singular values: six digits are enough for shifts
+    scale = 1 / np.sqrt(np.diag(products))
+    sizes, turn = np.linalg.eigh(scale[:, None] * products * scale)
+    seen = sizes > 1e-12 * sizes[-1]
+    turn = scale[:, None] * turn[:, seen] / np.sqrt(sizes[seen])
+    values = np.linalg.eigvals(turn.T @ (basis.T @ arrow.multiply(basis)) @ turn).astype(complex)
     values = -np.abs(values.real) + 1j * values.imag
     return values[(values.imag >= 0) & (values.real < -np.finfo(float).eps * np.abs(values))]
 
@@ -188,7 +191,7 @@ def compress(
     before = arrow if input_weight is None else arrow.weighted_input(input_weight)
     after = arrow if output_weight is None else arrow.weighted_output(output_weight)
     r, s = gramian_factor(before), gramian_factor(after.dual)
-    right, left = (np.delete(x.columns, slice(k, k + len(x.columns) - n), axis=0) for x in (r, s))
+    right, left = (np.delete(x, slice(k, k + len(x) - n), axis=0) if len(x) > n else x for x in (r.columns, s.columns))
     u, sigma, vt = np.linalg.svd(left.T @ right, full_matrices=False)
     rank = min(_RANK, int((sigma > tolerance * sigma[0]).sum())) if sigma.size and sigma[0] > 0 else 0
     root = np.sqrt(sigma[:rank])
