@@ -217,7 +217,7 @@ def test_two_thousand_hydro_turbines_compress(closed):
 
 def test_many_different_oscillations_need_complex_shifts_and_as_many_states_as_they_fill():
     rng = np.random.default_rng(6)
-    n = 300
+    n = 150
     w, zeta = np.exp(rng.uniform(np.log(0.3), np.log(10), n)), rng.uniform(0.05, 0.5, n)
     a, b = np.zeros((n, 2, 2)), np.tile([0.0, 1.0], (n, 1))
     a[:, 0, 1], a[:, 1, 0], a[:, 1, 1] = 1, -(w**2), -2 * zeta * w
@@ -258,6 +258,17 @@ def test_the_count_along_the_axis_is_that_of_the_eigenvalues():
         assert unstable_poles(np.array(polynomial), sections) == exact
         seen.append(exact)
     assert len(set(seen)) >= 3
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_sections_stay_as_near_their_tangent_as_the_count_relies_on(seed):
+    for bank in drawn(seed)[1]:
+        part = Sections(*bank)
+        for omega in (0.0, 0.3, 2.0, 30.0):
+            value, slope, bends, nearest = part.expansion(omega)
+            step = np.linspace(-0.95, 0.95, 41) / nearest
+            left = np.abs(part(1j * (omega + step)) - value - slope * step)
+            assert (left <= bends * step**2 / (1 - np.abs(step) * nearest) + 1e-14 * abs(value)).all()
 
 
 def dense_closed_loop(polynomial, sections):

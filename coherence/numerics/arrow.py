@@ -97,19 +97,21 @@ class Sections:
             a[:, i, :], b[:, i] = a[:, i, :] / factor[:, None], b[:, i] / factor
         return Sections(a, b, c)
 
-    def steepness(self, omega: float) -> tuple[Complex, float, float]:
-        """h(j omega); sum |c^T R| |R b| and max |R| with R = (j omega I - A)^{-1}.
+    def expansion(self, omega: float) -> tuple[complex, complex, float, float]:
+        """Value h(j omega) and dh/d omega there; sum |c^T R| |R| |R b| and max |R| with R = (j omega I - A)^{-1}.
 
-        From R(w) = R (I + j (w - omega) R)^{-1}: where |w - omega| max |R| <= 1/2, h moves by at most 2 |w - omega| times the sum.
+        From R(w) = R - j (w - omega) R^2 - (w - omega)^2 R R(w) R and |R(w)| <= |R|/(1 - |w - omega| |R|): h leaves its tangent by
+        at most (w - omega)^2/(1 - |w - omega| max |R|) times the sum.
         """
         if self.order == 1:
             r = 1 / (1j * omega - self.a[:, 0, 0])
             gain, size = self.b[:, 0] * self.c[:, 0], np.abs(r)
-            return gain @ r, float(np.abs(gain) @ size**2), float(size.max(initial=0.0))
+            return complex(gain @ r), complex(-1j * (gain @ r**2)), float(np.abs(gain) @ size**3), float(size.max())
         resolvent = np.linalg.inv(1j * omega * np.eye(self.order) - self.a)
-        states, rows = np.einsum("sij,sj->si", resolvent, self.b), np.einsum("si,sij->sj", self.c, resolvent)
-        moves = np.linalg.norm(states, axis=1) @ np.linalg.norm(rows, axis=1)
-        return (self.c * states).sum(), float(moves), float(np.linalg.norm(resolvent, axis=(1, 2)).max(initial=0.0))
+        states, rows = (resolvent @ self.b[:, :, None])[:, :, 0], (self.c[:, None] @ resolvent)[:, 0]
+        size = np.linalg.norm(resolvent, axis=(1, 2))
+        bends = (np.linalg.norm(states, axis=1) * np.linalg.norm(rows, axis=1)) @ size
+        return complex((self.c * states).sum()), complex(-1j * (rows * states).sum()), float(bends), float(size.max())
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,7 +328,7 @@ def unstable_poles(polynomial: Real, sections: Sequence[Sections]) -> int:
     """Zeros of p + h in Re s > 0, h a sum of stable sections: poles of the closed loop 1/(p + h) there.
 
     Argument principle: r/2 minus the growth of arg(p + h) from 0 to j infinity over pi. Each step along the axis is so short that
-    p + h provably moves by less than its modulus (`Sections.steepness` for h, the Taylor polynomial for p), so no turn is lost;
+    p + h provably moves by less than its modulus (`Sections.expansion` for h, the Taylor polynomial for p), so no turn is lost;
     beyond the last one the leading power outweighs the rest. O(N) a step.
 
     Raises
@@ -340,13 +342,12 @@ def unstable_poles(polynomial: Real, sections: Sequence[Sections]) -> int:
     lead = abs(float(polynomial[r]))
     size = sum(float(np.linalg.norm(part.b, axis=1) @ np.linalg.norm(part.c, axis=1)) for part in sections)
     fastest = max((float(np.linalg.norm(part.a, axis=(1, 2)).max()) for part in sections), default=0.0)
-    turned, omega = 0.0, 0.0
+    turned, omega, powers = 0.0, 0.0, np.arange(2, r + 1.0)
     value, before = 0j, 0j
     for _ in range(_SAMPLES):
         shifted = np.array([_derivative(polynomial, k, 1j * omega) for k in range(r + 1)])
-        parts = [part.steepness(omega) for part in sections]
+        parts = [part.expansion(omega) for part in sections]
         value = complex(shifted[0] + sum(part[0] for part in parts))
-        moves, nearest = 2 * sum(part[1] for part in parts), max((part[2] for part in parts), default=0.0)
         known = _ROUNDING * (np.abs(polynomial) @ omega ** np.arange(r + 1) + sum(abs(part[0]) for part in parts))
         if abs(value) <= known:
             raise InstabilityError(f"the closed loop has a pole at {1j * omega:.4g}, up to rounding; declare more damping")
@@ -355,9 +356,11 @@ def unstable_poles(polynomial: Real, sections: Sequence[Sections]) -> int:
         rest = np.abs(polynomial[:r]) @ omega ** np.arange(-r, 0.0) + (2 * size * omega ** (-r - 1.0)) if omega else np.inf
         if omega >= 2 * fastest and rest < lead:
             break
-        step = 0.5 / nearest if nearest else (1 + np.abs(polynomial).max() / lead) * (1 + omega)
-        while moves * step + np.abs(shifted[1:]) @ step ** np.arange(1, r + 1.0) >= 0.95 * abs(value):
-            step /= 2
+        slope = abs(sum(part[1] for part in parts) + (1j * shifted[1] if r else 0.0))
+        bends, nearest = sum(part[2] for part in parts), max((part[3] for part in parts), default=0.0)
+        step = 0.9 / nearest if nearest else (1 + np.abs(polynomial).max() / lead) * (1 + omega)
+        while slope * step + bends * step**2 / (1 - step * nearest) + np.abs(shifted[2:]) @ step**powers >= 0.95 * abs(value):
+            step *= 0.8
         omega, before = omega + step, value
     else:
         raise ToleranceError(f"the poles of the closed loop are not counted after {_SAMPLES} steps along the axis; declare damping")
