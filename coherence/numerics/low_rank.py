@@ -9,8 +9,9 @@ pairs that give two real columns. For symmetric A with poles in [-f, -e] the bes
 j = 1 .. J, elliptic of modulus k^2 = 1 - (e/f)^2; they reduce the residual to 4 exp(-pi^2 J / log(4 (e + f)^2 / (e f))) of |b|^2 or
 less. What a head changes about the spectrum, and complex poles, are found from Ritz values. Then S^T R of the two factors is small
 and the rest is as in `balancing`.
-(P. Benner, P. Kuerschner, J. Saak, An improved numerical method for balanced truncation for symmetric second-order systems, 2013;
-E. Wachspress, The ADI Model Problem, 2013.)
+(P. Benner, P. Kuerschner, J. Saak, Efficient handling of complex shift parameters in the low-rank Cholesky factor ADI method, 2013;
+E. Wachspress, The ADI Model Problem, 2013; B. Beckermann, A. Townsend, On the singular values of matrices with displacement
+structure, 2017.)
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _COLUMNS = 400  # of a factor before it is compressed
 _RITZ = 30  # columns that Ritz values are taken from
 _MOST = 600  # shifts
 _RANK = 200  # states of a compressed system, at most
-_GROWTH = 1e12  # of |W|^2 over |b|^2: the iteration does not converge
+_GROWTH = 1e12  # of |W|^2 over |b|^2: beyond it rounding of W alone exceeds 1e-10 of b, or nothing converges
 ERROR = 1e-8  # largest relative error of a compressed system
 
 
@@ -175,7 +176,7 @@ def compress(
     Returns
     -------
     Compressed
-        System of at most 200 states.
+        System of at most 200 states; stable with one weight or none, as balanced truncation is (with two it need not be).
 
     Raises
     ------
