@@ -35,6 +35,7 @@ package: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/frequency.py
 	$(BIN)/python tests/benchmarks/responses.py
+	$(BIN)/python tests/benchmarks/reduction.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/build.py site
