@@ -450,3 +450,81 @@ def test_random_nodes_aggregate_to_their_sum():
     nodes = random_nodes(np.random.default_rng(3), 8)
     s = np.array([0.2j, 1.0 + 1j])
     assert np.allclose(nodes.aggregate(np.zeros(8, dtype=int), ["all"]).inverse(s)[:, 0], nodes.inverse(s).sum(axis=1))
+
+
+# --- large groups ---
+
+
+def large_group(n, seed=0, hydro=0):
+    """One node of n machines with different turbines, some of them hydro governors of order 3, and an integrator on request."""
+    rng = np.random.default_rng(seed)
+    nodes = co.swing_turbine(
+        inertia=rng.uniform(0.01, 0.02, n),
+        damping=0.05,
+        inverse_droop=rng.uniform(0.019, 0.026, n),
+        time_constant=np.exp(rng.uniform(np.log(0.5), np.log(20), n)),
+    )
+    sections = []
+    for i in range(hydro):
+        record = {"R": 0.05, "r": 0.4, "Tr": rng.uniform(5, 9), "Tf": 0.05, "Tg": rng.uniform(0.3, 0.6), "TW": 1.3, "At": 0.02}
+        sections.append((i, co.governor("HYGOV", record)))
+    mixed = Nodes(nodes.labels, nodes.polynomial, nodes.banks + make_banks(sections))
+    return co.Network(mixed.aggregate(np.zeros(n, dtype=int), ["group"]), np.zeros((1, 1)), "1/s")
+
+
+@pytest.mark.parametrize("part", ["turbines", "closed_loop"])
+@pytest.mark.parametrize("weight", [None, 1, Band(0.0, 1.0), "both"])
+def test_compressed_nodes_reduce_as_the_dense_ones(monkeypatch, part, weight):
+    network = large_group(230, hydro=20)
+    chosen = {"weight": ([1, 0.3], [1, 0.001]), "input_weight": ([1, 2], [1, 1])} if weight == "both" else {"weight": weight}
+    quick = co.balance_nodes(network, part=part, **chosen)
+    assert quick._parts[0].split[1].order < 60
+    monkeypatch.setattr("coherence.reduction.parts.DENSE", 10_000)
+    slow = co.balance_nodes(network, part=part, **chosen)
+    assert slow._parts[0].split[1].order >= 250
+    few = quick.hankel["group"].to_numpy()[:8]
+    assert few == pytest.approx(slow.hankel["group"].to_numpy()[:8], rel=1e-7, abs=1e-10 * few[0])
+    for method in METHODS:
+        ours, twin = getattr(quick, method)(3), getattr(slow, method)(3)
+        s = 1j * np.logspace(-3, 2, 40)
+        assert np.allclose(ours.network.nodes.inverse(s), twin.network.nodes.inverse(s), rtol=1e-6)
+        for column in ("relative weighted error", "proved bound", "relative error of g"):
+            want = twin.table[column].iloc[0]
+            assert ours.table[column].iloc[0] == pytest.approx(want, rel=1e-5, nan_ok=True)
+    assert quick.truncate(3).passivity.to_numpy() == pytest.approx(slow.truncate(3).passivity.to_numpy(), rel=1e-5)
+
+
+def test_ten_thousand_turbines_are_reduced_without_a_dense_matrix(monkeypatch):
+    network = large_group(10_000)
+    monkeypatch.setattr(Nodes, "proper_part", lambda self: pytest.fail("a dense matrix") if self.order > 200 else real(self))
+    s = 1j * np.logspace(-4, 3, 50)
+    g = network.nodes.response(s)[:, 0]
+    for part, least in (("turbines", 0.06), ("closed_loop", 0.02)):
+        model = co.truncate(network, 3, part=part)
+        assert np.abs(model.network.nodes.response(s)[:, 0] - g).max() <= least * np.abs(g).max()
+        assert np.abs(model.network.nodes.response(s)[:, 0] - g).max() <= (
+            model.table["relative error of g"].iloc[0] * np.abs(g).max() * (1 + 1e-6)
+        )
+    kept = co.truncate(network, 3, passive=True)
+    assert kept.passivity["index after"].iloc[0] > 0
+    assert co.truncate(network, tolerance=1e-6).table["order after"].iloc[0] < 12
+
+
+def test_large_groups_keep_integrators_and_refuse_instability():
+    network = large_group(300)
+    integral = Realization(*(np.array([[x]]) for x in (0.0, 1.0, 0.3, 0.0)))
+    unstable = Realization(*(np.array([[x]]) for x in (0.5, 1.0, -0.3, 0.0)))
+    nodes = network.nodes
+
+    def more(section):
+        return co.Network(Nodes(nodes.labels, nodes.polynomial, nodes.banks + make_banks([(0, section)])), np.zeros((1, 1)), "1/s")
+
+    model = co.truncate(more(integral), 3)
+    assert model.table["order after"].iloc[0] == 3
+    assert 1e-6j * model.network.nodes.inverse(1e-6j) == pytest.approx(0.3, rel=1e-4)
+    with pytest.raises(co.InstabilityError, match=r"node .group.*0\.5"):
+        co.truncate(more(unstable), 3)
+
+
+def real(nodes, found=Nodes.proper_part):
+    return found(nodes)

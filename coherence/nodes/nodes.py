@@ -212,13 +212,14 @@ class Nodes(Page):
 
     def select(self, picked: Sequence[int]) -> Nodes:
         """Some of the nodes, in the order given."""
-        position = {old: new for new, old in enumerate(picked)}
+        position = np.full(len(self), -1)
+        position[list(picked)] = np.arange(len(picked))
         banks = []
         for bank in self.banks:
-            mask = np.array([i for i, owner in enumerate(bank.owner) if owner in position], dtype=int)
-            if mask.size:
-                banks.append(bank.select(mask, np.array([position[int(bank.owner[i])] for i in mask])))
-        functions = tuple((position[owner], function) for owner, function in self.functions if owner in position)
+            owner = position[bank.owner]
+            if (owner >= 0).any():
+                banks.append(bank.select(np.flatnonzero(owner >= 0), owner[owner >= 0]))
+        functions = tuple((int(position[owner]), function) for owner, function in self.functions if position[owner] >= 0)
         return Nodes(tuple(self.labels[i] for i in picked), self.polynomial[:, list(picked)], tuple(banks), functions)
 
     def aggregate(self, assignment: Int, labels: Sequence[str]) -> Nodes:

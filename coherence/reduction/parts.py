@@ -5,6 +5,9 @@ r"""What of one node is reduced, balanced once for all orders.
     passive       Z = d + h of g^{-1} = m s + Z(s), by positive-real balancing of Z less half of its passivity index, so that
                   the other half is left whatever the order
 
+Beyond 200 states a part is first compressed, to a few dozen states that no weighted balancing can tell from it
+(`numerics.low_rank`, O(N)); what that may have lost, 1e-14 as a rule and 1e-8 at most, is added to every error and bound.
+
 Integrators (poles at 0) are split off and kept. A truncated node is scaled as a whole to the DC gain it had; without any
 turbine left nothing is scaled: h(0), the droops, joins the damping. A residualised one has its DC gain already, and the
 feedthrough of h is damping.
@@ -22,11 +25,14 @@ from coherence.errors import InputError, InstabilityError, ToleranceError
 from coherence.network.network import Network
 from coherence.nodes.nodes import Nodes, make_banks
 from coherence.nodes.systems import from_realization
+from coherence.numerics.arrow import Arrow
 from coherence.numerics.balancing import Balancing, Band, balance, balance_positive_real, weighted_norm
+from coherence.numerics.low_rank import compress
 from coherence.numerics.norms import hinf_norm
 from coherence.numerics.realization import Realization, difference, integrators_apart, parallel, pole_text
 from coherence.theory.passivity import passivity_indices
 
+DENSE = 200  # states up to which gramians are computed as matrices
 KEPT_INDEX = 0.5  # of the passivity index: the nearer to 1, the worse conditioned the Riccati equations and the larger the error
 
 
@@ -61,10 +67,33 @@ class Part:
         return swing + self.split[0].order
 
     @cached_property
+    def compact(self) -> Nodes:
+        """The node, its turbines compressed where they have many states."""
+        if self.node.order <= DENSE:
+            return self.node
+        integrators, rest, _ = self._compressed("turbines", None, None)
+        sections = [section for section in (integrators, rest) if section.order]
+        return Nodes(self.node.labels, self.node.polynomial, make_banks([(0, section) for section in sections]))
+
+    @property
     def split(self) -> tuple[Realization, Realization]:
         """Integrators, and the stable rest that is reduced."""
-        if self.part == "closed_loop":
-            self._require_proper()
+        return self._split[:2]
+
+    @property
+    def lost(self) -> float:
+        """What compression may have lost of the whole, relative and weighted; 0 where there was none."""
+        return self._split[2]
+
+    @cached_property
+    def _split(self) -> tuple[Realization, Realization, float]:
+        lost = 0.0
+        if self.part == "closed_loop" and self.node.degree[0] < 0:
+            raise InputError(f"node {self.label!r} is improper (its inverse vanishes at infinity); give it inertia or damping")
+        if self.node.order > DENSE:
+            output, source = (None if isinstance(weight, Band) else weight for weight in (self.output, self.source))
+            integrators, rest, lost = self._compressed(self.part, output, source)
+        elif self.part == "closed_loop":
             integrators, rest = integrators_apart(node_realization(self.node))
         else:
             integrators, rest = integrators_apart(self.node.proper_part()[0])
@@ -81,12 +110,31 @@ class Part:
             )
         if self.passive:
             rest = rest._replace(d=rest.d + self.node.damping[0] - self.kept_index)
-        return integrators, rest
+        return integrators, rest, lost
+
+    def _compressed(
+        self, part: str, output: Realization | None, source: Realization | None
+    ) -> tuple[Realization, Realization, float]:
+        """Integrators k/s, the rest of few states, and what was lost."""
+        gain, banks = 0.0, []
+        for bank in self.node.banks:
+            at_zero = (bank.a[:, 0, 0] == 0.0) if bank.order == 1 and part == "turbines" else np.zeros(len(bank.owner), dtype=bool)
+            gain += float(bank.b[at_zero, 0] @ bank.c[at_zero, 0]) if at_zero.any() else 0.0
+            if not at_zero.all():
+                banks.append((bank.a[~at_zero], bank.b[~at_zero], bank.c[~at_zero]))
+        polynomial = self.node.polynomial[: max(int(self.node.degree[0]), 0) + 1, 0]
+        try:
+            found = compress(Arrow.from_banks(polynomial, banks, part == "closed_loop"), output_weight=output, input_weight=source)
+        except InstabilityError as error:
+            raise InstabilityError(f"node {self.label!r}: {error}") from None
+        count = int(gain != 0)
+        integrator = Realization(np.zeros((count, count)), np.ones((count, 1)), np.full((1, count), gain), np.zeros((1, 1)))
+        return integrator, found.system, found.error
 
     @cached_property
     def kept_index(self) -> float:
         """Of the passivity index, what every order keeps."""
-        row = passivity_indices(self.node).iloc[0]
+        row = passivity_indices(self.compact).iloc[0]
         if not row["passive"]:
             more = f"; {-row['index']:.3g} more damping would do" if np.isfinite(row["index"]) else ""
             raise InputError(
@@ -127,7 +175,7 @@ class Part:
             )
         bound = self.balancing.bound(kept)
         error = weighted_norm(difference(whole, smaller), self.output, self.source, bound).upper
-        relative = error / self.size if self.size else (0.0 if error == 0 else np.inf)
+        relative = (error / self.size if self.size else (0.0 if error == 0 else np.inf)) + self.lost
         new, factor = self._assembled(integrators, smaller), 1.0
         if not at_rest and not integrators.order:
             before, after = (float(node.inverse(0.0)[0, 0].real) for node in (self.node, new))
@@ -138,7 +186,7 @@ class Part:
                     "declare damping, take a higher order, or residualize"
                 )
             new = new.scaled(np.array([1 / factor]))
-        return Reduced(new, relative, bound / self.size if self.size else np.nan, factor)
+        return Reduced(new, relative, bound / self.size + self.lost if self.size else np.nan, factor)
 
     def order_for(self, tolerance: float, method: str) -> int:
         """The least order whose weighted error, relative to the whole, meets the tolerance."""
@@ -170,10 +218,6 @@ class Part:
     def _proper(self, system: Realization) -> Realization:
         """Without feedthrough, where that is damping."""
         return system._replace(d=np.zeros_like(system.d)) if self.part == "turbines" else system
-
-    def _require_proper(self) -> None:
-        if self.node.degree[0] < 0:
-            raise InputError(f"node {self.label!r} is improper (its inverse vanishes at infinity); give it inertia or damping")
 
 
 def node_realization(node: Nodes) -> Realization:

@@ -146,7 +146,7 @@ class BalancedNodes(Page):
                 "order after": int(found.node.orders[0]),
                 "relative weighted error": found.weighted,
                 "proved bound": found.bound,
-                "relative error of g": relative_error(part.node, found.node),
+                "relative error of g": 0.0 if untouched else relative_error(part.compact, found.node),
                 "DC rescaled by": found.factor,
             }
         table = pd.DataFrame.from_dict(rows, orient="index")
@@ -215,8 +215,13 @@ class Truncation(Page):
     @cached_property
     def passivity(self) -> pd.DataFrame:
         """Passivity index of every node before and after (a node is output strictly passive where it is positive)."""
-        before, after = (passivity_indices(nodes) for nodes in (self.source.network.nodes, self.network.nodes))
-        return pd.DataFrame({"index before": before["index"], "index after": after["index"]})
+        parts, nodes = self.source._parts, self.network.nodes
+        single = [nodes.select([i]) for i in range(len(nodes))]
+        whole = [part.compact for part in parts]
+        left_alone = self.table["order before"] == self.table["order after"]
+        after = [old if alone else new for old, new, alone in zip(whole, single, left_alone, strict=True)]
+        indices = [passivity_indices(concatenate(found))["index"] for found in (whole, after)]
+        return pd.DataFrame({"index before": indices[0], "index after": indices[1]})
 
     @cached_property
     def stability(self) -> str:
@@ -301,8 +306,11 @@ def balance_nodes(
         if part != "turbines":
             raise InputError("passive=True reduces d + h of g^-1 = m s + d + h; use part='turbines'")
         return BalancedNodes(network, part, None, None, True)
-    output = PARTS[part] if weight is None else weight_of(weight, "the weight")
-    return BalancedNodes(network, part, output, weight_of(input_weight, "the input weight"), False)
+    output, source = PARTS[part] if weight is None else weight_of(weight, "the weight"), weight_of(input_weight, "the input weight")
+    for what, found in (("weight", output), ("input weight", source)):
+        if isinstance(found, Realization) and found.d.shape != (1, 1):
+            raise InputError(f"the {what} has {found.d.shape[1]} inputs and {found.d.shape[0]} outputs; nodes take scalar weights")
+    return BalancedNodes(network, part, output, source, False)
 
 
 def truncate(
