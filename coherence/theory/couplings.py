@@ -7,8 +7,8 @@ closed loop has the same form, w = mu v, with
     A_c = A - kappa_0 B M C,   B_c = B M,   C_c = M C,   D_c = M D,   M = (I + kappa_0 D)^{-1}.
 
 A pole crosses the axis at 0, where A(kappa) is singular, or as a pair, where A(kappa) X + X A(kappa)^T = 0 has an antisymmetric
-X (Bialternate sum: its eigenvalues are the sums of two poles), or through infinity, where I + kappa D is singular. With the loop's
-r signals only, E = mu V and V = C_c X - D_c E,
+X (the bialternate sum: its eigenvalues are the sums of two poles), or through infinity, where I + kappa D is singular. With
+the loop's r signals only, E = mu V and V = C_c X - D_c E,
 
     1/mu in eig( V -> C_c A_c^{-1} B_c V - D_c V ),
     1/mu in eig( V -> C_c Lyap^{-1}(B_c V - V^T B_c^T) - D_c V ),   V (r, N),   Lyap(X) = A_c X + X A_c^T:
@@ -20,6 +20,7 @@ Lyap is singular for every kappa_0, two poles add up to 0 always and the network
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -40,9 +41,11 @@ from coherence.types import Complex, Real
 
 REAL = 1e-3  # |Im kappa| / |kappa| up to which a solution is tried as real; more are harmless, one too few is not
 NEAR = 0.3  # relative step of Newton to the axis above which a solution is rounding of kappa = 0 or infinity
+CLOSE = 1e-4  # relative distance of two solutions that rounding may have made of one
 SAME = 1e-8  # relative distance below which two solutions are one
 EXACT = 1e-12  # relative, of a boundary
 HIDDEN = 1e-11  # of the largest singular value: a mode of f that no input reaches
+REACH = 1e6  # of an expansion: how much larger or smaller kappa may be and keep its digits
 BLOCK = 64  # Lyapunov equations solved at once
 ROUNDS = 4  # of further expansions where a crossing was missed
 COLUMNS = ("from", "from_rad_s", "to", "to_rad_s")
@@ -136,7 +139,8 @@ def stable_couplings(network: Network, *, most: int = 1500) -> StableCouplings:
 
     Where all nodes are output strictly passive and f is positive real, that is every kappa (`passivity`). Elsewhere all kappa
     at which a pole can cross the axis are eigenvalues of one matrix, and the poles between two of them decide. Poles that rounding
-    cannot tell from the axis count as not stable.
+    cannot tell from the axis count as not stable. Crossings are looked for from 1e-6 of the smallest to 1e6 times the largest of
+    the strengths 1/|eig f F^T G F|, L = F F^T, at frequencies from a hundredth of the slowest to a hundred times the fastest pole.
 
     Parameters
     ----------
@@ -173,7 +177,8 @@ def stable_couplings(network: Network, *, most: int = 1500) -> StableCouplings:
     """
     network._need_nodes("the set of stable couplings")
     network.nodes.require_rational("the set of stable couplings")
-    if not isinstance(network.coupling, Rational):
+    coupling = network.coupling
+    if not isinstance(coupling, Rational):
         raise InputError("the set of stable couplings needs a rational coupling f; this one is known by its values only")
     if network.nodes.passive.any():
         network = network.kron_reduce()
@@ -185,7 +190,7 @@ def stable_couplings(network: Network, *, most: int = 1500) -> StableCouplings:
             f"{network.order} states times {network.size - len(network._components)}, the rank of the Laplacian, make an "
             f"eigenvalue problem of order {order} (at most {most}); reduce the network (aggregate, truncate) or raise most"
         )
-    loop = _reached(_opened(network.nodes, network.dense_laplacian, network.coupling), network.coupling)
+    loop = _reached(_opened(network.nodes, network.dense_laplacian, coupling), coupling)
     return StableCouplings(_table(_stable_intervals(loop)), False, len(loop.a))
 
 
@@ -197,6 +202,11 @@ class _Loop(NamedTuple):
     c: Real  # (r, N)
     d: Real  # (r, r)
     u: Real  # (N, n)
+
+    @property
+    def rounding(self) -> float:
+        """What rounding alone can give a pole of A."""
+        return Realization(self.a, self.b, self.c, self.d).rounding
 
     def around(self, kappa: float) -> _Loop:
         """The same loop with w = (kappa + mu) v, as one with w = mu v."""
@@ -254,12 +264,16 @@ def _stable_intervals(loop: _Loop) -> list[tuple[float, float, float, float]]:
     cuts = np.concatenate(found)
     for _ in range(ROUNDS + 1):
         cuts = _distinct(np.concatenate([cuts, infinite]))
-        spans = _sampled(loop, cuts, strengths)
+        cuts, spans = _trimmed(cuts, _sampled(loop, cuts, strengths))
         missed = [missing for span in spans if (missing := span.disagreement)]
         if not missed:
             return _joined(loop, cuts, spans, infinite)
-        more = [_crossings(loop, float(np.sqrt(low * high))) for low, high in missed]
-        cuts = np.concatenate([cuts, *(crossings for crossings in more if crossings is not None)])
+        for low, high in missed:
+            if high < low * (1 + CLOSE):  # one crossing, found twice with rounding to its left and right
+                more: Real | None = np.array([_boundary(loop, low, high)[0]])
+            else:
+                more = _crossings(loop, float(np.sqrt(low * high)))
+            cuts = cuts if more is None else np.concatenate([cuts, more])
     low, high = missed[0]
     raise ToleranceError(
         f"between kappa = {low:.4g} and {high:.4g} the network changes its stability where rounding hides the crossing; "
@@ -269,14 +283,14 @@ def _stable_intervals(loop: _Loop) -> list[tuple[float, float, float, float]]:
 
 def _typical(loop: _Loop) -> list[float]:
     """Three strengths over the range in which crossings are to be expected, 1/|eig H(jw)| at the frequencies of the poles."""
-    rates = np.unique(np.abs(np.linalg.eigvals(loop.around(1e-3).a)))
+    rates = np.unique(np.abs(np.linalg.eigvals(loop.around(7e-4).a)))
     rates = rates[rates > 1e-12 * rates[-1]]
     sizes = []
-    for w in rates:
+    for w in np.concatenate([rates, 0.01 * rates[:1], 100.0 * rates[-1:]]) * (1 + 1e-4):  # beside a pole on the axis
         h = loop.c @ np.linalg.solve(1j * w * np.eye(len(loop.a)) - loop.a, loop.b.astype(complex)) + loop.d
-        sizes.append(np.abs(np.linalg.eigvals(h)))
-    strengths = 1.0 / _nonzero(np.concatenate(sizes)) if sizes else np.ones(1)
-    spread = np.exp(np.quantile(np.log(strengths), [0.1, 0.5, 0.9])) if strengths.size else np.ones(1)
+        sizes.append(np.abs(_nonzero(np.linalg.eigvals(h))))
+    strengths = 1.0 / np.concatenate(sizes)
+    spread = np.exp(np.quantile(np.log(strengths), [0.0, 0.5, 1.0])) if strengths.size else np.ones(1)
     out: list[float] = []
     for strength in spread.tolist():
         if all(max(strength / other, other / strength) > 5.0 for other in out):
@@ -288,17 +302,22 @@ def _crossings(loop: _Loop, strength: float) -> Real | None:
     """All kappa > 0 at which a pole is on the axis, from an expansion near `strength`; None if poles add up to 0 there."""
     best, here, at = 0.0, loop, strength
     for kappa in strength * np.array([1.0, 1.3, 0.7, 2.1, 0.4]):
-        trial = loop.around(kappa)
+        try:
+            trial = loop.around(kappa)
+        except np.linalg.LinAlgError:  # no proper state space at this kappa
+            continue
         poles = np.linalg.eigvals(trial.a)
         sums = np.abs(poles[:, None] + poles)  # the diagonal is twice each pole
-        distance = float(sums.min()) / max(Realization(trial.a, trial.b, trial.c, trial.d).rounding, np.finfo(float).tiny)
+        distance = float(sums.min()) / max(trial.rounding, np.finfo(float).tiny)
         if distance > best:
             best, here, at = distance, trial, float(kappa)
     if best <= 1.0:
         return None
     steady = here.c @ np.linalg.solve(here.a, here.b) - here.d
     values = np.concatenate([np.linalg.eigvals(steady), np.linalg.eigvals(_pair_operator(here))])
-    return np.array([kappa for kappa in _positive(at + 1.0 / _nonzero(values)) if _crosses(loop, kappa)])
+    found = _positive(at + 1.0 / _nonzero(values))
+    found = found[(found > at / REACH) & (found < at * REACH)]
+    return np.array([kappa for kappa in found if _crosses(loop, kappa)])
 
 
 def _pair_operator(loop: _Loop) -> Real:
@@ -314,19 +333,18 @@ def _pair_operator(loop: _Loop) -> Real:
     diagonal = np.arange(size)
     for first in range(0, len(pairs), BLOCK):
         block = pairs[first : first + BLOCK]
-        y = np.zeros((size, size, len(block)), dtype=complex)  # rows, columns, equations
+        y = np.zeros((size, size, len(block)), dtype=complex)  # columns, rows, equations
         for k, (j, p) in enumerate(block):
-            y[:, p, k] += drive[:, j]
-            y[p, :, k] -= drive[:, j]
+            y[p, :, k] += drive[:, j]
+            y[:, p, k] -= drive[:, j]
         for column in range(size - 1, -1, -1):
-            if column + 1 < size:
-                y[:, column] -= np.tensordot(y[:, column + 1 :], t[column, column + 1 :], axes=(1, 0))
+            y[column] -= np.tensordot(t[column, column + 1 :], y[column + 1 :], axes=(0, 0))
             shifted = t.copy()
             shifted[diagonal, diagonal] += t[column, column]
-            y[:, column] = sla.solve_triangular(shifted, y[:, column], check_finite=False)
-        seen = np.tensordot(out, y, axes=(1, 0))  # (r, columns, equations)
+            y[column] = sla.solve_triangular(shifted, y[column], check_finite=False)
+        seen = np.matmul(out, y)  # (columns, r, equations)
         for k, (j, p) in enumerate(block):
-            whole[:, :, j, p] = seen[:, :, k]
+            whole[:, :, j, p] = seen[:, :, k].T
     # back to V = V~ Z^T, where the operator is real
     real = np.einsum("iq,aqjp,lp->aijl", z, whole, z.conj(), optimize=True).real
     return real.reshape(r * size, r * size) - np.kron(loop.d, np.eye(size))
@@ -338,7 +356,10 @@ def _crosses(loop: _Loop, kappa: float) -> bool:
     Multiple solutions at 0 and infinity are scattered by rounding; there poles go like powers of kappa, whose step is of the
     size of kappa.
     """
-    m = np.linalg.inv(np.eye(len(loop.d)) + kappa * loop.d)
+    try:
+        m = np.linalg.inv(np.eye(len(loop.d)) + kappa * loop.d)
+    except np.linalg.LinAlgError:  # no proper state space: counted apart
+        return False
     poles, left, right = sla.eig(loop.around(kappa).a, left=True, right=True)
     rate = -np.einsum("ik,ij,jk->k", left.conj(), loop.b @ m @ m @ loop.c, right)
     weight = np.einsum("ik,ik->k", left.conj(), right)
@@ -367,18 +388,30 @@ class _Span(NamedTuple):
     def disagreement(self) -> tuple[float, float] | None:
         """Two points with a crossing between them that was missed."""
         sure = sorted((p, v) for p, v in zip(self.points, self.verdicts, strict=True) if v)
-        return next(((p, q) for (p, v), (q, w) in zip(sure, sure[1:], strict=False) if v != w), None)
+        return next(((p, q) for (p, v), (q, w) in itertools.pairwise(sure) if v != w), None)
 
 
 def _sampled(loop: _Loop, cuts: Real, strengths: list[float]) -> list[_Span]:
     """Verdicts inside every span between cuts; several, because rounding blurs what is near an end."""
+    usual = np.array([1.0, *strengths])
     if not cuts.size:
-        inner = [np.unique([*(0.1 * np.array(strengths)), *strengths, *(10 * np.array(strengths)), 1.0])]
+        inner = [np.concatenate([usual, 0.1 * usual, 10.0 * usual])]
     else:
         inner = [cuts[0] * np.array([0.5, 0.1, 0.01])]
-        inner += [low * (high / low) ** np.array([0.5, 0.2, 0.8]) for low, high in zip(cuts, cuts[1:], strict=False)]
+        inner += [low * (high / low) ** np.array([0.5, 0.2, 0.8]) for low, high in itertools.pairwise(cuts)]
         inner += [cuts[-1] * np.array([2.0, 10.0, 100.0])]
+        for i, (low, high) in enumerate(zip([0.0, *cuts], [*cuts, np.inf], strict=True)):
+            inner[i] = np.concatenate([inner[i], usual[(usual > low * (1 + 1e-3)) & (usual < high * (1 - 1e-3))]])
     return [_Span(points.tolist(), [_verdict(loop, kappa) for kappa in points.tolist()]) for points in inner]
+
+
+def _trimmed(cuts: Real, spans: list[_Span]) -> tuple[Real, list[_Span]]:
+    """Without first and last spans in which nothing is sure: poles that die out like powers of kappa there, and no crossing."""
+    while cuts.size and not any(spans[0].verdicts):
+        cuts, spans = cuts[1:], spans[1:]
+    while cuts.size and not any(spans[-1].verdicts):
+        cuts, spans = cuts[:-1], spans[:-1]
+    return cuts, spans
 
 
 def _joined(loop: _Loop, cuts: Real, spans: list[_Span], infinite: Real) -> list[tuple[float, float, float, float]]:
@@ -407,7 +440,12 @@ def _joined(loop: _Loop, cuts: Real, spans: list[_Span], infinite: Real) -> list
 
 def _boundary(loop: _Loop, low: float, high: float) -> tuple[float, float]:
     """Kappa between two of different stability, and the frequency of the mode on the axis."""
-    kappa = float(brentq(lambda k: _slowest(loop, k).real, low, high, xtol=EXACT * low, rtol=EXACT))
+    sure = _verdict(loop, low) and _verdict(loop, high)  # else the side that is not stable is marginal for all its kappa
+
+    def height(kappa: float) -> float:
+        return _slowest(loop, kappa).real + (0.0 if sure else loop.around(kappa).rounding)
+
+    kappa = float(brentq(height, low, high, xtol=EXACT * low, rtol=EXACT))
     return kappa, _frequency(loop, kappa)
 
 
@@ -427,20 +465,19 @@ def _slowest(loop: _Loop, kappa: float) -> complex:
 
 def _frequency(loop: _Loop, kappa: float) -> float:
     """Of the mode on the axis, with what is rounding of 0 made 0."""
-    pole, system = abs(_slowest(loop, kappa).imag), loop.around(kappa)
-    return 0.0 if pole <= Realization(system.a, system.b, system.c, system.d).rounding else float(pole)
+    pole = abs(_slowest(loop, kappa).imag)
+    return 0.0 if pole <= loop.around(kappa).rounding else pole
 
 
 def _verdict(loop: _Loop, kappa: float) -> int:
     """-1 stable, 1 not stable, 0 where rounding cannot tell."""
-    closed = loop.around(kappa)
-    system = Realization(closed.a, closed.b, closed.c, closed.d)
-    slowest, limit = float(system.poles()[0].real), system.rounding
+    slowest, limit = _slowest(loop, kappa).real, loop.around(kappa).rounding
     return -1 if slowest < -limit else int(slowest > limit)
 
 
-def _nonzero(values: Complex) -> Complex:
-    return values[np.abs(values) > np.finfo(float).tiny]
+def _nonzero(values: Real | Complex) -> Complex:
+    """Without those that rounding cannot tell from 0."""
+    return np.asarray(values[np.abs(values) > 1e-14 * np.abs(values).max(initial=0.0)], dtype=complex)
 
 
 def _positive(kappa: Complex) -> Real:
