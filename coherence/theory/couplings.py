@@ -41,7 +41,7 @@ from coherence.types import Complex, Real
 
 REAL = 1e-3  # |Im kappa| / |kappa| up to which a solution is tried as real; more are harmless, one too few is not
 NEAR = 0.3  # relative step of Newton to the axis above which a solution is rounding of kappa = 0 or infinity
-CLOSE = 1e-4  # relative distance of two solutions that rounding may have made of one
+CLOSE = 1e-6  # relative distance of two solutions that rounding may have made of one
 SAME = 1e-8  # relative distance below which two solutions are one
 EXACT = 1e-12  # relative, of a boundary
 HIDDEN = 1e-11  # of the largest singular value: a mode of f that no input reaches
@@ -71,8 +71,8 @@ class StableCouplings(Page):
     >>> from coherence import Network, Rational, stable_couplings, swing
     >>> lagging = Rational.of(([1.0], [1.0, 1.0, 0.0]))  # 1/(s (s + 1)): the coupling comes late
     >>> found = stable_couplings(Network(swing(inertia=[1, 1], damping=1), [[0.4, -0.4], [-0.4, 0.4]], lagging))
-    >>> found.around, found.contains(3)
-    ((0.0, 2.5), False)
+    >>> found, found.contains(3)
+    (StableCouplings(kappa in (0, 2.5)), False)
     """
 
     intervals: pd.DataFrame
@@ -269,8 +269,9 @@ def _stable_intervals(loop: _Loop) -> list[tuple[float, float, float, float]]:
         if not missed:
             return _joined(loop, cuts, spans, infinite)
         for low, high in missed:
-            if high < low * (1 + CLOSE):  # one crossing, found twice with rounding to its left and right
+            if high < low * (1 + CLOSE):  # one crossing, found several times with rounding to its left and right
                 more: Real | None = np.array([_boundary(loop, low, high)[0]])
+                cuts = cuts[(cuts < low * (1 - CLOSE)) | (cuts > high * (1 + CLOSE))]
             else:
                 more = _crossings(loop, float(np.sqrt(low * high)))
             cuts = cuts if more is None else np.concatenate([cuts, more])
@@ -289,7 +290,7 @@ def _typical(loop: _Loop) -> list[float]:
     for w in np.concatenate([rates, 0.01 * rates[:1], 100.0 * rates[-1:]]) * (1 + 1e-4):  # beside a pole on the axis
         h = loop.c @ np.linalg.solve(1j * w * np.eye(len(loop.a)) - loop.a, loop.b.astype(complex)) + loop.d
         sizes.append(np.abs(_nonzero(np.linalg.eigvals(h))))
-    strengths = 1.0 / np.concatenate(sizes)
+    strengths = 1.0 / np.concatenate([*sizes, np.zeros(0)])
     spread = np.exp(np.quantile(np.log(strengths), [0.0, 0.5, 1.0])) if strengths.size else np.ones(1)
     out: list[float] = []
     for strength in spread.tolist():
