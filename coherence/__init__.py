@@ -112,6 +112,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.theory.columns import column_incoherence as column_incoherence
     from coherence.theory.concentration import Concentration as Concentration
     from coherence.theory.concentration import concentration as concentration
+    from coherence.theory.couplings import StableCouplings as StableCouplings
+    from coherence.theory.couplings import stable_couplings as stable_couplings
     from coherence.theory.deviations import group_error as group_error
     from coherence.theory.deviations import modal_error as modal_error
     from coherence.theory.frequencies import frequency_grid as frequency_grid
@@ -158,6 +160,7 @@ _PUBLIC = {
     "coherence.theory.deviations": ["group_error", "modal_error"],
     "coherence.theory.frequencies": ["frequency_grid"],
     "coherence.theory.passivity": ["Passivity", "passivity"],
+    "coherence.theory.couplings": ["StableCouplings", "stable_couplings"],
     "coherence.theory.supremum": ["Supremum", "supremum"],
     "coherence.groups.spectral": ["spectral_groups"],
     "coherence.grids.case": ["Case"],

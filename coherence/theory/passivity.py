@@ -58,6 +58,8 @@ class Passivity(Page):
     >>> found = passivity(Network(swing(inertia=[1, 2], damping=[0.5, 2]), [[1, -1], [-1, 1]], "1/s"))
     >>> found.gamma, found.nodes["index"].tolist()
     (2.0, [0.5, 2.0])
+    >>> found.damping_to_passive.tolist()
+    [0.0, 0.0]
     """
 
     nodes: pd.DataFrame
@@ -68,6 +70,15 @@ class Passivity(Page):
     def __repr__(self) -> str:
         count = int(self.nodes["passive"].sum())
         return f"Passivity({count} of {len(self.nodes)} nodes output strictly passive; gamma = {self.gamma:.4g})"
+
+    @property
+    def damping_to_passive(self) -> pd.Series:
+        """Damping (the constant of 1/g) beyond which each node is output strictly passive: 0 where it is, inf where none helps.
+
+        It is -index, since damping adds to Re 1/g at every frequency alike.
+        """
+        needed = np.where(self.nodes["passive"], 0.0, -self.nodes["index"])
+        return pd.Series(needed, index=self.nodes.index, name="damping_to_passive")
 
     @property
     def facts(self) -> dict[str, str]:
