@@ -528,3 +528,10 @@ def test_large_groups_keep_integrators_and_refuse_instability():
 
 def real(nodes, found=Nodes.proper_part):
     return found(nodes)
+
+
+def test_the_passivity_index_of_many_sections_is_that_of_one_matrix(monkeypatch):
+    network = large_group(40, hydro=10)
+    quick = co.passivity(network).nodes.iloc[0]
+    monkeypatch.setattr("coherence.theory.passivity.STACKED", 1000)
+    assert quick["index"] == pytest.approx(co.passivity(network).nodes["index"].iloc[0], rel=1e-8)

@@ -35,6 +35,7 @@ from coherence.types import Int, Real
 TOLERANCE = 1e-9  # of a level, relative to the largest |Re h| met
 ROUNDS = 60  # of lowering it
 AROUND = np.tan(np.linspace(-1.5, 1.5, 31))  # widths of a pole at which its neighbourhood is sampled
+STACKED = 20  # states up to which the sections of a node are one matrix in samples
 DENSE_STATES = 1500  # of which stability is computed where passivity does not give it
 
 
@@ -174,7 +175,7 @@ def passivity_indices(nodes: Nodes) -> pd.DataFrame:
         mine = np.flatnonzero(order == size)
         a, b, c = _stacked(nodes, mine, int(size))
         unstable = np.linalg.eigvals(a).real.max(axis=1) >= 0
-        lowest, where = _least_real_part(a[~unstable], b[~unstable], c[~unstable])
+        lowest, where = _least_real_part(a[~unstable], b[~unstable], c[~unstable], _sections(nodes, mine[~unstable], int(size)))
         index[mine[~unstable]] += lowest
         at[mine[~unstable]] = where
         index[mine[unstable]], at[mine[unstable]] = -np.inf, np.nan
@@ -218,15 +219,29 @@ def _stacked(nodes: Nodes, mine: Int, size: int) -> tuple[Real, Real, Real]:
     return a, b, c
 
 
-def _least_real_part(a: Real, b: Real, c: Real) -> tuple[Real, Real]:
+def _sections(nodes: Nodes, mine: Int, size: int) -> list[Nodes]:
+    """Each node without its polynomial, where one has so many states that its sections are better evaluated one by one."""
+    if size <= STACKED:
+        return []
+    alone = replace(nodes, polynomial=np.zeros((1, len(nodes))))
+    return [alone.select([int(i)]) for i in mine]
+
+
+def _least_real_part(a: Real, b: Real, c: Real, sections: list[Nodes]) -> tuple[Real, Real]:
     """inf_w Re c (jw - A)^{-1} b and where, for a stack of stable systems; 0 at infinity is among the values."""
     count = len(b)
+
+    def real_part(i: int, w: Real) -> Real:
+        if sections:
+            return np.asarray(sections[i].inverse(1j * w)[:, 0].real)
+        return np.asarray(_real_part(a[i : i + 1], b[i : i + 1], c[i : i + 1], w[None])[0])
+
     if not count:
         return np.zeros(0), np.zeros(0)
     poles = np.linalg.eigvals(a)
     near = np.abs(np.abs(poles.imag)[..., None] + np.abs(poles.real)[..., None] * AROUND).reshape(count, -1)
     trials = np.hstack([np.zeros((count, 1)), near, np.abs(poles), 3 * np.abs(poles), np.abs(poles) / 3])
-    values = _real_part(a, b, c, trials)
+    values = np.stack([real_part(i, w) for i, w in enumerate(trials)]) if sections else _real_part(a, b, c, trials)
     best = values.argmin(axis=1)
     lowest = values[np.arange(count), best]
     level, at = np.minimum(lowest, 0.0), np.where(lowest < 0, trials[np.arange(count), best], np.inf)
@@ -235,7 +250,7 @@ def _least_real_part(a: Real, b: Real, c: Real) -> tuple[Real, Real]:
         for _ in range(ROUNDS):
             target = level[i] - TOLERANCE * scale[i]
             w = _candidates(a[i], b[i], c[i], target)
-            found = _real_part(a[i : i + 1], b[i : i + 1], c[i : i + 1], w[None])[0]
+            found = real_part(i, w)
             if not found.size or found.min() >= target:
                 break
             level[i], at[i] = found.min(), w[int(found.argmin())]
