@@ -33,6 +33,7 @@ package: $(STAMP)
 
 # against the best peers, one thread, alternating, medians of five
 bench: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(BIN)/python tests/benchmarks/frequency.py
 	$(BIN)/python tests/benchmarks/responses.py
 	$(BIN)/python tests/benchmarks/reduction.py

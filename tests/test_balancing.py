@@ -497,13 +497,13 @@ def test_compressed_nodes_reduce_as_the_dense_ones(monkeypatch, part, weight):
 def test_ten_thousand_turbines_are_reduced_without_a_dense_matrix(monkeypatch):
     network = large_group(10_000)
     monkeypatch.setattr(Nodes, "proper_part", lambda self: pytest.fail("a dense matrix") if self.order > 200 else real(self))
-    s = 1j * np.logspace(-4, 3, 50)
+    s = 1j * np.logspace(-4, 3, 700)
     g = network.nodes.response(s)[:, 0]
     for part, least in (("turbines", 0.06), ("closed_loop", 0.02)):
         model = co.truncate(network, 3, part=part)
         assert np.abs(model.network.nodes.response(s)[:, 0] - g).max() <= least * np.abs(g).max()
         assert np.abs(model.network.nodes.response(s)[:, 0] - g).max() <= (
-            model.table["relative error of g"].iloc[0] * np.abs(g).max() * (1 + 1e-6)
+            model.table["relative error of g"].iloc[0] * np.abs(g).max() * (1 + 1e-3)
         )
     kept = co.truncate(network, 3, passive=True)
     assert kept.passivity["index after"].iloc[0] > 0

@@ -171,8 +171,8 @@ def test_gramians_are_those_of_the_dense_method(name):
 def test_hankel_values_are_those_of_dense_balancing_and_of_the_compressed_system(name):
     arrow = ARROWS[name]
     for weight in (None, WEIGHT):
-        exact, found = balance(arrow.dense(), weight), compress(arrow, output_weight=weight)
-        for values in (found.hankel, balance(found.system, weight).hankel):
+        exact, found = balance(arrow.dense(), output=weight), compress(arrow, output_weight=weight)
+        for values in (found.hankel, balance(found.system, output=weight).hankel):
             size = max(len(exact.hankel), len(values))
             padded = [np.pad(x, (0, size - len(x))) for x in (exact.hankel, values)]
             assert np.abs(padded[0] - padded[1]).max() <= 1e-8 * exact.hankel[0]
