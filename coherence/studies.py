@@ -122,6 +122,7 @@ class Study(Page):
                 f"{self.aggregation.interconnection}; the groups are {self.aggregation.angle:.0f} degrees from the "
                 f"{self.partition.k} slowest modes"
             )
+        out["reduced network"] = self.truncation.stability
         return out | {f"note {i + 1}": note for i, note in enumerate(self.notes)}
 
     @property

@@ -43,6 +43,34 @@ def test_table_3_2_is_reached_within_one_percent(five, order, part):
     assert [error.l2, error.linf, error.hinf.upper] == pytest.approx(TABLE_3_2[order, part], rel=0.01)
 
 
+def figure_3_9(inertia):
+    """Errors of closed loop over turbines at orders 2 and 3, three norms each."""
+    machines = co.swing_turbine(
+        inertia=inertia / 5,
+        damping=0.0107 / 5,
+        inverse_droop=[0.0218, 0.0256, 0.0236, 0.0255, 0.0192],
+        time_constant=[9.08, 5.26, 2.29, 7.97, 3.24],
+    )
+    one = co.coherent_dynamics(co.Network(machines, 5 * np.eye(5) - 1, "1/s"))
+    errors = {}
+    for part in ("closed_loop", "turbines"):
+        balanced = co.balance_nodes(one, part=part)
+        found = [co.step_error(one, balanced.truncate(k).network, co.Step({"coherent": 1.0})) for k in (2, 3)]
+        errors[part] = np.array([[e.l2, e.linf, e.hinf.upper] for e in found])
+    return errors["closed_loop"] / errors["turbines"]
+
+
+@pytest.mark.parametrize("inertia", np.geomspace(0.0143, 0.5, 12))
+def test_figure_3_9_the_closed_loop_is_better_at_both_orders_in_all_norms(inertia):
+    assert (figure_3_9(inertia) < 1).all()
+
+
+def test_figure_3_9_ceases_below_an_inertia_of_0_0113_in_the_l2_norm_of_order_3_alone():
+    worse, better = figure_3_9(0.0111), figure_3_9(0.0114)
+    assert np.argwhere(worse >= 1).tolist() == [[1, 0]]
+    assert (better < 1).all()
+
+
 def test_bt3_turbine_coefficients_match_to_three_digits(five):
     """Printed: (.0266 s + .0057)/(s^2 + .5046 s + .0489) = .0473/(2.68 s + 1) + .0684/(7.64 s + 1), before DC rescaling."""
     truncation = co.truncate(five, 3, part="turbines")

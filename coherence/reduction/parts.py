@@ -27,7 +27,7 @@ from coherence.nodes.nodes import Nodes, make_banks
 from coherence.nodes.systems import from_realization
 from coherence.numerics.arrow import Arrow
 from coherence.numerics.balancing import Balancing, Band, balance, balance_positive_real, weighted_norm
-from coherence.numerics.low_rank import compress
+from coherence.numerics.low_rank import Compressed, compress
 from coherence.numerics.norms import hinf_norm
 from coherence.numerics.realization import Realization, difference, integrators_apart, parallel, pole_text
 from coherence.theory.passivity import passivity_indices
@@ -71,8 +71,8 @@ class Part:
         """The node, its turbines compressed where they have many states."""
         if self.node.order <= DENSE:
             return self.node
-        integrators, rest, _ = self._compressed("turbines", None, None)
-        sections = [section for section in (integrators, rest) if section.order]
+        integrators, found = self._compressed("turbines", None, None)
+        sections = [section for section in (integrators, found.system) if section.order]
         return Nodes(self.node.labels, self.node.polynomial, make_banks([(0, section) for section in sections]))
 
     @property
@@ -81,18 +81,24 @@ class Part:
         return self._split[:2]
 
     @property
-    def lost(self) -> float:
-        """What compression may have lost of the whole, relative and weighted; 0 where there was none."""
+    def compression(self) -> Compressed | None:
+        """How a large part was compressed; None where there are few states."""
         return self._split[2]
 
+    @property
+    def lost(self) -> float:
+        """What compression may have lost of the whole, relative and weighted."""
+        return 0.0 if self.compression is None else self.compression.error
+
     @cached_property
-    def _split(self) -> tuple[Realization, Realization, float]:
-        lost = 0.0
+    def _split(self) -> tuple[Realization, Realization, Compressed | None]:
+        found = None
         if self.part == "closed_loop" and self.node.degree[0] < 0:
             raise InputError(f"node {self.label!r} is improper (its inverse vanishes at infinity); give it inertia or damping")
         if self.node.order > DENSE:
             output, source = (None if isinstance(weight, Band) else weight for weight in (self.output, self.source))
-            integrators, rest, lost = self._compressed(self.part, output, source)
+            integrators, found = self._compressed(self.part, output, source)
+            rest = found.system
         elif self.part == "closed_loop":
             integrators, rest = integrators_apart(node_realization(self.node))
         else:
@@ -110,12 +116,10 @@ class Part:
             )
         if self.passive:
             rest = rest._replace(d=rest.d + self.node.damping[0] - self.kept_index)
-        return integrators, rest, lost
+        return integrators, rest, found
 
-    def _compressed(
-        self, part: str, output: Realization | None, source: Realization | None
-    ) -> tuple[Realization, Realization, float]:
-        """Integrators k/s, the rest of few states, and what was lost."""
+    def _compressed(self, part: str, output: Realization | None, source: Realization | None) -> tuple[Realization, Compressed]:
+        """Integrators k/s, and the rest compressed to few states."""
         gain, banks = 0.0, []
         for bank in self.node.banks:
             at_zero = (bank.a[:, 0, 0] == 0.0) if bank.order == 1 and part == "turbines" else np.zeros(len(bank.owner), dtype=bool)
@@ -129,7 +133,7 @@ class Part:
             raise InstabilityError(f"node {self.label!r}: {error}") from None
         count = int(gain != 0)
         integrator = Realization(np.zeros((count, count)), np.ones((count, 1)), np.full((1, count), gain), np.zeros((1, 1)))
-        return integrator, found.system, found.error
+        return integrator, found
 
     @cached_property
     def kept_index(self) -> float:

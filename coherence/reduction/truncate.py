@@ -36,7 +36,8 @@ from coherence.nodes.nodes import concatenate
 from coherence.numerics.balancing import Band
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
-from coherence.reduction.parts import Part, relative_error
+from coherence.reduction.parts import DENSE, Part, relative_error
+from coherence.reduction.reading import read_generators
 from coherence.reduction.weights import as_realization, require_tolerance, sentence, weight_of
 from coherence.theory.passivity import passivity, passivity_indices
 
@@ -159,9 +160,18 @@ class BalancedNodes(Page):
         """What was balanced and how."""
         facts = {"reduced": self.part.replace("_", " ")}
         if self.passive:
-            return facts | {"balancing": "positive real, so that passive nodes stay passive"}
-        facts["weight W(s)"] = sentence(self.weight)
-        return facts | ({} if self.input_weight is None else {"input weight": sentence(self.input_weight)})
+            facts["balancing"] = "positive real, so that passive nodes stay passive"
+        else:
+            facts["weight W(s)"] = sentence(self.weight)
+        if self.input_weight is not None:
+            facts["input weight"] = sentence(self.input_weight)
+        for part in self._parts:
+            if part.node.order > DENSE and part.compression is not None:
+                facts[f"compressed, {part.label}"] = (
+                    f"{part.node.order} states to {part.compression.system.order}; residuals of the Gramians "
+                    f"{part.compression.residuals[0]:.1g} and {part.compression.residuals[1]:.1g}, error {part.lost:.1g} of the whole"
+                )
+        return facts
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -182,7 +192,7 @@ class Truncation(Page):
     table : DataFrame
         Per node: order before and after; ||W (h - h_r)||_inf / ||W h||_inf of the part h that was reduced (before
         rescaling; the weight makes it a low-frequency figure); its proved bound (NaN where no theorem holds);
-        ||g - g_r||_inf / ||g||_inf of the node that is returned (NaN where g is unstable); the factor on g for its DC gain.
+        ||g - g_r||_inf / ||g||_inf of the node that is returned (NaN where unstable); the factor on g for its DC gain.
     hankel : dict of label -> array
         Hankel values, descending.
     method : "truncate" or "residualize"
@@ -238,7 +248,12 @@ class Truncation(Page):
     def facts(self) -> dict[str, str]:
         """What was reduced and how."""
         word = "truncated" if self.method == "truncate" else "residualized"
-        return {word: self.source.facts["reduced"]} | {k: v for k, v in self.source.facts.items() if k != "reduced"}
+        facts = {word: self.source.facts["reduced"]} | {k: v for k, v in self.source.facts.items() if k != "reduced"}
+        odd = [str(label) for label, row in read_generators(self.network.nodes).iterrows() if not row["generator"]]
+        if odd:
+            names = ", ".join(odd[:3]) + (f" and {len(odd) - 3} more" if len(odd) > 3 else "")
+            facts["no generators"] = f"{names}: a constant is negative or a pole complex; fit_generators gives the best that are"
+        return facts
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
