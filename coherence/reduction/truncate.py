@@ -167,9 +167,9 @@ class BalancedNodes(Page):
             facts["input weight"] = sentence(self.input_weight)
         for part in self._parts:
             if part.node.order > DENSE and part.compression is not None:
+                small, x, y = part.compression.system.order, *part.compression.residuals
                 facts[f"compressed, {part.label}"] = (
-                    f"{part.node.order} states to {part.compression.system.order}; residuals of the Gramians "
-                    f"{part.compression.residuals[0]:.1g} and {part.compression.residuals[1]:.1g}, error {part.lost:.1g} of the whole"
+                    f"{part.node.order} states to {small}; residuals of the Gramians {x:.1g} and {y:.1g}, error {part.lost:.1g} of the whole"
                 )
         return facts
 
