@@ -52,6 +52,12 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.grids.synchronising import synchronising_matrix as synchronising_matrix
     from coherence.grids.topology import island as island
     from coherence.grids.topology import islands as islands
+    from coherence.groups.changes import GroupStability as GroupStability
+    from coherence.groups.changes import edge_outages as edge_outages
+    from coherence.groups.changes import group_changes as group_changes
+    from coherence.groups.changes import inertia_draws as inertia_draws
+    from coherence.groups.grouping import Grouping as Grouping
+    from coherence.groups.spectral import coherent_groups as coherent_groups
     from coherence.groups.spectral import spectral_groups as spectral_groups
     from coherence.network.files import load_network as load_network
     from coherence.network.files import save_network as save_network
@@ -162,7 +168,9 @@ _PUBLIC = {
     "coherence.theory.passivity": ["Passivity", "passivity"],
     "coherence.theory.couplings": ["StableCouplings", "stable_couplings"],
     "coherence.theory.supremum": ["Supremum", "supremum"],
-    "coherence.groups.spectral": ["spectral_groups"],
+    "coherence.groups.spectral": ["coherent_groups", "spectral_groups"],
+    "coherence.groups.grouping": ["Grouping"],
+    "coherence.groups.changes": ["GroupStability", "edge_outages", "group_changes", "inertia_draws"],
     "coherence.grids.case": ["Case"],
     "coherence.grids.files": ["load_case", "read_case", "shipped_cases"],
     "coherence.grids.machines": ["add_machines"],

@@ -1,19 +1,40 @@
-r"""Clusterings of a Laplacian: Bach-Jordan spectral clustering, on plain arrays.
+r"""Clusterings of points of a graph: k-means by scikit-learn, Bach-Jordan spectral clustering, and how far clusterings agree.
 
 The k smallest eigenvectors U of D^{-1/2} L D^{-1/2} give the points x_i = U_i / sqrt(d_i); weighted k-means with weights d_i
 minimises sum_i d_i |x_i - mu_group(i)|^2, the distance between the span of U and the piecewise constant vectors
 (F. Bach and M. Jordan, Learning spectral clustering, 2003).
+
+How certain a node's group is: its distance to the centre of the others of its group, against that to the nearest other centre,
+
+    margin_i = max(0, 1 - |x_i - mu_own without i| / min_{g != own} |x_i - mu_g|),   1 for a node that is a group alone.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import scipy.linalg as sla
 
 from coherence.errors import InputError
+from coherence.graphs.spectrum import SAME, first_largest, slow_basis
 from coherence.types import Int, Real
 
 RESTARTS = 50  # of k-means: enough that further ones changed no grouping tried
+LARGE = 20_000  # points from which on a tenth of them is enough: clusters of thousands are found by most starts
+ORDERED = 1e-9  # of the largest coordinate: points are sorted by what is larger than rounding
+DISTINCT = 1e-12  # likewise: points closer than that are one
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """A clustering (n,), the points that were clustered (n, q), one reference point per cluster (k,), and margins (n,)."""
+
+    assignment: Int
+    points: Real
+    references: Int
+    margins: Real
 
 
 def bach_jordan(laplacian: Real, k: int, *, random_state: int = 0) -> Int:
@@ -27,29 +48,125 @@ def bach_jordan(laplacian: Real, k: int, *, random_state: int = 0) -> Int:
     random_state : int
         Seed of the k-means restarts.
     """
-    n = len(laplacian)
-    if not 1 <= k <= n:
-        raise InputError(f"{k} groups were asked of {n} nodes; give 1 <= groups <= {n}")
-    if k == 1:
-        return np.zeros(n, dtype=int)
-    if k == n:
-        return np.arange(n)
-    _, points, degree = embedding(laplacian, k)
-    from sklearn.cluster import KMeans
-
-    means = KMeans(k, n_init=RESTARTS, random_state=random_state)
-    return renumbered(np.asarray(means.fit_predict(points, sample_weight=degree)))
+    if require_groups(k, len(laplacian)) in (1, len(laplacian)):
+        return np.arange(len(laplacian)) if k > 1 else np.zeros(len(laplacian), dtype=int)
+    degree = degrees(laplacian)
+    basis = slow_basis(laplacian, k, degree)
+    return renumbered(k_means(basis.shapes, k, weight=degree, random_state=random_state))
 
 
 def embedding(laplacian: Real, k: int) -> tuple[Real, Real, Real]:
     """The k least eigenvalues of D^{-1/2} L D^{-1/2}, the points x_i (n, k) that are clustered, and their weights d_i (n,)."""
-    degree = np.diag(laplacian).copy()
-    if (degree <= 0).any():
-        i = int(np.argmax(degree <= 0))
-        raise InputError(f"node number {i} has degree {degree[i]:g}; spectral clustering needs every node connected")
+    degree = degrees(laplacian)
     root = np.sqrt(degree)
     values, vectors = sla.eigh(laplacian / np.outer(root, root), subset_by_index=(0, k - 1))
     return values, vectors / root[:, None], degree
+
+
+def degrees(laplacian: Any) -> Real:
+    """The diagonal of L, positive."""
+    degree = np.array(laplacian.diagonal(), dtype=float)
+    if (degree <= 0).any():
+        i = int(np.argmax(degree <= 0))
+        raise InputError(f"node number {i} has degree {degree[i]:g}; spectral clustering needs every node connected")
+    return degree
+
+
+def require_groups(k: int, n: int) -> int:
+    """K, if n nodes can form that many groups."""
+    if not 1 <= k <= n:
+        raise InputError(f"{k} groups were asked of {n} nodes; give 1 <= groups <= {n}")
+    return int(k)
+
+
+def k_means(points: Real, k: int, *, weight: Real | None = None, random_state: int = 0) -> Int:
+    """The best of many k-means clusterings; the same for any order of the points.
+
+    Parameters
+    ----------
+    points : (n, q) array
+    k : int
+    weight : (n,) array, optional
+    random_state : int
+        Seed of the starts.
+
+    Raises
+    ------
+    InputError
+        Fewer distinct points than groups.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> k_means(np.array([[0.0], [5.0], [0.1], [5.2]]), 2).tolist() in ([0, 1, 0, 1], [1, 0, 1, 0])
+    True
+    """
+    n = len(points)
+    if k == 1:
+        return np.zeros(n, dtype=int)
+    # starts are drawn by position: sorted points make them the same however the nodes are numbered; the first column says least
+    scale, columns = max(float(np.abs(points).max()), np.finfo(float).tiny), np.roll(points, -1, axis=1).T[::-1]
+    close = points[np.lexsort(columns)]
+    distinct = 1 + int((np.abs(np.diff(close, axis=0)) > DISTINCT * scale).any(axis=1).sum())
+    if distinct < k:
+        raise InputError(f"{k} groups were asked of {n} nodes with only {distinct} distinct places; give 1 <= groups <= {distinct}")
+    if k == n:
+        return np.arange(n)
+    from sklearn.cluster import KMeans
+
+    order = np.lexsort(np.round(columns / (ORDERED * scale)))
+    means = KMeans(k, n_init=RESTARTS if n < LARGE else RESTARTS // 10, tol=0.0, random_state=random_state)
+    found = np.empty(n, dtype=int)
+    with _one_thread():
+        found[order] = means.fit_predict(points[order], sample_weight=None if weight is None else weight[order])
+    return found
+
+
+def _one_thread() -> Any:
+    """Sums of one thread have one order, so that the same seed gives the same digits."""
+    from threadpoolctl import threadpool_limits
+
+    return threadpool_limits(limits=1)
+
+
+def centred(assignment: Int, points: Real, weight: Real | None = None) -> Clusters:
+    """A clustering with the member nearest to each centre as its reference, and margins between centres."""
+    k, n = int(assignment.max()) + 1, len(points)
+    w = np.ones(n) if weight is None else weight
+    total = np.bincount(assignment, weights=w, minlength=k)
+    sums = np.column_stack([np.bincount(assignment, weights=w * column, minlength=k) for column in points.T])
+    centres = sums / total[:, None]
+    size = np.linalg.norm(points - centres[assignment], axis=1)
+    by_group = np.lexsort((size, assignment))
+    least = size[by_group[np.searchsorted(assignment[by_group], np.arange(k))]]
+    scale = float(np.abs(points).max(initial=0.0))
+    near = np.flatnonzero(size <= least[assignment] + SAME * scale)  # of equally central nodes the first
+    references = near[np.unique(assignment[near], return_index=True)[1]]
+    alone = np.bincount(assignment, minlength=k)[assignment] == 1
+    if k == 1:
+        return Clusters(assignment, points, references, np.ones(n))
+    from scipy.spatial import KDTree
+
+    distance, which = KDTree(centres).query(points, k=2)
+    following = np.where(which[:, 0] == assignment, distance[:, 1], distance[:, 0])
+    rest = np.where(alone, 1.0, total[assignment] - w)
+    own = np.linalg.norm((sums[assignment] - w[:, None] * points) / rest[:, None] - points, axis=1)
+    ratio = np.where(following > 0, own / np.where(following > 0, following, 1.0), 1.0)
+    return Clusters(assignment, points, references, np.where(alone, 1.0, np.clip(1.0 - ratio, 0.0, 1.0)))
+
+
+def scored(scores: Real, references: Int) -> Clusters:
+    """Each node in the group of its largest score, pivots in their own; margin = 1 - next / own, both at least 0."""
+    n, k = scores.shape
+    assignment = np.asarray(first_largest(scores, axis=1), dtype=int)
+    assignment[references] = np.arange(k)  # with which no group is empty
+    if k == 1:
+        return Clusters(assignment, scores, references, np.ones(n))
+    own = scores[np.arange(n), assignment]
+    others = scores.copy()
+    others[np.arange(n), assignment] = -np.inf
+    ratio = np.maximum(others.max(axis=1), 0.0) / np.where(own > 0, own, 1.0)
+    return Clusters(assignment, scores, references, np.where(own > 0, np.clip(1.0 - ratio, 0.0, 1.0), 0.0))
 
 
 def largest_eigengap(eigenvalues: Real, *, most: int = 10) -> int:
@@ -66,3 +183,10 @@ def renumbered(assignment: Int) -> Int:
     """The same clustering with groups numbered in the order of their first node."""
     _, first, inverse = np.unique(assignment, return_index=True, return_inverse=True)
     return np.argsort(np.argsort(first))[inverse]
+
+
+def adjusted_rand(one: Int, other: Int) -> float:
+    """The adjusted Rand index of two clusterings: 1 where they agree, 0 on average by chance."""
+    from sklearn.metrics import adjusted_rand_score
+
+    return float(adjusted_rand_score(one, other))

@@ -68,7 +68,7 @@ class Partition(Page):
             values = [str(v) for v in groups]
         order = tuple(dict.fromkeys(values))
         index = {group: i for i, group in enumerate(order)}
-        return cls(names, np.array([index[v] for v in values], dtype=int), order)
+        return Partition(names, np.array([index[v] for v in values], dtype=int), order)  # of a subclass too: it has more to say
 
     @property
     def k(self) -> int:

@@ -11,7 +11,7 @@ import scipy.sparse.linalg as spla
 from coherence.errors import InputError, ToleranceError
 from coherence.types import Int, Real
 
-SHIFTS = 6  # each a hundredth of the last, from a thousandth of the mean diagonal entry
+COPY = 1e-9  # relative distance of eigenvalues from which on one is less than the other
 
 
 def factorise(matrix: Any, *, ordering: str = "MMD_AT_PLUS_A") -> Any:
@@ -51,32 +51,53 @@ def positive_definite(matrix: Any) -> bool:
     return bool((lu.perm_r == lu.perm_c).all() and (lu.U.diagonal() > 0).all())
 
 
-def least_eigenpairs(laplacian: sp.csr_array, count: int) -> tuple[Real, Real]:
-    """The `count` least eigenvalues of a sparse Laplacian of a connected graph, ascending, and orthonormal eigenvectors.
+def least_eigenpairs(laplacian: sp.csr_array, count: int, weight: Real | None = None) -> tuple[Real, Real]:
+    """The `count` least eigenvalues of W^{-1/2} L W^{-1/2}, ascending, and orthonormal eigenvectors; L of a connected graph.
 
-    The first pair is exactly 0 and 1/sqrt(n).
+    The first pair is exactly 0 and W^{1/2} 1 / |W^{1/2} 1|, with W = diag(weight), the identity by default. Lanczos runs on the
+    pseudoinverse: one node is grounded, so that no shift has to be near eigenvalues of unknown size.
 
     Raises
     ------
     ToleranceError
-        No shift gives them.
+        They did not converge.
     """
     n = laplacian.shape[0]
-    first = np.full(n, 1.0 / np.sqrt(n))
-    start = np.random.default_rng(0).standard_normal(n)
-    shift = -1e-3 * float(abs(laplacian).diagonal().mean())
-    for _ in range(SHIFTS):
+    root = np.ones(n) if weight is None else np.sqrt(weight)
+    found = (root / np.linalg.norm(root))[:, None]
+    ground = int(laplacian.diagonal().argmax())
+    rest = np.delete(np.arange(n), ground)
+    lu = factorise(laplacian[rest][:, rest])
+    draws = np.random.default_rng(0)
+
+    def largest(missing: int) -> tuple[Real, Real]:
+        """Eigenpairs of the pseudoinverse on the complement of `found`."""
+
+        def product(x: Real) -> Real:
+            right, y = root * away(x.ravel()), np.zeros(n)
+            y[rest] = lu.solve(right[rest])
+            return away(root * y)
+
+        def away(x: Real) -> Real:
+            return np.asarray(x - found @ (found.T @ x))
+
+        operator = spla.LinearOperator((n, n), matvec=product, dtype=float)
         try:
-            values, vectors = spla.eigsh(laplacian, k=count, sigma=shift, v0=start, tol=1e-12)
+            values, vectors = spla.eigsh(operator, k=missing, which="LA", v0=away(draws.standard_normal(n)), tol=1e-12)
         except spla.ArpackNoConvergence:
-            shift *= 1e-2  # weights of many decades: the least eigenvalues lie much closer to 0
-            continue
-        if np.sort(values)[1:2].min(initial=np.inf) >= -0.1 * shift:
-            break
-        shift *= 1e-2  # accurate relative to the shift only
-    else:
-        raise ToleranceError(f"the {count} least eigenvalues of the Laplacian did not converge; its weights span too many decades")
-    order = np.argsort(values)
-    values, vectors = values[order], vectors[:, order]
-    rest = vectors[:, 1:] - np.outer(first, first @ vectors[:, 1:])
-    return np.concatenate([[0.0], values[1:]]), np.column_stack([first, np.linalg.qr(rest)[0]])
+            raise ToleranceError(
+                f"the {count} least eigenvalues of the Laplacian did not converge; its weights span too many decades"
+            ) from None
+        return 1.0 / np.maximum(values, np.finfo(float).tiny), np.linalg.qr(away(vectors))[0]
+
+    values = np.zeros(1)
+    if count > 1:
+        new, vectors = largest(count - 1)
+        values, found = np.concatenate([values, new]), np.column_stack([found, vectors])
+        while found.shape[1] < n - 1:  # Lanczos sees one vector of a repeated eigenvalue, its copies through rounding only
+            new, vectors = largest(1)
+            if new[0] >= values.max() * (1 - COPY):
+                break
+            values, found = np.concatenate([values, new]), np.column_stack([found, vectors])
+    order = np.argsort(values, kind="stable")[:count]
+    return values[order], found[:, order]
