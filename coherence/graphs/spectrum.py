@@ -22,6 +22,7 @@ from coherence.types import Int, Real
 LANCZOS = 600  # nodes of a sparse Laplacian from which on few eigenvectors are sought instead of all
 DENSE = 5000  # nodes up to which a dense eigenvalue problem takes a minute
 EQUAL = 1e-8  # relative distance of eigenvalues that count as one
+COPIES = 30  # of an eigenvalue that are sought; of more, as in a complete graph, any basis will do
 SAME = 1e-8  # relative distance of sizes that rounding may order either way; then the first counts as the largest
 
 
@@ -36,7 +37,7 @@ class SlowBasis:
 
     @property
     def shapes(self) -> Real:
-        """v = W^{-1/2} u, orthonormal in W, (n, q)."""
+        """Modes of L v = lambda W v: W^{-1/2} u, orthonormal in W, (n, q)."""
         return self.vectors / np.sqrt(self.weight)[:, None]
 
     def apart(self, k: int) -> bool:
@@ -47,8 +48,8 @@ class SlowBasis:
 def slow_basis(laplacian: Any, count: int, weight: Real | None = None) -> SlowBasis:
     """The `count` slowest modes of L v = lambda W v on a connected graph.
 
-    Where the last one belongs to equal eigenvalues, it is one of a basis of them all, so that what is returned does not depend
-    on the algorithm.
+    Where the last one belongs to equal eigenvalues (at most some 30), it is one of a basis of them all, so that what is returned
+    does not depend on the algorithm.
 
     Parameters
     ----------
@@ -65,7 +66,7 @@ def slow_basis(laplacian: Any, count: int, weight: Real | None = None) -> SlowBa
     while True:
         values, vectors = _least(laplacian, sought, w)
         # the cluster of the last one is complete once a larger eigenvalue is seen
-        if sought == n or not _equal(values[count - 1], values[-1], rounding):
+        if sought == n or sought > count + COPIES or not _equal(values[count - 1], values[-1], rounding):
             break
         sought = min(2 * sought, n)
     vectors = settled(values, vectors, rounding)

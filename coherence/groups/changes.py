@@ -1,7 +1,8 @@
 r"""How groups move when the network does: outages, inertias that are not known exactly, or any variants of a network.
 
-A variant's groups are matched to the base's so that as many nodes as possible keep their group (the assignment problem on the counts
-of common nodes); a node whose variant group is matched to another group than its own, or to none, has moved. The adjusted Rand index
+A variant's groups are matched to the base's so that as many nodes as possible keep their group (the assignment problem on the
+counts of common nodes); a node whose variant group is matched to another group than its own, or to none, has moved. The adjusted
+Rand index
 
     (pairs together in both - expected) / (mean of pairs together in either - expected)
 

@@ -54,6 +54,7 @@ def _cosines(basis: SlowBasis, tolerance: float, tight: bool) -> Clusters:
 
 _METHODS = {
     "bach_jordan": _Method("degree", lambda basis, _, seed: _means(basis.shapes, seed, basis.weight)),
+    "shi_malik": _Method("degree", lambda basis, _, seed: _means(basis.shapes, seed)),
     "unnormalised": _Method("one", lambda basis, _, seed: _means(basis.vectors, seed)),
     "normalised": _Method("degree", lambda basis, _, seed: _means(_unit(basis.vectors), seed)),
     "pivoted_qr": _Method("one", lambda basis, _, seed: pivoted_qr(basis.vectors)),
@@ -73,7 +74,7 @@ def coherent_groups(
     tolerance: float | None = None,
     allow_ties: bool = False,
 ) -> Grouping:
-    r"""Coherent groups of a network, by one of eight methods.
+    r"""Coherent groups of a network, by one of nine methods.
 
     Parameters
     ----------
@@ -86,6 +87,7 @@ def coherent_groups(
         With U the k least eigenvectors of W^{-1/2} L W^{-1/2} and d_i = L_ii, m_i the inertia of node i:
 
         - "bach_jordan": W = D; k-means of the rows of D^{-1/2} U with weights d_i.
+        - "shi_malik": W = D; k-means of the same rows without weights, as in scikit-learn's SpectralClustering.
         - "unnormalised": W = 1; k-means of the rows of U.
         - "normalised": W = D; k-means of the rows of U, normalised (Ng, Jordan and Weiss).
         - "pivoted_qr": W = 1; column-pivoted QR of U^T and its polar factor: no start, no seed.
@@ -127,9 +129,9 @@ def coherent_groups(
 
     References
     ----------
-    F. Bach and M. Jordan, Learning spectral clustering (2003). A. Ng, M. Jordan and Y. Weiss, On spectral clustering (2001).
-    A. Damle, V. Minden and L. Ying, Simple, direct and efficient multi-way spectral clustering (2019). J. Chow (ed.), Power
-    System Coherency and Model Reduction (2013).
+    F. Bach and M. Jordan, Learning spectral clustering (2003). J. Shi and J. Malik, Normalized cuts and image segmentation
+    (2000). A. Ng, M. Jordan and Y. Weiss, On spectral clustering (2001). A. Damle, V. Minden and L. Ying, Simple, direct and
+    efficient multi-way spectral clustering (2019). J. Chow (ed.), Power System Coherency and Model Reduction (2013).
 
     Examples
     --------
@@ -154,7 +156,7 @@ def coherent_groups(
     n = network.size
     count = min(n, MOST + 1) if k == "auto" else min(n, require_groups(int(k), n) + 1)
     basis = slow_basis(network.laplacian, count, _weight(network, how.weight, method))
-    used = _most_distinct(basis) if k == "auto" else int(k)
+    used = largest_eigengap(basis.values, most=MOST) if k == "auto" else int(k)
     unique = basis.apart(used)
     if not unique and not allow_ties:
         raise InputError(_not_unique(network, basis, used, k == "auto"))
@@ -233,11 +235,6 @@ def _weight(network: Network, kind: str, method: str) -> Real | None:
     return np.asarray(inertia)
 
 
-def _most_distinct(basis: SlowBasis) -> int:
-    """The number of modes with the largest ratio to the next eigenvalue; cuts of equal eigenvalues have the ratio 1."""
-    return largest_eigengap(basis.values, most=MOST)
-
-
 def _not_unique(network: Network, basis: SlowBasis, k: int, chosen: bool) -> str:
     n = network.size
     more = slow_basis(network.laplacian, min(n, k + 1 + FURTHER), basis.weight)
@@ -245,10 +242,12 @@ def _not_unique(network: Network, basis: SlowBasis, k: int, chosen: bool) -> str
     further = next((j for j in range(k + 1, len(more.values)) if more.apart(j)), n if len(more.values) == n else None)
     near = " or ".join(str(j) for j in (fewer, further) if j is not None)
     if chosen:
-        return f"the first {len(basis.values)} eigenvalues show no number of groups: from the second on they are equal; give k = {near}"
+        return (
+            f"the first {len(basis.values)} eigenvalues show no number of groups, being equal from the second on; give k = {near}"
+        )
     return (
-        f"{k} groups are not unique: eigenvalues {k} and {k + 1} are equal ({basis.values[k]:.6g}), so that the {k} slowest modes are "
-        f"any of many; give k = {near}, or allow_ties=True for one of the many groupings"
+        f"{k} groups are not unique: eigenvalues {k} and {k + 1} are equal ({basis.values[k]:.6g}), so that the {k} slowest modes "
+        f"are any of many; give k = {near}, or allow_ties=True for one of the many groupings"
     )
 
 
