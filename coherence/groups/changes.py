@@ -108,8 +108,9 @@ def group_changes(
         The base.
     variants : mapping of str to Network, or pairs
         Networks of the same nodes or of fewer, by name; pairs may be made one by one (`edge_outages`, `inertia_draws`).
-    k, method, random_state, tolerance
-        As in `coherent_groups`; with "auto" the base's number of modes is every variant's.
+    k : int or "auto"
+        Number of slow modes; with "auto" the base's is every variant's.
+    method, random_state, tolerance : see `coherent_groups`
 
     Returns
     -------
@@ -190,6 +191,10 @@ def edge_outages(network: Network, *, eliminate: bool = False) -> Iterator[tuple
         Eliminate passive nodes after the outage, as methods with inertia need, so that all networks are of the same nodes. What
         falls apart stays apart.
 
+    Returns
+    -------
+    iterator of (str, Network)
+
     Examples
     --------
     >>> from coherence import edge_outages, linearize, load_case
@@ -230,10 +235,20 @@ def inertia_draws(
     network : Network
         Of nodes.
     draws : int
+        How many.
     spread : float
         0 <= spread < 1.
     random_state : int
         Seed; each draw has its own, so that the first ten of twenty are those of ten.
+
+    Returns
+    -------
+    iterator of (str, Network)
+
+    Raises
+    ------
+    InputError
+        draws or spread out of range.
 
     Examples
     --------
