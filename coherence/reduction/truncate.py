@@ -169,7 +169,7 @@ class BalancedNodes(Page):
             if part.node.order > DENSE and part.compression is not None:
                 small, x, y = part.compression.system.order, *part.compression.residuals
                 facts[f"compressed, {part.label}"] = (
-                    f"{part.node.order} states to {small}; residuals of the Gramians {x:.1g}, {y:.1g}; error {part.lost:.1g} of the whole"
+                    f"{part.node.order} states to {small}; residuals of the Gramians {x:.1g}, {y:.1g}; error {part.lost:.1g}"
                 )
         return facts
 
