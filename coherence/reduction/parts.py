@@ -42,6 +42,7 @@ class Reduced(NamedTuple):
     node: Nodes
     weighted: float  # ||W (h - h_r)|| / ||W h|| before rescaling
     bound: float  # a proved bound of the same, NaN where there is none
+    of_g: float  # ||g - g_r|| / ||g|| of what is returned; NaN where g is unstable, infinite where only g_r is
     factor: float  # on g, to restore its DC gain
 
 
@@ -162,7 +163,7 @@ class Part:
         """The node with at most `order` states."""
         kept = order - self.outside
         if int(self.node.orders[0]) <= order:
-            return Reduced(self.node, 0.0, 0.0, 1.0)
+            return Reduced(self.node, 0.0, 0.0, 0.0, 1.0)
         if kept < 0:
             raise InputError(
                 f"order = {order} is below the {self.outside} states of node {self.label!r} that are not reduced (polynomial "
@@ -190,18 +191,20 @@ class Part:
                     "declare damping, take a higher order, or residualize"
                 )
             new = new.scaled(np.array([1 / factor]))
-        return Reduced(new, relative, bound / self.size + self.lost if self.size else np.nan, factor)
+        proved = bound / self.size + self.lost if self.size else np.nan
+        return Reduced(new, relative, proved, relative_error(self.compact, new), factor)
 
     def order_for(self, tolerance: float, method: str) -> int:
-        """The least order whose weighted error, relative to the whole, meets the tolerance."""
+        """The least order whose relative error of g (of the reduced part, weighted, where g is unstable) meets the tolerance."""
         if int(self.node.orders[0]) <= self.outside:
             return int(self.node.orders[0])
         best, at = np.inf, 0
         for kept in range(1 - min(self.outside, 1), len(self.balancing.left) + 1):  # a node has an order >= 1
             try:
-                error = self.reduced(self.outside + kept, method).weighted
+                found = self.reduced(self.outside + kept, method)
             except InstabilityError:
                 continue
+            error = found.weighted if np.isnan(found.of_g) else found.of_g
             if error < best:
                 best, at = error, self.outside + kept
             if error <= tolerance:
@@ -230,11 +233,8 @@ def node_realization(node: Nodes) -> Realization:
 
 
 def relative_error(before: Nodes, after: Nodes) -> float:
-    """||g - g_r||_inf / ||g||_inf; NaN where g or the difference is unstable."""
-    if after is before:
-        return 0.0
-    g = node_realization(before)
-    change = difference(g, node_realization(after))
-    if not (g.is_stable() and change.is_stable()):
+    """||g - g_r||_inf / ||g||_inf; NaN where g is unstable, infinite where only g_r is."""
+    g, model = node_realization(before), node_realization(after)
+    if not g.is_stable():
         return np.nan
-    return hinf_norm(change).upper / hinf_norm(g).lower
+    return hinf_norm(difference(g, model)).upper / hinf_norm(g).lower if model.is_stable() else np.inf

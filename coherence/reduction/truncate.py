@@ -36,7 +36,7 @@ from coherence.nodes.nodes import concatenate
 from coherence.numerics.balancing import Band
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
-from coherence.reduction.parts import DENSE, Part, relative_error
+from coherence.reduction.parts import DENSE, Part
 from coherence.reduction.reading import read_generators
 from coherence.reduction.weights import as_realization, require_tolerance, sentence, weight_of
 from coherence.theory.passivity import passivity, passivity_indices
@@ -62,7 +62,7 @@ class BalancedNodes(Page):
     --------
     >>> from coherence import balance_nodes, linearize, load_case
     >>> balanced = balance_nodes(linearize(load_case("five_generators")), part="closed_loop")
-    >>> [balanced.truncate(k).network.order for k in (2, 3)], balanced.truncate(tolerance=1e-4).network.order
+    >>> [balanced.truncate(k).network.order for k in (2, 3)], balanced.truncate(tolerance=0.01).network.order
     ([2, 3], 3)
     """
 
@@ -103,7 +103,8 @@ class BalancedNodes(Page):
         order : int, optional
             1: swing only; 2: one turbine; 3: two turbines. Nodes of no higher order are left alone.
         tolerance : float, optional
-            Instead: of each node the least order whose error, relative and weighted, is not larger.
+            Instead: of each node the least order whose ||g - g_r||_inf / ||g||_inf is not larger (of the part, weighted, where g
+            is unstable).
 
         Raises
         ------
@@ -147,7 +148,7 @@ class BalancedNodes(Page):
                 "order after": int(found.node.orders[0]),
                 "relative weighted error": found.weighted,
                 "proved bound": found.bound,
-                "relative error of g": 0.0 if untouched else relative_error(part.compact, found.node),
+                "relative error of g": found.of_g,
                 "DC rescaled by": found.factor,
             }
         table = pd.DataFrame.from_dict(rows, orient="index")
@@ -192,7 +193,8 @@ class Truncation(Page):
     table : DataFrame
         Per node: order before and after; ||W (h - h_r)||_inf / ||W h||_inf of the part h that was reduced (before
         rescaling; the weight makes it a low-frequency figure); its proved bound (NaN where no theorem holds);
-        ||g - g_r||_inf / ||g||_inf of the node that is returned (NaN where unstable); the factor on g for its DC gain.
+        ||g - g_r||_inf / ||g||_inf of the node that is returned (NaN where g is unstable, infinite where only g_r is); the factor
+        on g that restores its DC gain.
     hankel : dict of label -> array
         Hankel values, descending.
     method : "truncate" or "residualize"
@@ -346,7 +348,7 @@ def truncate(
     order : int
         1: swing only; 2: one turbine; 3: two turbines. Nodes of no higher order are left alone.
     tolerance : float
-        Instead of an order: the relative weighted error that may be left.
+        Instead of an order: the relative error of g that may be left.
     part, weight, input_weight, passive : see `balance_nodes`
 
     Returns
