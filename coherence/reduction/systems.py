@@ -250,5 +250,5 @@ def balance_system(system: Any, *, weight: Any = None, input_weight: Any = None)
         output,
         source,
         kept,
-        balance(rest, output=as_realization(output), source=as_realization(source)),
+        balance(rest, output_weight=as_realization(output), input_weight=as_realization(source)),
     )

@@ -3,6 +3,7 @@ r"""Low-order nodes by balanced reduction (Section 3.3.2): compute once, then pi
     turbines      the strictly proper part h of g_hat^{-1} = m s + d + h is reduced; inertia and damping stay
     closed loop   g_hat itself is reduced to the order asked and inverted again
     passive       Z = d + h by positive-real balancing: a passive node stays passive, with at least half of its index
+                  (times the DC factor where truncated: residualize, which needs none)
 
 Turbines, truncated, is the default, because such a model is read: it asks only that h be stable (a group of hydro machines alone
 may not be), its result reads as a generator, and damping at high frequency survives. For one stable generator the closed loop is
@@ -31,12 +32,12 @@ import pandas as pd
 
 from coherence.display import Page
 from coherence.errors import InputError
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import concatenate
 from coherence.numerics.balancing import Band
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
-from coherence.reduction.parts import DENSE, Part
+from coherence.reduction.parts import DENSE, NodeReduction
 from coherence.reduction.reading import read_generators
 from coherence.reduction.weights import as_realization, require_tolerance, sentence, weight_of
 from coherence.theory.passivity import passivity, passivity_indices
@@ -73,10 +74,10 @@ class BalancedNodes(Page):
     passive: bool
 
     @cached_property
-    def _parts(self) -> tuple[Part, ...]:
+    def _parts(self) -> tuple[NodeReduction, ...]:
         weights = as_realization(self.weight), as_realization(self.input_weight)
         nodes = self.network.nodes
-        return tuple(Part(nodes.select([i]), self.part, self.passive, *weights) for i in range(len(nodes)))
+        return tuple(NodeReduction(nodes.select([i]), self.part, self.passive, *weights) for i in range(len(nodes)))
 
     @property
     def hankel(self) -> pd.DataFrame:
@@ -88,11 +89,12 @@ class BalancedNodes(Page):
 
     @property
     def bounds(self) -> pd.DataFrame:
-        """Proved bounds of ||h - h_r||_inf by order of the node, one column per node; NaN where no theorem holds (any weight)."""
+        """Proved bounds of ||h - h_r||_inf / ||h||_inf by order, one column per node; NaN where no theorem holds (any weight)."""
         columns = {}
         for part in self._parts:
             kept = np.arange(len(part.balancing.hankel) + 1)
-            columns[part.label] = pd.Series([part.balancing.bound(int(k)) for k in kept], index=kept + part.outside)
+            bounds = [part.balancing.bound(int(k)) / part.size + part.lost for k in kept]
+            columns[part.label] = pd.Series(bounds, index=kept + part.outside)
         return pd.DataFrame(columns).rename_axis(index="order")
 
     def truncate(self, order: int | None = None, *, tolerance: float | None = None) -> Truncation:
@@ -191,8 +193,8 @@ class Truncation(Page):
     ----------
     network : Network
     table : DataFrame
-        Per node: order before and after; ||W (h - h_r)||_inf / ||W h||_inf of the part h that was reduced (before
-        rescaling; the weight makes it a low-frequency figure); its proved bound (NaN where no theorem holds);
+        Per node: order before and after; ||W (h - h_r)||_inf / ||W h||_inf of the part h that was reduced, before rescaling
+        (the default weights make it a figure of DC), and the proved bound of that (NaN where no theorem holds);
         ||g - g_r||_inf / ||g||_inf of the node that is returned (NaN where g is unstable, infinite where only g_r is); the factor
         on g that restores its DC gain.
     hankel : dict of label -> array
@@ -252,6 +254,11 @@ class Truncation(Page):
         word = "truncated" if self.method == "truncate" else "residualized"
         facts = {word: self.source.facts["reduced"]} | {k: v for k, v in self.source.facts.items() if k != "reduced"}
         odd = [str(label) for label, row in read_generators(self.network.nodes).iterrows() if not row["generator"]]
+        scaled = [str(label) for label, factor in self.table["DC rescaled by"].items() if not 0.5 <= factor <= 2]
+        if scaled:
+            facts["rescaled"] = (
+                f"{', '.join(scaled[:3])}: by more than 2, inertia and damping too; residualize, or weigh s = 0 more"
+            )
         if odd:
             names = ", ".join(odd[:3]) + (f" and {len(odd) - 3} more" if len(odd) > 3 else "")
             facts["no generators"] = f"{names}: a constant is negative or a pole complex; fit_generators gives the best that are"
@@ -313,9 +320,9 @@ def balance_nodes(
     >>> bool(balanced.truncate(3).table["relative weighted error"].iloc[0] <= balanced.truncate(3).table["proved bound"].iloc[0])
     True
     """
-    if part not in PARTS:
+    if not isinstance(part, str) or part not in PARTS:
         raise InputError(f"part = {part!r}; give 'closed_loop' or 'turbines'")
-    network._need_nodes("truncation")
+    require_nodes(network, "truncation")
     network.nodes.require_rational("truncation")
     if passive:
         if weight is not None or input_weight is not None:

@@ -14,7 +14,7 @@ from coherence.numerics.realization import Realization
 
 
 def weight_of(source: Any, name: str) -> Rational | Realization | Band | None:
-    """A weight, or None where it is a constant (or not given), which weighs nothing.
+    """A weight, or None where it is a scalar constant (or not given), which weighs nothing.
 
     Parameters
     ----------
@@ -24,8 +24,13 @@ def weight_of(source: Any, name: str) -> Rational | Realization | Band | None:
     """
     if source is None or isinstance(source, Band):
         return source
+    if hasattr(source, "frdata"):
+        raise InputError(f"{name} is measured data; give a rational function, (num, den) or a Band")
     if all(hasattr(source, m) for m in "ABCD"):
-        return realized(source, "is no weight", what=name)[0]
+        weight = realized(source, "is no weight", what=name)[0]
+        if not (weight.d.any() or (weight.order and weight.b.any() and weight.c.any())):
+            raise InputError(f"{name} is identically zero")
+        return weight if weight.order or weight.d.size > 1 else None
     rational = Rational.of(source, name)
     return rational if rational.order else None
 
