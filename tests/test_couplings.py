@@ -191,7 +191,7 @@ def test_the_small_eigenvalue_problem_has_the_solutions_of_the_bialternate_penci
 
 
 def test_one_expansion_finds_every_crossing_where_the_loop_has_feedthrough():
-    """f with feedthrough beside nodes of relative degree 0: there the operator has its term -D V, and nothing is left to repeats."""
+    """f with feedthrough beside nodes of relative degree 0: the operator has its term -D V, and repeats are not needed."""
     seen = 0
     for seed in range(400):
         rng = np.random.default_rng(seed)

@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coherence.errors import InputError, InstabilityError, PoleError, ToleranceError
+from coherence.errors import InputError, InstabilityError, PoleError
 from coherence.network.network import Network
 from coherence.nodes.compression import compressed, integrator, with_few_sections
 from coherence.nodes.nodes import Nodes, make_banks
@@ -30,6 +30,7 @@ from coherence.numerics.balancing import Balancing, Band, balance, balance_posit
 from coherence.numerics.low_rank import Compressed
 from coherence.numerics.norms import hinf_norm
 from coherence.numerics.realization import Realization, difference, integrators_apart, parallel, pole_text
+from coherence.reduction.picking import least_order, require_stable_model
 from coherence.theory.passivity import passivity_indices
 
 DENSE = 80  # states from which compression is the faster
@@ -168,11 +169,7 @@ class NodeReduction:
             )
         at_rest = method == "residualize" or kept == 0
         smaller = self.balancing.residualize(kept) if at_rest else self.balancing.truncate(kept)
-        if not smaller.is_stable():
-            raise InstabilityError(
-                f"order {order} of node {self.label!r} has a pole at {pole_text(smaller.poles()[0])}: reduction under weights, two "
-                "of them above all, does not promise stability; take another order or leave a weight out"
-            )
+        require_stable_model(smaller, f"order {order} of node {self.label!r}")
         bound = self.balancing.bound(kept)
         error = weighted_norm(difference(self.whole, smaller), self.output_weight, self.input_weight, bound).upper
         new, inversion = self._assembled(smaller)
@@ -194,21 +191,13 @@ class NodeReduction:
         """The least order whose relative error of g (of the reduced part, weighted, where g is unstable) meets the tolerance."""
         if int(self.node.orders[0]) <= 1 or int(self.node.orders[0]) <= self.outside:
             return int(self.node.orders[0])
-        best, at = np.inf, 0
-        for kept in range(1 - min(self.outside, 1), len(self.balancing.left) + 1):  # a node has an order >= 1
-            try:
-                found = self.reduced(self.outside + kept, method)
-            except (InstabilityError, ToleranceError):
-                continue
-            error = found.weighted if np.isnan(found.of_g) else found.of_g
-            if error < best:
-                best, at = error, self.outside + kept
-            if error <= tolerance:
-                return self.outside + kept
-        raise ToleranceError(
-            f"tolerance = {tolerance:g} is reached by no order of node {self.label!r} below its own, {int(self.node.orders[0])}; "
-            f"the least error is {best:.2g}, at order {at}"
-        )
+
+        def error(order: int) -> float:
+            found = self.reduced(order, method)
+            return found.weighted if np.isnan(found.of_g) else found.of_g
+
+        orders = range(max(self.outside, 1), self.outside + len(self.balancing.left) + 1)
+        return least_order(tolerance, orders, error, f"no order of node {self.label!r} below its own, {int(self.node.orders[0])}")
 
     def _assembled(self, smaller: Realization) -> tuple[Nodes, float]:
         """The node, and the relative error of its inversion."""

@@ -38,8 +38,9 @@ from coherence.numerics.balancing import Band
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
 from coherence.reduction.parts import DENSE, NodeReduction
+from coherence.reduction.picking import require_choice, require_tolerance
 from coherence.reduction.reading import read_generators
-from coherence.reduction.weights import as_realization, require_tolerance, sentence, weight_of
+from coherence.reduction.weights import as_realization, sentence, weight_of
 from coherence.theory.passivity import passivity, passivity_indices
 
 CLOSED_LOOP_WEIGHT = Rational((1.0, 0.08), (1.0, 1e-4))  # the source's choices for grids in rad/s
@@ -127,18 +128,13 @@ class BalancedNodes(Page):
         return self._picked(order, tolerance, "residualize")
 
     def _picked(self, order: int | None, tolerance: float | None, method: str) -> Truncation:
-        if (order is None) == (tolerance is None):
-            raise InputError("give either an order or a tolerance")
+        require_choice(order, tolerance)
         largest = int(self.network.nodes.orders.max())
         if tolerance is not None:
             allowed = require_tolerance(tolerance)
             orders = [part.order_for(allowed, method) for part in self._parts]
         else:
-            if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or not 1 <= order <= largest:
-                raise InputError(
-                    f"order = {order!r} is out of range; give an integer from 1 to {largest}, the largest order of a node"
-                )
-            orders = [int(order)] * len(self._parts)
+            orders = [require_order(order, 1, largest, why_most=", the largest order of a node")] * len(self._parts)
         rows, reduced, hankel = {}, [], {}
         for part, wanted in zip(self._parts, orders, strict=True):
             found = part.reduced(wanted, method)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from coherence.errors import InputError
 from coherence.nodes.systems import realized
 from coherence.numerics.balancing import Band
@@ -45,10 +43,3 @@ def sentence(weight: Rational | Realization | Band | None) -> str:
     if weight is None:
         return "1"
     return f"a state space of order {weight.order}" if isinstance(weight, Realization) else weight.sentence
-
-
-def require_tolerance(tolerance: Any) -> float:
-    """A relative error that may be left, or one sentence."""
-    if isinstance(tolerance, (int, float, np.number)) and not isinstance(tolerance, bool) and 0 < float(tolerance) < np.inf:
-        return float(tolerance)
-    raise InputError(f"tolerance = {tolerance!r}; give the relative error that may be left, > 0")
