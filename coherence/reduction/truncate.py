@@ -38,7 +38,7 @@ from coherence.numerics.balancing import Band
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
 from coherence.reduction.parts import DENSE, NodeReduction
-from coherence.reduction.picking import require_choice, require_tolerance
+from coherence.reduction.picking import require_choice, require_order, require_tolerance
 from coherence.reduction.reading import read_generators
 from coherence.reduction.weights import as_realization, sentence, weight_of
 from coherence.theory.passivity import passivity, passivity_indices
