@@ -715,3 +715,52 @@ def test_a_stable_loop_around_an_unstable_section_is_reduced_at_any_size():
         assert co.truncate(held, 3, part="closed_loop").table["relative error of g"].iloc[0] < 0.1
         with pytest.raises(co.InstabilityError, match=r"the turbine part of node 'group' is not stable: it has a pole at 0\.2"):
             co.truncate(held, 3)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e4, 1e6])
+def test_units_of_states_make_no_integrators(unit):
+    """Growing oscillations of a position in metres and a momentum in SI units."""
+    blocks = [np.array([[0.0, 1 / unit], [-unit * w * w, 0.02 * w]]) for w in (1.0, 2.0)]
+    a = sla.block_diag(*blocks, [[-100.0]])
+    b, c = np.array([[0.0], [1], [0], [1], [1]]), np.array([[1.0, 0, 1, 0, 1e-6]])
+    with pytest.raises(co.InstabilityError, match=r"has a pole at 0\.0"):
+        co.balance_system(control.ss(a, b, c, 0))
+    for w in range(2):
+        blocks[w][1, 1] *= -1
+    damped = control.ss(sla.block_diag(*blocks, [[-100.0]]), b, c, 0)
+    assert co.balance_system(damped).integrators == 0
+    chain = np.diag([-0.13, -0.14, -0.12, -0.14, -100.0]) + np.diag([1e3] * 4, 1)
+    assert co.balance_system(control.ss(chain, np.ones((5, 1)), np.ones((1, 5)), 0)).integrators == 0
+
+
+def test_an_undamped_pair_that_rounding_puts_left_of_the_axis_is_refused():
+    with pytest.raises(co.InstabilityError, match="has a pole at"):
+        co.balance_system(control.ss(control.zpk([], [-0.19, -0.16, 0.03j, -0.03j], 1)))
+
+
+@pytest.mark.parametrize("damping", [0.003, 0.1])
+def test_crowds_of_resonances_are_done_as_matrices(damping):
+    """Eighty oscillators that do not compress: passivity and reduction go on with all states."""
+    rng = np.random.default_rng(0)
+    sections = [
+        (
+            0,
+            Realization(
+                np.array([[0, w], [-w, -2 * damping * w]]), np.eye(2, 1)[::-1], np.array([[0.01 * w, 0.0]]), np.zeros((1, 1))
+            ),
+        )
+        for w in 10 ** rng.uniform(-1, 1, 80)
+    ]
+    nodes = Nodes(("x",), np.array([[0.5], [1.0]]), make_banks(sections))
+    s = 1j * np.concatenate([np.linspace(0, 11, 4001), 10.0 ** np.linspace(-1, 1, 2001)])
+    index = co.passivity(one(nodes)).nodes["index"].iloc[0]
+    assert index <= nodes.inverse(s).real.min() <= index + 0.05 * abs(index)
+    row = co.truncate(one(nodes), 120, weight=1).table.iloc[0]
+    assert 0 < row["relative weighted error"] <= row["proved bound"]
+
+
+def test_the_norm_over_a_band_far_below_a_resonance_is_tight():
+    peak = Realization(np.array([[0.0, 1.0], [-1.0, -2e-7]]), np.array([[0.0], [1.0]]), np.array([[1.0, 0.0]]), np.zeros((1, 1)))
+    small = Realization(np.diag([-50.0, -60.0]), np.ones((2, 1)), np.array([[1e-6, 1e-6]]), np.zeros((1, 1)))
+    found = hinf_norm(parallel(peak, small), band=(30.0, 90.0))
+    assert found.upper <= found.lower * (1 + 1e-5)

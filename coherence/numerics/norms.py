@@ -22,7 +22,6 @@ from coherence.types import Real
 
 _SAMPLES = 60  # per decade of pole magnitudes, for the first lower value
 _PEAKS = 6  # local maxima of the samples that are refined
-_NEGLIGIBLE = 1e-12  # of the largest Hankel value
 _HIDDEN = 1e-3  # of the peak: what the parabola between two samples of the peak search may hide
 _BATCH = 64  # samples between two looks at the tail; a power of two
 _MOST = 200_000  # samples of a peak search
@@ -58,7 +57,7 @@ def hinf_norm(system: Realization, *, rtol: float = 1e-6, band: tuple[float, flo
         lower, omega = best, at
     if lower == 0.0:
         return Supremum(0.0, 0.0, 0.0)
-    balanced, lost = _in_balanced_coordinates(system)
+    balanced, lost = _in_balanced_coordinates(system, 0.1 * rtol * lower)
     for _ in range(50):
         level = lower * (1 + rtol)
         crossings = _axis_crossings(balanced, level)
@@ -90,21 +89,23 @@ def _polished(system: Realization, grid: Real, values: Real) -> tuple[float, flo
     return best, at
 
 
-def _in_balanced_coordinates(system: Realization) -> tuple[Realization, float]:
+def _in_balanced_coordinates(system: Realization, allowed: float) -> tuple[Realization, float]:
     """The system in its balanced coordinates, where the Hamiltonian keeps its digits, and how far it may be off.
 
-    States of negligible Hankel value are left out; their twice the sum bounds what that changes.
+    States are left out as long as twice the sum of their Hankel values, which bounds what that changes, is `allowed`; or because
+    they are rounding.
     """
     try:
         r, s = gramian_factor(system.a, system.b), gramian_factor(system.a.T, system.c.T)
     except ToleranceError:
         return system, 0.0
     u, sigma, vt = np.linalg.svd(s.T @ r)
-    rank = int((sigma > _NEGLIGIBLE * sigma[0]).sum()) if sigma[0] > 0 else 0
+    tail = 2.0 * np.append(np.cumsum(sigma[::-1])[::-1], 0.0)
+    rank = min(int((tail > allowed).sum()), int((sigma > system.order * np.finfo(float).eps * sigma[0]).sum()))
     root = np.sqrt(sigma[:rank])
     left, right = (s @ u[:, :rank] / root).T, r @ vt[:rank].T / root
     smaller = Realization(left @ system.a @ right, left @ system.b, system.c @ right, system.d)
-    return smaller, 2.0 * float(sigma[rank:].sum())
+    return smaller, float(tail[rank])
 
 
 def _axis_crossings(system: Realization, level: float) -> Real:

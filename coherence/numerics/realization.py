@@ -127,10 +127,16 @@ def integrators_apart(system: Realization) -> tuple[Realization, Realization]:
     """G = G_0 + G_-: all poles at s = 0 in the first, the others and the feedthrough in the second.
 
     A pole of multiplicity m at 0 comes out of rounding as m eigenvalues around it of size (eps |N|^{m-1})^{1/m}, N what is above
-    the diagonal of their Schur block; the largest such cluster is taken. A pair +-1e-8 that N does not explain is none.
+    the diagonal of their Schur block, with a mean of 0 to rounding; the largest such cluster is taken. A pair +-1e-8 that N does
+    not explain is none. All in balanced coordinates, so that units do not matter.
     """
+    if system.order:
+        a, (scaling, _) = sla.matrix_balance(system.a, separate=True, permute=False)
+        system = Realization(a, system.b / scaling[:, None], system.c * scaling, system.d)
     none = Realization(np.zeros((0, 0)), system.b[:0], system.c[:, :0], np.zeros_like(system.d))
-    size, limit = np.sort(np.abs(system.poles())), system.rounding
+    poles, limit = system.poles(), system.rounding
+    poles = poles[np.argsort(np.abs(poles), kind="stable")]
+    size = np.abs(poles)
     count, border = 0, 0.0
     for m in range(1, len(size) + 1):
         reach = max(size[m - 1], limit)
@@ -138,6 +144,8 @@ def integrators_apart(system: Realization) -> tuple[Realization, Realization]:
             break
         if m < len(size) and size[m] <= 10 * reach:
             continue  # the next one belongs to it
+        if abs(poles[:m].mean()) > limit:
+            continue
         block = sla.schur(system.a, output="complex", sort=lambda x, edge=3 * reach: abs(x) <= edge)[0][:m, :m]
         above = float(np.linalg.norm(np.triu(block, 1)))
         if size[m - 1] <= max(limit, (limit * above ** (m - 1)) ** (1 / m)):

@@ -6,7 +6,7 @@ r"""What of one node is reduced, balanced once for all orders.
                   the other half is left whatever the order (divided by the factor that restores the DC gain, where truncated)
 
 Beyond 80 states a part is first compressed, to a few dozen states that no weighted balancing can tell from it
-(`numerics.low_rank`, O(N)); what that may have lost, 1e-14 as a rule and 1e-8 at most, is added to every error and bound.
+(`numerics.low_rank`, O(N)); what that may have lost, 1e-14 as a rule and 1e-8 at most, is added to every weighted error and bound.
 
 Integrators (poles at 0) are split off and kept. A truncated node is scaled as a whole to the DC gain it had (integral action
 has none to restore); without any turbine left nothing is scaled: h(0), the droops, joins the damping. A residualised one has its
@@ -21,7 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from coherence.errors import InputError, InstabilityError, PoleError
+from coherence.errors import InputError, InstabilityError, PoleError, ToleranceError
 from coherence.network.network import Network
 from coherence.nodes.compression import compressed, integrator, with_few_sections
 from coherence.nodes.nodes import Nodes, make_banks
@@ -34,7 +34,7 @@ from coherence.reduction.picking import least_order, require_stable_model
 from coherence.theory.passivity import passivity_indices
 
 DENSE = 80  # states from which compression is the faster
-MOST_DENSE = 1500  # states up to which what cannot be compressed (an unstable section in a stable loop) is done as a matrix
+MOST_DENSE = 1500  # states up to which what cannot be compressed (unstable sections, crowds of resonances) is done as a matrix
 KEPT_INDEX = 0.5  # of the passivity index: the nearer to 1, the worse conditioned the Riccati equations and the larger the error
 
 
@@ -87,12 +87,15 @@ class NodeReduction:
     @cached_property
     def compact(self) -> Nodes:
         """The node, its turbines compressed where they have many states."""
+        if self.node.order <= DENSE:
+            return self.node
         try:
-            return self.node if self.node.order <= DENSE else with_few_sections(self.node)[0]
-        except InstabilityError:
+            few = with_few_sections(self.node)[0]
+        except (InstabilityError, ToleranceError):
             if self.node.order > MOST_DENSE:
                 raise
             return self.node
+        return few if few.order <= self.node.order / 2 else self.node
 
     @cached_property
     def _split(self) -> tuple[Realization, Realization, Compressed | None]:
@@ -103,9 +106,10 @@ class NodeReduction:
         if self.node.order > DENSE:
             weights = [None if isinstance(weight, Band) else weight for weight in (self.output_weight, self.input_weight)]
             try:
-                gain, found = compressed(self.node, closed_loop=closed, output_weight=weights[0], input_weight=weights[1])
-                integrators, rest = integrator(gain), found.system
-            except InstabilityError:
+                gain, small = compressed(self.node, closed_loop=closed, output_weight=weights[0], input_weight=weights[1])
+                if small.system.order <= self.node.order / 2:
+                    integrators, rest, found = integrator(gain), small.system, small
+            except (InstabilityError, ToleranceError):
                 if self.node.order > MOST_DENSE:
                     raise
         if found is None:

@@ -25,7 +25,7 @@ import pandas as pd
 import scipy.linalg as sla
 
 from coherence.display import Page
-from coherence.errors import InputError, InstabilityError
+from coherence.errors import InputError, InstabilityError, ToleranceError
 from coherence.network.network import Network, require_nodes
 from coherence.nodes.compression import with_few_sections
 from coherence.nodes.nodes import Nodes
@@ -176,8 +176,10 @@ def passivity_indices(nodes: Nodes) -> pd.DataFrame:
     for i in np.flatnonzero(order > DENSE_SECTIONS):
         try:
             few, lost = with_few_sections(nodes.select([int(i)]))
-        except InstabilityError:
+        except (InstabilityError, ToleranceError):
             continue  # as one matrix, below
+        if few.order > DENSE_SECTIONS / 2:
+            continue
         row = passivity_indices(few).iloc[0]
         index[i], at[i], reason[i], order[i] = row["index"] - lost, row["at_rad_s"], row["reason"], 0
     for size in np.unique(order[order > 0]):
