@@ -764,3 +764,13 @@ def test_the_norm_over_a_band_far_below_a_resonance_is_tight():
     small = Realization(np.diag([-50.0, -60.0]), np.ones((2, 1)), np.array([[1e-6, 1e-6]]), np.zeros((1, 1)))
     found = hinf_norm(parallel(peak, small), band=(30.0, 90.0))
     assert found.upper <= found.lower * (1 + 1e-5)
+
+
+def test_a_page_of_balanced_nodes_shows_those_that_can_be_balanced():
+    many = co.swing_turbine(inertia=[1.0] * 4, damping=0.1, inverse_droop=1.0, time_constant=[1.0, 2, 3, 4])
+    big = many.aggregate(np.zeros(4, dtype=int), ["big"])
+    network = co.Network(co.concatenate([Nodes(("bus",), np.array([[0.0]])), big]), [[1.0, -1], [-1, 1]], "1/s")
+    balanced = co.balance_nodes(network, part="closed_loop")
+    assert list(balanced.hankel.columns) == ["big"]
+    assert "big" in balanced.text()
+    assert balanced.truncate(2).text()

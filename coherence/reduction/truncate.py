@@ -23,6 +23,7 @@ both sides, they stay one: every turbine that is left has a real pole and a posi
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,7 +32,7 @@ import numpy as np
 import pandas as pd
 
 from coherence.display import Page
-from coherence.errors import InputError
+from coherence.errors import CoherenceError, InputError
 from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import concatenate
 from coherence.numerics.balancing import Band
@@ -80,10 +81,20 @@ class BalancedNodes(Page):
         nodes = self.network.nodes
         return tuple(NodeReduction(nodes.select([i]), self.part, self.passive, *weights) for i in range(len(nodes)))
 
+    @cached_property
+    def _balanced(self) -> tuple[NodeReduction, ...]:
+        """Those that can be balanced; the others may still be left alone."""
+        found = []
+        for part in self._parts:
+            with suppress(CoherenceError):
+                part.balancing  # noqa: B018 (computed, or refused, here)
+                found.append(part)
+        return tuple(found)
+
     @property
     def hankel(self) -> pd.DataFrame:
-        """Hankel values (weighted, or positive-real characteristic values), descending: one column per node."""
-        columns = {part.label: pd.Series(part.balancing.hankel) for part in self._parts}
+        """Hankel values (weighted, or positive-real characteristic values), descending: a column per node that can be balanced."""
+        columns = {part.label: pd.Series(part.balancing.hankel) for part in self._balanced}
         frame = pd.DataFrame(columns)
         frame.index = pd.RangeIndex(1, len(frame) + 1, name="index")
         return frame
@@ -92,7 +103,7 @@ class BalancedNodes(Page):
     def bounds(self) -> pd.DataFrame:
         """Proved bounds of ||h - h_r||_inf / ||h||_inf by order, one column per node; NaN where no theorem holds (any weight)."""
         columns = {}
-        for part in self._parts:
+        for part in self._balanced:
             kept = np.arange(len(part.balancing.hankel) + 1)
             bounds = [part.balancing.bound(int(k)) / part.size + part.lost for k in kept]
             columns[part.label] = pd.Series(bounds, index=kept + part.outside)
@@ -164,8 +175,8 @@ class BalancedNodes(Page):
             facts["weight W(s)"] = sentence(self.weight)
         if self.input_weight is not None:
             facts["input weight"] = sentence(self.input_weight)
-        for part in self._parts:
-            if part.node.order > DENSE and part.compression is not None:
+        for part in self._balanced if max(part.node.order for part in self._parts) > DENSE else ():
+            if part.compression is not None:
                 small, x, y = part.compression.system.order, *part.compression.residuals
                 facts[f"compressed, {part.label}"] = (
                     f"{part.node.order} states to {small}; residuals of the Gramians {x:.1g}, {y:.1g}; error {part.lost:.1g}"
