@@ -3,14 +3,14 @@ r"""Low-order nodes by balanced reduction (Section 3.3.2): compute once, then pi
     turbines      the strictly proper part h of g_hat^{-1} = m s + d + h is reduced; inertia and damping stay
     closed loop   g_hat itself is reduced to the order asked and inverted again
     passive       Z = d + h by positive-real balancing: a passive node stays passive, with at least half of its index
-                  (times the DC factor where truncated: residualize, which needs none)
+                  (divided by the DC factor where truncated: residualize, which needs none)
 
 Turbines, truncated, is the default, because such a model is read: it asks only that h be stable (a group of hydro machines alone
 may not be), its result reads as a generator, and damping at high frequency survives. For one stable generator the closed loop is
 the more accurate (Table 3-II); inside a network it can lose the damping of the modes between groups, so look at the stability it
 leaves. Singular perturbation (`residualize`) is exact at DC and smaller in the weighted norm, but has feedthrough: of turbines
-it becomes damping (which the weights above place badly: the step error grows by half; passive reduction is the one that gains by
-it), of the closed loop it makes the response jump, so that it is no swing model.
+it becomes damping (which the weights above place badly: the step error of the five generators is 1.5 to 1.9 times as large; passive
+reduction is the one that gains by it), of the closed loop it makes the response jump, so that it is no swing model.
 
 A truncated node is scaled as a whole to the DC gain of the original, as in the source; the factor, also on inertia and damping,
 is in the table. The weight W multiplies the error; with its high gain at low frequency W(s) = (s + b)/(s + 1e-4) keeps the DC
