@@ -5,7 +5,7 @@ import ctrlsys
 import numpy as np
 import pytest
 import scipy.linalg as sla
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import coherence as co
@@ -269,6 +269,7 @@ def test_norms_over_a_band_are_those_of_fine_samples():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2))
+@example(248, 2)  # one decomposition rounds the double pole to 8e-9, the next to more than three times that
 def test_integrators_are_split_off_exactly(seed, count):
     rng = np.random.default_rng(seed)
     rest = stable(rng, 4, 2, 2, feedthrough=True)
@@ -280,8 +281,8 @@ def test_integrators_are_split_off_exactly(seed, count):
     assert kept.order == count
     assert stable_part.is_stable()
     s = np.array([0.3j, 1.0 + 2j, 5.0])
-    assert np.allclose(kept(s) + stable_part(s), system(s), rtol=1e-5, atol=1e-7)
-    assert np.allclose(stable_part(s) - stable_part(s)[0], rest(s) - rest(s)[0], rtol=1e-4, atol=1e-5)
+    assert np.allclose(kept(s) + stable_part(s), system(s), rtol=1e-9, atol=1e-10)
+    assert np.allclose(stable_part(s) - stable_part(s)[0], rest(s) - rest(s)[0], rtol=1e-9, atol=1e-10)
 
 
 # --- python-control systems ---

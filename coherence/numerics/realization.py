@@ -146,10 +146,12 @@ def integrators_apart(system: Realization) -> tuple[Realization, Realization]:
             continue  # the next one belongs to it
         if abs(poles[:m].mean()) > limit:
             continue
-        block = sla.schur(system.a, output="complex", sort=lambda x, edge=3 * reach: abs(x) <= edge)[0][:m, :m]
+        # another decomposition rounds such a cluster to another size: what parts it from the rest lies midway
+        edge = np.sqrt(reach * size[m]) if m < len(size) else np.inf
+        block = sla.schur(system.a, output="complex", sort=lambda x, edge=edge: abs(x) <= edge)[0][:m, :m]
         above = float(np.linalg.norm(np.triu(block, 1)))
         if size[m - 1] <= max(limit, (limit * above ** (m - 1)) ** (1 / m)):
-            count, border = m, 3 * reach
+            count, border = m, edge
     if not count:
         return none, system
     t, z, found = sla.schur(system.a, output="real", sort=lambda re, im: re * re + im * im <= border**2)
