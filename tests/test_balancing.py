@@ -5,7 +5,7 @@ import ctrlsys
 import numpy as np
 import pytest
 import scipy.linalg as sla
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 import coherence as co
@@ -65,7 +65,7 @@ def test_weighted_reduction_agrees_with_slicot(seed):
     system = stable(rng, n, m, p, feedthrough=True)
     output = stable(rng, int(rng.integers(1, 3)), p, p, feedthrough=True) if seed % 4 != 3 else None
     source = stable(rng, int(rng.integers(1, 3)), m, m, feedthrough=True) if seed % 4 in (2, 3) else None
-    balanced, order = balance(system, output=output, source=source), int(rng.integers(1, n - 1))
+    balanced, order = balance(system, output_weight=output, input_weight=source), int(rng.integers(1, n - 1))
     for method, jobs in zip(METHODS, ("BF", "SP"), strict=True):
         ours, peers = getattr(balanced, method)(order), [slicot(system, output, source, order, job) for job in jobs]
         for _, hankel in peers:
@@ -152,7 +152,7 @@ def test_twice_the_tail_of_weighted_hankel_values_is_no_bound(five):
     """What the source suggests: violated at orders 1 to 5 of its own example."""
     weight = co.Rational((1.0, 0.08), (1.0, 1e-4)).realization()
     system = five.realization
-    balanced = balance(system, output=weight)
+    balanced = balance(system, output_weight=weight)
     ratios = [
         weighted_norm(difference(system, balanced.truncate(k)), weight, None).lower / (2 * balanced.hankel[k:].sum())
         for k in range(1, 5)
@@ -165,7 +165,7 @@ def test_twice_the_tail_of_weighted_hankel_values_is_no_bound(five):
 def test_singular_perturbation_is_exact_at_dc_whatever_the_weight(seed, in_band):
     rng = np.random.default_rng(seed)
     system = stable(rng, 6, feedthrough=True)
-    balanced = balance(system, output=Band(3.0, 30.0) if in_band else stable(rng, 2, feedthrough=True))
+    balanced = balance(system, output_weight=Band(3.0, 30.0) if in_band else stable(rng, 2, feedthrough=True))
     for order in range(6):
         gain = np.abs(system.d).item() + (np.abs(system.c) @ np.abs(np.linalg.solve(system.a, system.b))).item()
         assert np.allclose(balanced.residualize(order).dc_gain(), system.dc_gain(), rtol=1e-9, atol=1e-9 * gain)
@@ -176,7 +176,7 @@ def test_one_weight_keeps_stability(seed, band):
     rng = np.random.default_rng(seed)
     system = stable(rng, 6)
     weight = Band(*band) if band else stable(rng, 2, feedthrough=True)
-    for balanced in (balance(system, output=weight), balance(system, source=weight)):
+    for balanced in (balance(system, output_weight=weight), balance(system, input_weight=weight)):
         for order in range(1, 5):
             assert all(getattr(balanced, method)(order).is_stable() for method in METHODS)
 
@@ -206,7 +206,7 @@ def test_turbines_with_positive_gains_stay_turbines_under_equal_weights(seed, n,
 
 
 @given(st.integers(0, 2**32 - 1), st.sampled_from(METHODS))
-def test_passive_reduction_keeps_half_of_the_passivity_index(seed, method):
+def test_passive_reduction_keeps_half_of_the_passivity_index_before_the_dc_factor(seed, method):
     rng = np.random.default_rng(seed)
     drawn = [passive(rng, int(rng.integers(2, 6))) for _ in range(3)]
     polynomial = np.array([[z.d.item() for z in drawn], rng.uniform(0.1, 2, 3)])
@@ -214,7 +214,8 @@ def test_passive_reduction_keeps_half_of_the_passivity_index(seed, method):
     network = co.Network(Nodes(("a", "b", "c"), polynomial, banks), random_laplacian(rng, 3), "1/s")
     for order in (2, 3):
         model = getattr(co.balance_nodes(network, passive=True), method)(order)
-        # the factor that restores the DC gain of truncated nodes scales the whole node
+        # the factor that restores the DC gain of truncated nodes divides the index too; residualized ones have none
+        assert method == "truncate" or (model.table["DC rescaled by"] == 1).all()
         index = model.passivity["index after"] * model.table["DC rescaled by"]
         assert (index >= 0.5 * model.passivity["index before"] * (1 - 1e-6)).all()
         assert "stable for every Laplacian" in model.stability
@@ -268,6 +269,7 @@ def test_norms_over_a_band_are_those_of_fine_samples():
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 2))
+@example(248, 2)  # one decomposition rounds the double pole to 8e-9, the next to more than three times that
 def test_integrators_are_split_off_exactly(seed, count):
     rng = np.random.default_rng(seed)
     rest = stable(rng, 4, 2, 2, feedthrough=True)
@@ -279,8 +281,8 @@ def test_integrators_are_split_off_exactly(seed, count):
     assert kept.order == count
     assert stable_part.is_stable()
     s = np.array([0.3j, 1.0 + 2j, 5.0])
-    assert np.allclose(kept(s) + stable_part(s), system(s), rtol=1e-5, atol=1e-7)
-    assert np.allclose(stable_part(s) - stable_part(s)[0], rest(s) - rest(s)[0], rtol=1e-4, atol=1e-5)
+    assert np.allclose(kept(s) + stable_part(s), system(s), rtol=1e-9, atol=1e-10)
+    assert np.allclose(stable_part(s) - stable_part(s)[0], rest(s) - rest(s)[0], rtol=1e-9, atol=1e-10)
 
 
 # --- python-control systems ---
@@ -330,12 +332,12 @@ def test_nodes_meet_a_tolerance_each_with_its_own_order(iceland):
     aggregated = co.aggregate(iceland, co.spectral_groups(iceland, 3), interconnection="quotient").network
     balanced = co.balance_nodes(aggregated, weight=1)
     model = balanced.residualize(tolerance=1e-3)
-    assert (model.table["relative weighted error"] <= 1e-3).all()
+    assert (model.table["relative error of g"] <= 1e-3).all()
     assert model.table["order after"].nunique() > 1
     for i, label in enumerate(aggregated.labels):
         order = int(model.table["order after"].iloc[i])
         if order > 1 and order < model.table["order before"].iloc[i]:
-            assert balanced.residualize(order - 1).table.loc[label, "relative weighted error"] > 1e-3
+            assert balanced.residualize(order - 1).table.loc[label, "relative error of g"] > 1e-3
 
 
 def test_integrators_of_nodes_are_kept():
@@ -475,13 +477,13 @@ def large_group(n, seed=0, hydro=0):
 @pytest.mark.parametrize("part", ["turbines", "closed_loop"])
 @pytest.mark.parametrize("weight", [None, 1, Band(0.0, 1.0), "both"])
 def test_compressed_nodes_reduce_as_the_dense_ones(monkeypatch, part, weight):
-    network = large_group(230, hydro=20)
+    network = large_group(120, hydro=12)
     chosen = {"weight": ([1, 0.3], [1, 0.001]), "input_weight": ([1, 2], [1, 1])} if weight == "both" else {"weight": weight}
     quick = co.balance_nodes(network, part=part, **chosen)
-    assert quick._parts[0].split[1].order < 60
+    assert quick._parts[0].whole.order < 60
     monkeypatch.setattr("coherence.reduction.parts.DENSE", 10_000)
     slow = co.balance_nodes(network, part=part, **chosen)
-    assert slow._parts[0].split[1].order >= 250
+    assert slow._parts[0].whole.order >= 140
     few = quick.hankel["group"].to_numpy()[:8]
     assert few == pytest.approx(slow.hankel["group"].to_numpy()[:8], rel=1e-7, abs=1e-10 * few[0])
     for method in METHODS:
@@ -535,3 +537,241 @@ def test_the_passivity_index_of_many_sections_is_that_of_one_matrix(monkeypatch)
     quick = co.passivity(network).nodes.iloc[0]
     monkeypatch.setattr("coherence.theory.passivity.STACKED", 1000)
     assert quick["index"] == pytest.approx(co.passivity(network).nodes["index"].iloc[0], rel=1e-8)
+
+
+# --- what reviewers found ---
+
+
+def one(nodes):
+    return co.Network(nodes, np.zeros((1, 1)), "1/s")
+
+
+def section(a, b, c):
+    return Realization(*(np.array([[float(x)]]) for x in (a, b, c, 0.0)))
+
+
+def test_the_norm_over_a_band_beyond_all_poles_is_that_at_its_end():
+    """s/(s + 1) rises for ever: its supremum is at the band's upper end."""
+    washout = Realization(np.array([[-1.0]]), np.array([[1.0]]), np.array([[-1.0]]), np.array([[1.0]]))
+    for low, high in ((0.0, 100.0), (20.0, 30.0), (1e-3, 1e4)):
+        found = hinf_norm(washout, band=(low, high))
+        assert found.omega == high
+        assert found.lower == pytest.approx(high / np.hypot(1, high), rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3, 4])
+def test_norms_of_far_from_normal_systems_are_upper_bounds(seed):
+    """Random similarity transforms of poles around 1: a Hamiltonian of A as it stands can miss peaks by 0.4 %."""
+    rng = np.random.default_rng(seed)
+    for _ in range(20):
+        n = int(rng.integers(3, 9))
+        modes = sla.block_diag(*(np.array([[-x, y], [-y, -x]]) for x, y in rng.uniform(0.05, 2, (n // 2 + 1, 2))))
+        t = sla.qr(rng.normal(size=modes.shape))[0] @ np.diag(10 ** rng.uniform(-2, 2, len(modes))) @ rng.normal(size=modes.shape)
+        b, c = rng.normal(size=(len(modes), 2)), rng.normal(size=(2, len(modes)))
+        plain = Realization(modes, b, c, np.zeros((2, 2)))
+        found = hinf_norm(Realization(t @ modes @ np.linalg.inv(t), t @ b, c @ np.linalg.inv(t), plain.d))
+        w = np.concatenate([np.linspace(0, 3, 3001), np.linspace(0.98, 1.02, 401) * found.omega])
+        assert np.linalg.norm(plain(1j * w), 2, axis=(1, 2)).max() <= found.upper * (1 + 1e-7)
+        assert found.lower == pytest.approx(hinf_norm(plain).lower, rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("den", "count"),
+    [
+        (np.polymul([1, 0, 0, 0, 1], [1, 1e4]), None),  # poles in Re s > 0 with a mean of 0, and one fast pole
+        (np.polymul(np.polymul([1, 0, 1], [1, 0, 2]), [1, 1e4]), None),  # undamped
+        (np.polymul(np.poly([0.1, -0.05 + 0.13j, -0.05 - 0.13j]).real, [1, 1e5]), None),
+        (np.polymul([1, 0, -1e-4], [1, 1e6]), None),
+        (np.polymul([1, 0, 0, 0, 0, 0], [1, 3, 2]), 5),
+        (np.polymul([1, 0, 0], [1, 1.1, 0.1]), 2),
+    ],
+)
+def test_only_poles_at_zero_are_integrators(den, count):
+    if count is None:
+        with pytest.raises(co.InstabilityError, match="has a pole at"):
+            co.balance_system(control.tf([1.0], den))
+    else:
+        assert co.balance_system(control.tf([1.0], den)).integrators == count
+
+
+def test_exact_integrators_are_found_beside_any_other_pole():
+    areas = control.ss(np.diag([0.0] * 5 + [-1.0]), np.eye(6), np.eye(6), 0)
+    assert co.balance_system(areas).integrators == 5
+    a = np.diag([0.0, 0.0, -0.1, -1e6])
+    a[0, 1] = 1.0
+    assert co.balance_system(control.ss(a, [[0], [1], [1], [1]], [[1, 0, 1, 1]], 0)).integrators == 2
+    for saddle in ([[1e-8, 0], [0, -1e-8]], [[0, 1e-8], [-1e-8, 0]]):
+        with pytest.raises(co.InstabilityError):
+            co.balance_system(control.ss(sla.block_diag(saddle, -1.0), np.ones((3, 1)), np.ones((1, 3)), 0))
+
+
+def test_a_model_that_cannot_be_inverted_is_refused_and_inversion_counts_in_the_error(iceland):
+    """Relative degree 2: the model of order 3 has C B next to nothing, so its inverse cancels."""
+    system = control.zpk([-5.777, -70.551], [-7.624, -10.021, -0.356, -0.017], 2.077)
+    with pytest.raises(co.ToleranceError, match="the reduced model cannot be inverted"):
+        co.truncate(one(co.from_systems({"n": system})), 3, part="closed_loop")
+    balanced = co.balance_nodes(co.coherent_dynamics(iceland), part="closed_loop", weight=1)
+    s = 1j * np.concatenate([[0.0], np.logspace(-5, 2, 400)])
+    g = balanced.network.nodes.response(s)[:, 0]
+    for order in range(3, 14):
+        model = balanced.residualize(order)
+        error = np.abs(model.network.nodes.response(s)[:, 0] - g)
+        row = model.table.iloc[0]
+        assert error.max() <= row["relative weighted error"] * np.abs(g).max() * (1 + 1e-3)
+        assert error.max() <= row["proved bound"] * np.abs(g).max() * (1 + 1e-3)
+        assert error[0] <= 1e-7 * np.abs(g[0])
+
+
+def test_integral_action_has_no_dc_gain_to_restore():
+    node = Nodes(("pi",), np.array([[0.5], [2.0]]), make_banks([(0, section(0, 1, 0.3)), (0, section(-1, 1, 1))]))
+    model = co.truncate(one(node), 2, part="closed_loop")
+    assert model.table["DC rescaled by"].iloc[0] == 1.0
+    assert model.table["relative error of g"].iloc[0] < 0.2
+
+
+def test_nodes_of_no_higher_order_are_left_alone_whatever_they_are():
+    many = co.swing_turbine(inertia=[1.0] * 4, damping=0.1, inverse_droop=1.0, time_constant=[1.0, 2, 3, 4])
+    big = many.aggregate(np.zeros(4, dtype=int), ["big"])
+    laplacian = [[1.0, -1], [-1, 1]]
+    bus = co.Network(co.concatenate([Nodes(("bus",), np.array([[0.0]])), big]), laplacian, "1/s")
+    growing = co.Network(co.concatenate([co.swing(inertia=[1.0], damping=[-0.1], labels=["neg"]), big]), laplacian, "1/s")
+    for network, options in ((bus, {"part": "closed_loop"}), (bus, {"passive": True}), (growing, {"part": "closed_loop"})):
+        assert co.truncate(network, 2, **options).table["order after"].tolist()[1] == 2
+        assert co.truncate(network, tolerance=0.3, **options).table["order after"].iloc[1] < 5
+
+
+def test_a_factor_that_would_change_the_inertia_beyond_recognition_is_said():
+    governor = co.governor("TGOV1", {"R": 0.05, "T1": 0.96, "T2": 0.55, "T3": 4.9, "Dt": 0.0})
+    network = one(Nodes(("n",), np.array([[0.33], [1.0]]), make_banks([(0, governor)])))
+    truncated, residualized = (getattr(co.balance_nodes(network, passive=True), method)(2) for method in METHODS)
+    assert "residualize" in truncated.facts["rescaled"]
+    assert "rescaled" not in residualized.facts
+    index = residualized.passivity
+    assert index["index after"].iloc[0] >= 0.5 * index["index before"].iloc[0]
+
+
+def test_a_smaller_index_is_not_a_lost_one():
+    network = large_group(5)
+    found = co.truncate(network, 2, part="closed_loop")
+    assert found.passivity["index after"].iloc[0] > 0
+    assert "lost" not in found.stability
+
+
+def test_bounds_are_listed_by_the_order_of_the_whole():
+    """A node's order counts its swing state, a system's its integrators."""
+    network = large_group(6)
+    balanced = co.balance_nodes(network, weight=1)
+    for order in (2, 3, 4):
+        table = balanced.truncate(order).table
+        assert balanced.bounds.loc[order, "group"] == pytest.approx(table["proved bound"].iloc[0], rel=1e-9)
+    system = co.balance_system(control.tf([2.0, 1.0], [1.0, 5.0, 6.0, 0.0]))
+    assert system.bounds.loc[2] == system.truncate(2).bound
+
+
+def test_zero_and_measured_weights_are_refused_and_constants_weigh_nothing():
+    for weight, sentence in (
+        (control.ss([], [], [], 0), "the weight is identically zero"),
+        (control.frd([1, 2, 3], [1, 2, 3]), "the weight is measured data"),
+    ):
+        with pytest.raises(co.InputError, match=sentence):
+            co.balance_system(area(), weight=weight)
+    plain = co.balance_system(area()).truncate(2)
+    for constant in (5, control.ss([], [], [], 5), ([3.0], [1.0])):
+        found = co.balance_system(area(), weight=constant).truncate(2)
+        assert (found.error, found.bound) == (plain.error, plain.bound)
+
+
+@pytest.mark.parametrize("subject", ["nodes", "aggregation", None, "iceland"])
+def test_what_is_no_network_is_named(five, iceland, subject):
+    given = {"nodes": five.nodes, "aggregation": co.aggregate(iceland, co.spectral_groups(iceland, 3))}.get(subject, subject)
+    for verb in (co.balance_nodes, co.fit_generators, co.equivalent_generators, co.stable_couplings, co.passivity):
+        with pytest.raises(co.InputError, match="needs a Network; this is a"):
+            verb(given)
+
+
+@pytest.mark.parametrize("ends", [(None, 1), ("a", "b"), (1j, 2), ([1], [2]), (True, 2), (np.nan, 1), (0, np.inf)])
+def test_bands_are_two_numbers(ends):
+    with pytest.raises(co.InputError, match="the band from"):
+        Band(*ends)
+
+
+def test_dead_sections_do_not_keep_others_from_merging():
+    lag = [section(-0.2, b, 1 / b if b else 1.0) for b in (0.2, 0.3, 0.0)]
+    pair = Realization(np.array([[0.0, 1.0], [-2.0, -1.0]]), np.array([[0.0], [1.0]]), np.array([[1.0, 0.5]]), np.zeros((1, 1)))
+    mirrored = pair._replace(b=-pair.b, c=-pair.c)
+    sections = [*enumerate(lag), (0, pair), (1, mirrored)]
+    nodes = Nodes(("a", "b", "c"), np.array([[0.1] * 3, [1.0] * 3]), make_banks(sections))
+    merged = nodes.aggregate(np.zeros(3, dtype=int), ["g"])
+    assert merged.order == 1 + 1 + 2
+    s = np.array([0.3j, 2.0 + 1j])
+    assert np.allclose(merged.inverse(s)[:, 0], nodes.inverse(s).sum(axis=1), rtol=1e-14)
+
+
+def test_a_stable_loop_around_an_unstable_section_is_reduced_at_any_size():
+    """One section with its pole at 0.2 in a loop that holds it cannot be compressed, and is reduced as a matrix."""
+    for n in (60, 300):
+        network = large_group(n)
+        nodes = network.nodes
+        held = one(Nodes(nodes.labels, nodes.polynomial, nodes.banks + make_banks([(0, section(0.2, 1.0, 0.05 * n))])))
+        assert co.truncate(held, 3, part="closed_loop").table["relative error of g"].iloc[0] < 0.1
+        with pytest.raises(co.InstabilityError, match=r"the turbine part of node 'group' is not stable: it has a pole at 0\.2"):
+            co.truncate(held, 3)
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e4, 1e6])
+def test_units_of_states_make_no_integrators(unit):
+    """Growing oscillations of a position in metres and a momentum in SI units."""
+    blocks = [np.array([[0.0, 1 / unit], [-unit * w * w, 0.02 * w]]) for w in (1.0, 2.0)]
+    a = sla.block_diag(*blocks, [[-100.0]])
+    b, c = np.array([[0.0], [1], [0], [1], [1]]), np.array([[1.0, 0, 1, 0, 1e-6]])
+    with pytest.raises(co.InstabilityError, match=r"has a pole at 0\.0"):
+        co.balance_system(control.ss(a, b, c, 0))
+    for w in range(2):
+        blocks[w][1, 1] *= -1
+    damped = control.ss(sla.block_diag(*blocks, [[-100.0]]), b, c, 0)
+    assert co.balance_system(damped).integrators == 0
+    chain = np.diag([-0.13, -0.14, -0.12, -0.14, -100.0]) + np.diag([1e3] * 4, 1)
+    assert co.balance_system(control.ss(chain, np.ones((5, 1)), np.ones((1, 5)), 0)).integrators == 0
+
+
+def test_an_undamped_pair_that_rounding_puts_left_of_the_axis_is_refused():
+    with pytest.raises(co.InstabilityError, match="has a pole at"):
+        co.balance_system(control.ss(control.zpk([], [-0.19, -0.16, 0.03j, -0.03j], 1)))
+
+
+@pytest.mark.parametrize("damping", [0.003, 0.1])
+def test_crowds_of_resonances_are_done_as_matrices(damping):
+    """Eighty oscillators that do not compress: passivity and reduction go on with all states."""
+    rng = np.random.default_rng(0)
+    sections = [
+        (
+            0,
+            Realization(
+                np.array([[0, w], [-w, -2 * damping * w]]), np.eye(2, 1)[::-1], np.array([[0.01 * w, 0.0]]), np.zeros((1, 1))
+            ),
+        )
+        for w in 10 ** rng.uniform(-1, 1, 80)
+    ]
+    nodes = Nodes(("x",), np.array([[0.5], [1.0]]), make_banks(sections))
+    s = 1j * np.concatenate([np.linspace(0, 11, 4001), 10.0 ** np.linspace(-1, 1, 2001)])
+    index = co.passivity(one(nodes)).nodes["index"].iloc[0]
+    assert index <= nodes.inverse(s).real.min() <= index + 0.05 * abs(index)
+    row = co.truncate(one(nodes), 120, weight=1).table.iloc[0]
+    assert 0 < row["relative weighted error"] <= row["proved bound"]
+
+
+def test_the_norm_over_a_band_far_below_a_resonance_is_tight():
+    peak = Realization(np.array([[0.0, 1.0], [-1.0, -2e-7]]), np.array([[0.0], [1.0]]), np.array([[1.0, 0.0]]), np.zeros((1, 1)))
+    small = Realization(np.diag([-50.0, -60.0]), np.ones((2, 1)), np.array([[1e-6, 1e-6]]), np.zeros((1, 1)))
+    found = hinf_norm(parallel(peak, small), band=(30.0, 90.0))
+    assert found.upper <= found.lower * (1 + 1e-5)
+
+
+def test_a_page_of_balanced_nodes_shows_those_that_can_be_balanced():
+    many = co.swing_turbine(inertia=[1.0] * 4, damping=0.1, inverse_droop=1.0, time_constant=[1.0, 2, 3, 4])
+    big = many.aggregate(np.zeros(4, dtype=int), ["big"])
+    network = co.Network(co.concatenate([Nodes(("bus",), np.array([[0.0]])), big]), [[1.0, -1], [-1, 1]], "1/s")
+    balanced = co.balance_nodes(network, part="closed_loop")
+    assert list(balanced.hankel.columns) == ["big"]
+    assert "big" in balanced.text()
+    assert balanced.truncate(2).text()

@@ -190,6 +190,31 @@ def test_the_small_eigenvalue_problem_has_the_solutions_of_the_bialternate_penci
         assert distance.max() <= 1e-5 * np.abs(exact).max()
 
 
+def test_one_expansion_finds_every_crossing_where_the_loop_has_feedthrough():
+    """f with feedthrough beside nodes of relative degree 0: the operator has its term -D V, and repeats are not needed."""
+    seen = 0
+    for seed in range(400):
+        rng = np.random.default_rng(seed)
+        network = co.Network(
+            random_nodes(rng, 3, degrees=(0,)).with_damping(-rng.uniform(0, 0.5, 3)), random_laplacian(rng, 3), "1"
+        )
+        loop = _reached(_opened(network.nodes, network.dense_laplacian, network.coupling), network.coupling)
+        if not loop.d.any():
+            continue
+        ends = {(x, w) for low, low_w, high, high_w in _stable_intervals(loop) for x, w in ((low, low_w), (high, high_w))}
+        inner = [x for x, w in ends if 1e-3 < x < 1e3 and np.isfinite(w)]
+        if not inner:
+            continue
+        found = _crossings(loop, 1.0)
+        assert found is not None
+        for kappa in inner:
+            assert np.abs(found / kappa - 1).min() <= 1e-5, (seed, kappa, found)
+        seen += len(inner)
+        if seen >= 12:
+            return
+    pytest.fail(f"only {seen} crossings were drawn")
+
+
 # --- passivity, symmetry, hidden modes ----------------------------------------------------------------------------
 
 

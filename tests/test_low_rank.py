@@ -8,7 +8,7 @@ from coherence.numerics import arrow as arrow_module
 from coherence.numerics import gramians, low_rank
 from coherence.numerics.arrow import Arrow, Sections, unstable_poles
 from coherence.numerics.balancing import balance
-from coherence.numerics.low_rank import compress, gramian_factor, optimal_shifts
+from coherence.numerics.low_rank import compress, low_rank_factor, optimal_shifts
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import cascade
 
@@ -158,7 +158,7 @@ ARROWS = dict(large_enough())
 def test_gramians_are_those_of_the_dense_method(name):
     for arrow in (ARROWS[name], ARROWS[name].dual, ARROWS[name].weighted_output(WEIGHT).dual):
         a, b = arrow.dense().a, arrow.dense().b
-        found = gramian_factor(arrow)
+        found = low_rank_factor(arrow)
         x = found.columns @ found.columns.T
         dense = gramians.gramian_factor(a, b)
         assert np.linalg.norm(x - dense @ dense.T) <= 1e-9 * np.linalg.norm(x)
@@ -171,8 +171,8 @@ def test_gramians_are_those_of_the_dense_method(name):
 def test_hankel_values_are_those_of_dense_balancing_and_of_the_compressed_system(name):
     arrow = ARROWS[name]
     for weight in (None, WEIGHT):
-        exact, found = balance(arrow.dense(), output=weight), compress(arrow, output_weight=weight)
-        for values in (found.hankel, balance(found.system, output=weight).hankel):
+        exact, found = balance(arrow.dense(), output_weight=weight), compress(arrow, output_weight=weight)
+        for values in (found.hankel, balance(found.system, output_weight=weight).hankel):
             size = max(len(exact.hankel), len(values))
             padded = [np.pad(x, (0, size - len(x))) for x in (exact.hankel, values)]
             assert np.abs(padded[0] - padded[1]).max() <= 1e-8 * exact.hankel[0]
@@ -229,10 +229,10 @@ def test_many_different_oscillations_need_complex_shifts_and_as_many_states_as_t
 
 def test_compressing_a_factor_on_the_way_changes_nothing(monkeypatch):
     arrow = Arrow.from_banks(*drawn(7, size=20), closed_loop=True)
-    whole, sizes, unchanged = gramian_factor(arrow).columns, [], low_rank._compressed
+    whole, sizes, unchanged = low_rank_factor(arrow).columns, [], low_rank._compressed
     monkeypatch.setattr(low_rank, "_COLUMNS", 10)
     monkeypatch.setattr(low_rank, "_compressed", lambda z, small: sizes.append(z.shape[1]) or unchanged(z, small))
-    less = gramian_factor(arrow).columns
+    less = low_rank_factor(arrow).columns
     assert len(sizes) >= 2
     assert np.linalg.norm(whole @ whole.T - less @ less.T) <= 1e-12 * np.linalg.norm(whole @ whole.T)
 
@@ -313,18 +313,18 @@ def test_an_unstable_arrow_ends_in_an_error_and_not_in_a_loop(direct):
     arrow = Arrow(**NO_HEAD, direct=direct, beta=1.0, gamma=1.0, d=0.0, sections=sections)
     assert np.linalg.eigvals(arrow.dense().a).real.max() > 0
     with pytest.raises((InstabilityError, ToleranceError)):
-        gramian_factor(arrow)
+        low_rank_factor(arrow)
 
 
 def test_a_gramian_of_unstable_sections_is_refused():
     sections = (Sections(np.array([[[0.5]], [[-1.0]]]), np.ones((2, 1)), np.ones((2, 1))),)
     with pytest.raises(InstabilityError, match="needs stable sections"):
-        gramian_factor(Arrow(**NO_HEAD, direct=0.0, beta=1.0, gamma=1.0, d=0.0, sections=sections))
+        low_rank_factor(Arrow(**NO_HEAD, direct=0.0, beta=1.0, gamma=1.0, d=0.0, sections=sections))
 
 
 def test_too_few_shifts_say_what_was_reached():
     with pytest.raises(ToleranceError, match=r"relative residual of .* after 5 shifts"):
-        gramian_factor(Arrow.from_banks(*turbines(50), closed_loop=True), most=5)
+        low_rank_factor(Arrow.from_banks(*turbines(50), closed_loop=True), most=5)
 
 
 def test_a_system_that_does_not_fit_few_states_is_refused(monkeypatch):

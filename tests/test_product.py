@@ -351,7 +351,7 @@ def test_ctrl_c_leaves_nothing_half_written(tmp_path):
     assert [p.name[:7] for p in tmp_path.iterdir()] == [".study-"]
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
-    assert process.returncode == 130
+    assert process.returncode == 130, errors
     assert errors == "error: interrupted; nothing was written\n"
     assert list(tmp_path.iterdir()) == []
 

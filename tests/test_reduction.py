@@ -123,7 +123,7 @@ def test_weighted_truncation_agrees_with_the_definition_by_integrals(five):
     x = (measure[:, None, None] * (left @ left.conj().swapaxes(1, 2))).sum(axis=0).real
     y = (measure[:, None, None] * (filtered.conj().swapaxes(1, 2) @ filtered)).sum(axis=0).real
     expected = np.sqrt(np.sort(np.linalg.eigvals(x @ y).real)[::-1])
-    assert np.allclose(balance(system, output=weight).hankel[:3], expected[:3], rtol=1e-6)
+    assert np.allclose(balance(system, output_weight=weight).hankel[:3], expected[:3], rtol=1e-6)
 
 
 def test_gramian_factors_keep_small_hankel_values():
@@ -241,7 +241,9 @@ def test_order_one_keeps_inertia_and_puts_the_droops_into_damping(seed, part):
 
 def test_full_order_truncation_is_exact(five):
     system, s = five.realization, 1j * np.logspace(-3, 2, 30)
-    assert np.allclose(balance(system, output=co.truncate(five, 3).weight.realization()).truncate(6)(s), system(s), rtol=1e-9)
+    assert np.allclose(
+        balance(system, output_weight=co.truncate(five, 3).weight.realization()).truncate(6)(s), system(s), rtol=1e-9
+    )
 
 
 def test_a_node_of_low_order_is_left_alone():

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from coherence.errors import InputError
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import Nodes, make_banks
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
@@ -19,7 +19,7 @@ FORMAT, VERSION = "coherence-network", 1
 
 def network_to_dict(network: Network) -> dict[str, Any]:
     """The network as plain lists and numbers, nodes one by one."""
-    network._need_nodes("saving")
+    require_nodes(network, "saving")
     network.nodes.require_rational("saving")
     if not isinstance(network.coupling, Rational):
         raise InputError("saving needs a rational coupling f; this one is known by its values only")

@@ -242,7 +242,7 @@ class Network(Page):
     @property
     def algebraic_connectivity(self) -> float:
         """lambda_2 of L; infinite for a single node."""
-        self._need_nodes("the algebraic connectivity")
+        require_nodes(self, "the algebraic connectivity")
         if self.size == 1:
             return np.inf
         return 0.0 if len(self._components) > 1 else float(self.slow_values(2)[1])
@@ -325,7 +325,7 @@ class Network(Page):
         >>> Network(Nodes(("a", "b", "bus"), np.array([[1.0, 1, 0], [2, 2, 0]])), star, "1/s").kron_reduce()
         Network(2 nodes, 3 states, coupling 1/s)
         """
-        self._need_nodes("elimination of passive nodes")
+        require_nodes(self, "elimination of passive nodes")
         active = np.flatnonzero(~self.nodes.passive)
         if not active.size:
             raise InputError("every node of this network is passive (g^-1 = 0); give at least one its dynamics")
@@ -343,7 +343,7 @@ class Network(Page):
             The network falls apart (T tends to one block per component, not to g_hat 11^T).
         """
         points = laplace_points(s)
-        self._need_nodes("the deviation from coherence")
+        require_nodes(self, "the deviation from coherence")
         require_connected(self.laplacian, self.labels, "the deviation from coherence")
         return uniform_deviation(
             self.nodes.inverse(points), self.coupling.numerator(points), self.coupling.denominator(points), self.dense_laplacian
@@ -396,7 +396,7 @@ class Network(Page):
         if isinstance(onto, Partition):
             if onto.labels != self.labels:
                 raise InputError("the partition is of other nodes than this network's; build it from network.labels")
-            self._need_nodes("projection on a partition")
+            require_nodes(self, "projection on a partition")
             quotient = onto.indicator.T @ (self.laplacian @ onto.indicator)
             quotient -= np.diag(quotient.sum(axis=1))  # row sums are zero in exact arithmetic
             return Network(self.nodes.aggregate(onto.assignment, onto.groups), quotient, self.coupling)
@@ -459,7 +459,7 @@ class Network(Page):
         """
         import networkx as nx
 
-        self._need_nodes("a graph")
+        require_nodes(self, "a graph")
         graph = nx.Graph()
         for label, m, d, order in zip(
             self.labels, self.nodes.inertia.tolist(), self.nodes.damping.tolist(), self.nodes.orders.tolist(), strict=True
@@ -477,9 +477,14 @@ class Network(Page):
             return self.basis.T @ (z[:, :, None] * self.basis)
         return z[:, :, None] * np.eye(self.size)
 
-    def _need_nodes(self, what: str) -> None:
-        if self.basis is not None:
-            raise InputError(f"{what} needs a network of nodes; this one is projected on a basis")
+
+def require_nodes(subject: Any, what: str) -> None:
+    """Refuse what is no network of nodes: another type, or a projection on a basis."""
+    if not isinstance(subject, Network):
+        hint = "give its .network" if isinstance(getattr(subject, "network", None), Network) else "give a Network"
+        raise InputError(f"{what} needs a Network; this is a {type(subject).__name__}: {hint}")
+    if subject.basis is not None:
+        raise InputError(f"{what} needs a network of nodes; this one is projected on a basis")
 
 
 def _signals(names: list[str]) -> list[str]:

@@ -51,17 +51,19 @@ class Bank:
         return Bank(owner, self.a[mask], self.b[mask], self.c[mask])
 
     def merged(self) -> Bank:
-        """Sections of one owner with equal A, and b equal but for a factor, as one whose c is the sum."""
-        size = self.b[:, 0] if self.order == 1 else np.linalg.norm(self.b, axis=1)
-        if not size.all():
-            return self
+        """Sections of one owner with equal A, and b equal but for a factor (to the last bit), as one whose c is the sum."""
+        place = (self.b != 0).argmax(axis=1)  # the first entry that is not zero is taken to one
+        size = np.take_along_axis(self.b, place[:, None], axis=1)[:, 0]
+        size = np.where(size == 0, 1.0, size)  # a section that nothing drives
         key = np.column_stack([self.owner, self.a.reshape(len(self.a), -1), self.b / size[:, None]])
         _, first, group = np.unique(key, axis=0, return_index=True, return_inverse=True)
-        if len(first) == len(key):
-            return self
         c = np.zeros((len(first), self.order))
         np.add.at(c, group.ravel(), self.c * (size / size[first][group.ravel()])[:, None])
+        alive = (self.b[first] != 0).any(axis=1) & (c != 0).any(axis=1)
+        if len(first) == len(key) and alive.all():
+            return self
         kept = np.argsort(first)  # in the order they came
+        kept = kept[alive[kept]]
         return Bank(self.owner[first[kept]], self.a[first[kept]], self.b[first[kept]], c[kept])
 
 
@@ -225,7 +227,7 @@ class Nodes(Page):
     def aggregate(self, assignment: Int, labels: Sequence[str]) -> Nodes:
         """One node per group with g^{-1} the sum of its members': hat g = (sum g_i^{-1})^{-1} (3.26).
 
-        Sections of one node with the same dynamics become one, exactly: turbines of equal time constants add their gains, so
+        Sections of one node with the same dynamics (to the last bit) become one: turbines of equal time constants add gains, so
         that the order is 1 + the number of distinct time constants.
 
         Parameters
@@ -235,7 +237,8 @@ class Nodes(Page):
         """
         polynomial = np.zeros((len(self.polynomial), len(labels)))
         np.add.at(polynomial.T, assignment, self.polynomial.T)
-        banks = tuple(Bank(assignment[bank.owner], bank.a, bank.b, bank.c).merged() for bank in self.banks)
+        merged = [Bank(assignment[bank.owner], bank.a, bank.b, bank.c).merged() for bank in self.banks]
+        banks = tuple(bank for bank in merged if bank.owner.size)
         functions = tuple((int(assignment[owner]), function) for owner, function in self.functions)
         return Nodes(tuple(labels), polynomial, banks, functions)
 

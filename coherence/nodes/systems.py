@@ -205,6 +205,27 @@ def _divide(den: list[float], num: list[float]) -> tuple[list[float], list[float
     return quotient, rest
 
 
+def inversion_error(node: Nodes, g: Realization) -> float:
+    """The largest |g g^{-1} - 1| over frequency and at 0, with g^{-1} the node's, where it inverts a realization of its own order.
+
+    Raises
+    ------
+    ToleranceError
+        More than 1e-7: a zero many decades beyond the poles, as feedthrough or C B next to nothing makes it.
+    """
+    roots = np.abs(np.concatenate([g.poles(), node.proper_part()[0].poles()]))
+    size = roots[roots > 0]
+    omega = np.geomspace(size.min() / 10, size.max() * 10, 80) if size.size else np.ones(1)
+    omega = omega if roots.size and roots.min() == 0 else np.append(omega, 0.0)
+    error = float(np.abs(node.inverse(1j * omega)[:, 0] * g(1j * omega)[:, 0, 0] - 1.0).max())
+    if not error <= ACCURACY:
+        raise ToleranceError(
+            f"node {node.labels[0]!r}: the reduced model cannot be inverted, its inverse is off by {error:.1e} (allowed "
+            f"{ACCURACY:g}); take another order or part='turbines'"
+        )
+    return error
+
+
 def _verify(node: Nodes, g: Callable[[Any], Any], roots: Complex) -> None:
     """Evaluate g and the inverse of its inverse around its poles and zeros; digits lost in between are an error."""
     size = np.abs(roots[np.abs(roots) > 0])

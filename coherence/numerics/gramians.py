@@ -47,6 +47,8 @@ def gramian_factor(a: Real, b: Real) -> Real:
     if n == 0:
         return np.zeros((0, 0))
     t, z = sla.schur(a, output="complex")
+    if (np.diag(t).real >= 0).any():
+        raise ToleranceError(f"a gramian of order {n}: rounding puts a pole on the axis; balance or scale the system")
     factor = z @ _triangular_factor(t, z.conj().T @ b)
     found = square_factor(np.hstack([factor.real, factor.imag]))  # X is real: Re(F F^H) = F_re F_re^T + F_im F_im^T
     x = found @ found.T

@@ -64,7 +64,7 @@ def optimal_shifts(slowest: float, fastest: float, count: int) -> Real:
     return -fastest * np.concatenate([half, (ratio / half[: count // 2])[::-1]])
 
 
-def gramian_factor(arrow: Arrow, *, tolerance: float = 1e-22, most: int = _MOST) -> Factor:
+def low_rank_factor(arrow: Arrow, *, tolerance: float = 1e-22, most: int = _MOST) -> Factor:
     """The controllability gramian's factor (of the dual: the observability gramian's).
 
     Parameters
@@ -191,7 +191,7 @@ def compress(
     k, n = len(arrow.head), arrow.order
     before = arrow if input_weight is None else arrow.weighted_input(input_weight)
     after = arrow if output_weight is None else arrow.weighted_output(output_weight)
-    r, s = gramian_factor(before), gramian_factor(after.dual)
+    r, s = low_rank_factor(before), low_rank_factor(after.dual)
     right, left = (np.delete(x, slice(k, k + len(x) - n), axis=0) if len(x) > n else x for x in (r.columns, s.columns))
     u, sigma, vt = np.linalg.svd(left.T @ right, full_matrices=False)
     rank = min(_RANK, int((sigma > tolerance * sigma[0]).sum())) if sigma.size and sigma[0] > 0 else 0

@@ -17,7 +17,7 @@ from collections.abc import Callable
 import numpy as np
 
 from coherence.errors import InputError
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import Bank, Nodes
 from coherence.types import Int, Real
 
@@ -74,7 +74,7 @@ def equivalent_generators(network: Network, *, method: str = "germond_podmore") 
     """
     if method not in METHODS:
         raise InputError(f"method = {method!r}; give {' or '.join(map(repr, METHODS))}")
-    network._need_nodes("equivalent generators")
+    require_nodes(network, "an equivalent generator")
     nodes = network.nodes
     nodes.require_rational("an equivalent generator")
     gains, constants, owner = lags(nodes)

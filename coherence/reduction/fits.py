@@ -28,7 +28,7 @@ import pandas as pd
 
 from coherence.display import Page
 from coherence.errors import InputError
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import Nodes, concatenate
 from coherence.reduction.fitting import Generator, Optimum, Problem, Response
 from coherence.reduction.truncate import PARTS
@@ -125,11 +125,11 @@ def fit_generators(network: Network, *, turbines: int = 1, part: str = "closed_l
     >>> read_generators(fit.network.nodes)["turbines"].iloc[0]
     '0.1093/(5.235 s + 1)'
     """
-    if part not in PARTS:
+    if not isinstance(part, str) or part not in PARTS:
         raise InputError(f"part = {part!r}; give 'closed_loop' or 'turbines'")
     if isinstance(turbines, bool) or not isinstance(turbines, (int, np.integer)) or not 1 <= turbines <= MOST_TURBINES:
         raise InputError(f"turbines = {turbines!r} is out of range; give an integer from 1 to {MOST_TURBINES}")
-    network._need_nodes("a fit")
+    require_nodes(network, "a fit")
     network.nodes.require_rational("a fit")
     fitted, rows = [], {}
     for i, label in enumerate(network.labels):

@@ -388,7 +388,7 @@ class Problem:
             return None
         whole = node_realization(node) if self.closed else node.proper_part()[0]
         try:
-            return balance(whole, output=PARTS["closed_loop" if self.closed else "turbines"].realization())
+            return balance(whole, output_weight=PARTS["closed_loop" if self.closed else "turbines"].realization())
         except (CoherenceError, np.linalg.LinAlgError):  # a start less
             return None
 

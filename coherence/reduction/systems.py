@@ -16,12 +16,13 @@ import numpy as np
 import pandas as pd
 
 from coherence.display import Page
-from coherence.errors import InputError, InstabilityError, ToleranceError
+from coherence.errors import InputError
 from coherence.nodes.systems import realized, to_control
 from coherence.numerics.balancing import Balancing, balance, weighted_norm
 from coherence.numerics.norms import Supremum
-from coherence.numerics.realization import Realization, difference, integrators_apart, parallel, pole_text
-from coherence.reduction.weights import as_realization, require_tolerance, sentence, weight_of
+from coherence.numerics.realization import Realization, difference, integrators_apart, parallel
+from coherence.reduction.picking import least_order, require_choice, require_order, require_stable_model, require_tolerance
+from coherence.reduction.weights import as_realization, sentence, weight_of
 
 if TYPE_CHECKING:
     import control
@@ -145,35 +146,19 @@ class BalancedSystem(Page):
         return self._picked(order, tolerance, self.balancing.residualize, "residualize")
 
     def _picked(self, order: int | None, tolerance: float | None, pick: Callable[[int], Realization], method: str) -> ReducedSystem:
-        most = self.integrators + self.balancing.system.order
-        if (order is None) == (tolerance is None):
-            raise InputError("give either an order or a tolerance")
+        least, most = self.integrators, self.integrators + self.balancing.system.order
+        require_choice(order, tolerance)
         if order is not None:
-            if isinstance(order, bool) or not isinstance(order, (int, np.integer)) or not self.integrators <= order <= most:
-                raise InputError(
-                    f"order = {order!r} is out of range; give an integer from {self.integrators} (integrators are kept) to {most}"
-                )
-            return self._reduced(pick(int(order) - self.integrators), int(order), method)
-        allowed, best, at = require_tolerance(tolerance), np.inf, 0
-        for kept in range(len(self.balancing.left) + 1):
-            try:
-                found = self._reduced(pick(kept), kept + self.integrators, method)
-            except InstabilityError:
-                continue
-            if found.relative_error <= allowed:
-                return found
-            if found.relative_error < best:
-                best, at = found.relative_error, kept + self.integrators
-        raise ToleranceError(
-            f"tolerance = {allowed:g} is reached by no order; the least relative error is {best:.2g}, at order {at}"
-        )
+            order = require_order(order, least, most, why_least=" (integrators are kept)" if least else "")
+        else:
+            orders = range(least, least + len(self.balancing.left) + 1)
+            order = least_order(
+                require_tolerance(tolerance), orders, lambda k: self._reduced(pick(k - least), k, method).relative_error, "no order"
+            )
+        return self._reduced(pick(order - least), order, method)
 
     def _reduced(self, smaller: Realization, order: int, method: str) -> ReducedSystem:
-        if not smaller.is_stable():
-            raise InstabilityError(
-                f"order {order} is unstable, with a pole at {pole_text(smaller.poles()[0])}: reduction under two weights does not "
-                "promise stability; take another order or leave one weight out"
-            )
+        require_stable_model(smaller, f"order {order}")
         bound = self.balancing.bound(smaller.order)
         error = self._norm(difference(self.balancing.system, smaller), bound)
         relative = error.upper / self._size if self._size else (0.0 if error.upper == 0 else np.inf)
@@ -250,5 +235,5 @@ def balance_system(system: Any, *, weight: Any = None, input_weight: Any = None)
         output,
         source,
         kept,
-        balance(rest, output=as_realization(output), source=as_realization(source)),
+        balance(rest, output_weight=as_realization(output), input_weight=as_realization(source)),
     )

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from coherence.errors import InputError
 from coherence.nodes.systems import realized
 from coherence.numerics.balancing import Band
@@ -14,7 +12,7 @@ from coherence.numerics.realization import Realization
 
 
 def weight_of(source: Any, name: str) -> Rational | Realization | Band | None:
-    """A weight, or None where it is a constant (or not given), which weighs nothing.
+    """A weight, or None where it is a scalar constant (or not given), which weighs nothing.
 
     Parameters
     ----------
@@ -24,8 +22,13 @@ def weight_of(source: Any, name: str) -> Rational | Realization | Band | None:
     """
     if source is None or isinstance(source, Band):
         return source
+    if hasattr(source, "frdata"):
+        raise InputError(f"{name} is measured data; give a rational function, (num, den) or a Band")
     if all(hasattr(source, m) for m in "ABCD"):
-        return realized(source, "is no weight", what=name)[0]
+        weight = realized(source, "is no weight", what=name)[0]
+        if not (weight.d.any() or (weight.order and weight.b.any() and weight.c.any())):
+            raise InputError(f"{name} is identically zero")
+        return weight if weight.order or weight.d.size > 1 else None
     rational = Rational.of(source, name)
     return rational if rational.order else None
 
@@ -40,10 +43,3 @@ def sentence(weight: Rational | Realization | Band | None) -> str:
     if weight is None:
         return "1"
     return f"a state space of order {weight.order}" if isinstance(weight, Realization) else weight.sentence
-
-
-def require_tolerance(tolerance: Any) -> float:
-    """A relative error that may be left, or one sentence."""
-    if isinstance(tolerance, (int, float, np.number)) and not isinstance(tolerance, bool) and 0 < float(tolerance) < np.inf:
-        return float(tolerance)
-    raise InputError(f"tolerance = {tolerance!r}; give the relative error that may be left, > 0")

@@ -22,7 +22,7 @@ import scipy.linalg.lapack as lapack
 import scipy.sparse as sp
 
 from coherence.errors import InputError, PoleError
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import Bank
 from coherence.numerics.realization import Realization
 from coherence.numerics.sparse import factorise
@@ -240,7 +240,7 @@ def descriptor(network: Network, terms: Sequence[tuple[Real, Signal]]) -> Descri
     InputError
         A network projected on a basis, nodes or a coupling known by their responses, or an improper node.
     """
-    network._need_nodes("a sparse simulation")
+    require_nodes(network, "a sparse simulation")
     network.nodes.require_rational("a simulation")
     nodes, n = network.nodes, network.size
     improper = (nodes.degree < 0) & ~nodes.passive

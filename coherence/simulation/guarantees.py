@@ -26,7 +26,7 @@ import pandas as pd
 from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.laplacian import require_connected
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.numerics.rational import Rational
 from coherence.simulation.disturbances import Disturbance
 from coherence.simulation.field import require_regular
@@ -230,7 +230,7 @@ def deviation_guarantee(
 
 
 def _require(network: Network, disturbance: Disturbance, gap: float, horizon: float | None) -> None:
-    network._need_nodes("a bound on the deviation")
+    require_nodes(network, "a bound on the deviation")
     require_connected(network.laplacian, network.labels, "a bound on the deviation")
     network.nodes.require_rational("a bound on the deviation")
     if not isinstance(network.coupling, Rational):

@@ -18,7 +18,7 @@ import scipy.sparse as sp
 from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.laplacian import require_connected
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import Bank, Nodes
 from coherence.simulation.disturbances import Disturbance, Step
 
@@ -92,7 +92,7 @@ def line_outage(network: Network, a: str, b: str, *, flow: float, weight: float 
     >>> line_outage(network, a, b, flow=0.5).network.size == network.size
     True
     """
-    network._need_nodes("a line outage")
+    require_nodes(network, "a line outage")
     i, j = network.index(a), network.index(b)
     held = -float(network.laplacian[i, j])
     if i == j or held == 0:
@@ -149,7 +149,7 @@ def unit_outage(network: Network, label: str, *, power: float, share: float = 1.
     >>> float(network.nodes.inertia.sum()) > float(outage.network.nodes.inertia.sum())
     True
     """
-    network._need_nodes("a unit outage")
+    require_nodes(network, "a unit outage")
     i, nodes = network.index(label), network.nodes
     if not np.isfinite(power):
         raise InputError(f"power = {power}; give what the unit fed in, a finite number")

@@ -26,7 +26,7 @@ import scipy.linalg as sla
 from coherence.display import Page
 from coherence.errors import InputError, ToleranceError
 from coherence.graphs.laplacian import require_connected
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.numerics.gramians import gramian_factor
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization, difference, without_hidden
@@ -161,7 +161,7 @@ def slow_inputs(network: Network, *, gap: float = 0.05, most: int = 200_000) -> 
     >>> round(slow_inputs(network).rate(0.1), 2)
     0.15
     """
-    network._need_nodes("a bound on the deviation")
+    require_nodes(network, "a bound on the deviation")
     require_connected(network.laplacian, network.labels, "a bound on the deviation")
     network.nodes.require_rational("a bound on the deviation")
     if not (np.isfinite(gap) and gap > 0):

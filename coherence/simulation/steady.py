@@ -11,7 +11,7 @@ import scipy.sparse as sp
 
 from coherence.errors import InputError, InstabilityError, PoleError
 from coherence.graphs.laplacian import require_connected
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import without_hidden
 from coherence.numerics.sparse import factorise
@@ -54,7 +54,7 @@ def steady_state(network: Network, disturbance: Disturbance) -> pd.Series:
     >>> steady_state(network, Step({"a": 2.0})).tolist()
     [0.5, 0.5]
     """
-    network._need_nodes("a steady state")
+    require_nodes(network, "a steady state")
     require_connected(network.laplacian, network.labels, "a steady state")
     network.nodes.require_rational("a steady state")
     if not isinstance(network.coupling, Rational):

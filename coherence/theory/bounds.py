@@ -42,7 +42,7 @@ from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.laplacian import require_connected
 from coherence.graphs.partition import Partition
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.numerics.hull import hull_distance, smallest_disc, support_margin
 from coherence.types import ArrayLike, Complex, Real, laplace_points
 
@@ -305,7 +305,7 @@ class _Frame:
 
 
 def _frame(network: Network, s: ArrayLike, k: int, partition: Partition | None = None) -> _Frame:
-    network._need_nodes("a coherence bound")
+    require_nodes(network, "a coherence bound")
     require_connected(network.laplacian, network.labels, "a coherence bound")
     if partition is None:
         require_rank(network, k)

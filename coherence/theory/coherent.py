@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 
 COHERENT = "coherent"
 
@@ -44,6 +44,6 @@ def coherent_dynamics(network: Network) -> Network:
     >>> coherent_dynamics(network).transfer_matrix(0.0)[0, 0, 0].real
     np.float64(0.5)
     """
-    network._need_nodes("the coherent dynamics")
+    require_nodes(network, "the coherent dynamics")
     everyone = np.zeros(network.size, dtype=int)
     return Network(network.nodes.aggregate(everyone, [COHERENT]), np.zeros((1, 1)), network.coupling)

@@ -31,7 +31,7 @@ from scipy.optimize import brentq, minimize_scalar
 
 from coherence.display import Page
 from coherence.errors import InputError, ToleranceError
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.network.statespace import network_realization
 from coherence.nodes.nodes import Nodes
 from coherence.numerics.rational import Rational
@@ -175,7 +175,7 @@ def stable_couplings(network: Network, *, most: int = 1500) -> StableCouplings:
     >>> found
     StableCouplings(stable for no kappa)
     """
-    network._need_nodes("the set of stable couplings")
+    require_nodes(network, "the set of stable couplings")
     network.nodes.require_rational("the set of stable couplings")
     coupling = network.coupling
     if not isinstance(coupling, Rational):

@@ -16,7 +16,7 @@ import scipy.sparse as sp
 
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.numerics.deflation import group_deviation, modal_deviation, uniform_deviation
 from coherence.numerics.deviation import Deviation
 from coherence.numerics.spectral import TOLERANCE
@@ -179,6 +179,6 @@ def _refinement(
 
 def evaluated(network: Network, s: ArrayLike, what: str) -> tuple[Complex, Complex, Complex]:
     """Node inverses (F, n) and the coupling as a quotient p/q, (F,) each."""
-    network._need_nodes(what)
+    require_nodes(network, what)
     points = laplace_points(s)
     return network.nodes.inverse(points), network.coupling.numerator(points), network.coupling.denominator(points)

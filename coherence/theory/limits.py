@@ -25,7 +25,7 @@ import pandas as pd
 from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.laplacian import require_connected
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.nodes.distributions import RandomNodes
 from coherence.nodes.enclosures import balanced, enclosure
 from coherence.numerics.rational import Rational, coupling_of
@@ -322,7 +322,7 @@ def band_bound(network: Network, eta: ArrayLike) -> Bound:
     ends = frequencies(eta)
     if ends[0] == 0:
         raise InputError("eta[0] = 0; give ends of bands > 0")
-    network._need_nodes("a coherence bound")
+    require_nodes(network, "a coherence bound")
     require_connected(network.laplacian, network.labels, "a coherence bound")
     network.nodes.require_rational("a bound over a band")
     if not isinstance(network.coupling, Rational):

@@ -25,8 +25,9 @@ import pandas as pd
 import scipy.linalg as sla
 
 from coherence.display import Page
-from coherence.errors import InputError
-from coherence.network.network import Network
+from coherence.errors import InputError, InstabilityError, ToleranceError
+from coherence.network.network import Network, require_nodes
+from coherence.nodes.compression import with_few_sections
 from coherence.nodes.nodes import Nodes
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import without_hidden
@@ -35,6 +36,7 @@ from coherence.types import Int, Real
 TOLERANCE = 1e-9  # of a level, relative to the largest |Re h| met
 ROUNDS = 60  # of lowering it
 AROUND = np.tan(np.linspace(-1.5, 1.5, 31))  # widths of a pole at which its neighbourhood is sampled
+DENSE_SECTIONS = 150  # states of sections beyond which a node is compressed first; what that may lose is taken off the index
 STACKED = 20  # states up to which the sections of a node are one matrix in samples
 DENSE_STATES = 1500  # of which stability is computed where passivity does not give it
 
@@ -78,7 +80,7 @@ class Passivity(Page):
 
         It is -index, since damping adds to Re 1/g at every frequency alike.
         """
-        needed = np.where(self.nodes["passive"], 0.0, -self.nodes["index"])
+        needed = np.where(self.nodes["index"] >= 0, 0.0, -self.nodes["index"])
         return pd.Series(needed, index=self.nodes.index, name="damping_to_passive")
 
     @property
@@ -127,7 +129,7 @@ def passivity(network: Network) -> Passivity:
     >>> passivity(linearize(load_case("iceland"))).nodes["passive"].sum()
     np.int64(16)
     """
-    network._need_nodes("passivity")
+    require_nodes(network, "passivity")
     network.nodes.require_rational("passivity")
     if network.nodes.passive.any():
         network = network.kron_reduce()
@@ -171,6 +173,15 @@ def passivity_indices(nodes: Nodes) -> pd.DataFrame:
     order = np.zeros(len(nodes), dtype=int)
     for bank in nodes.banks:
         np.add.at(order, bank.owner, bank.order)
+    for i in np.flatnonzero(order > DENSE_SECTIONS):
+        try:
+            few, lost = with_few_sections(nodes.select([int(i)]))
+        except (InstabilityError, ToleranceError):
+            continue  # as one matrix, below
+        if few.order > DENSE_SECTIONS / 2:
+            continue
+        row = passivity_indices(few).iloc[0]
+        index[i], at[i], reason[i], order[i] = row["index"] - lost, row["at_rad_s"], row["reason"], 0
     for size in np.unique(order[order > 0]):
         mine = np.flatnonzero(order == size)
         a, b, c = _stacked(nodes, mine, int(size))
