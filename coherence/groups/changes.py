@@ -24,7 +24,7 @@ from coherence.graphs.clustering import adjusted_rand
 from coherence.graphs.laplacian import components
 from coherence.groups.grouping import Grouping
 from coherence.groups.spectral import coherent_groups
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.types import Int
 
 SHOWN = 5  # variants and nodes that move most
@@ -202,7 +202,7 @@ def edge_outages(network: Network, *, eliminate: bool = False) -> Iterator[tuple
     >>> len(outages), {outage.size for outage in outages.values()}
     (46, {10})
     """
-    network._need_nodes("an outage")
+    require_nodes(network, "an outage")
     matrix = network.laplacian
     edges = sp.coo_array(sp.triu(sp.csr_array(matrix), 1))
     for i, j, entry in zip(edges.row.tolist(), edges.col.tolist(), edges.data.tolist(), strict=True):
@@ -257,7 +257,7 @@ def inertia_draws(
     >>> [(name, (drawn.nodes.inertia / network.nodes.inertia).round(2).tolist()) for name, drawn in inertia_draws(network, 1)]
     [('draw 1', [1.05, 0.91, 0.82, 0.81])]
     """
-    network._need_nodes("a draw of inertias")
+    require_nodes(network, "a draw of inertias")
     for name, value, least in (("draws", draws, 1), ("random_state", random_state, 0)):
         if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
             raise InputError(f"{name} = {value!r}; give an integer >= {least}")

@@ -21,7 +21,7 @@ from coherence.graphs.laplacian import require_connected
 from coherence.graphs.pivots import pivoted_qr, reference_machines
 from coherence.graphs.spectrum import SlowBasis, slow_basis
 from coherence.groups.grouping import Grouping
-from coherence.network.network import Network
+from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import unknown_name
 from coherence.types import Real
 
@@ -143,7 +143,7 @@ def coherent_groups(
     >>> areas.members("2"), areas.references["2"]
     (('G10', 'G11', 'G12', 'G13'), 'G11')
     """
-    network._need_nodes("grouping")
+    require_nodes(network, "grouping")
     if method not in _METHODS:
         raise UnknownNameError(unknown_name("method", method, tuple(_METHODS)))
     how = _METHODS[method]
