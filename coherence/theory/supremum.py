@@ -134,13 +134,13 @@ def supremum(network: Network, low: float = 0.0, high: float = np.inf, *, gap: f
             f"node {label!r} has no inertia term m s, which the tail at infinity needs; give a finite high end, or eliminate "
             "passive nodes with network.kron_reduce()"
         )
-    _require_no_pole(network, low, high)
+    require_no_pole(network, low, high)
     if network.size == 1:
         return Supremum(0.0, 0.0, low, (low, high), 0)
     return _Search(network, low, high, gap, most).run()
 
 
-def _require_no_pole(network: Network, low: float, high: float) -> None:
+def require_no_pole(network: Network, low: float, high: float) -> None:
     """Refuse a band with a pole or zero of f or a pole of a node's inverse on the axis: nothing bounds what is around it."""
     assert isinstance(network.coupling, Rational)
     found = [(root, "pole", "the coupling f") for root in np.roots(network.coupling.den) if root != 0]

@@ -1,0 +1,476 @@
+r"""The certified relative error of a reduced network over a band: between evaluations by a second-order expansion.
+
+With zeta = diag G^{-1} / f the coupling drops out of ||T - T_hat|| / ||T||, T = U/f and U = (diag zeta + L)^{-1}: only a diagonal
+changes along a line Re s = decay. Around s_0, with |zeta(s) - zeta(s_0)| <= d = r |zeta'| + r^2/2 b, b a bound on |zeta''|,
+
+    U(s) = U_0 - (s - s_0) U_0 diag(zeta') U_0 + R,   ||R|| <= r^2/2 ||U_0 b^{1/2}||^2 + ||U_0 d^{1/2}||^2 q / (1 - q),
+                                                      q = ||d^{1/2} U_0 d^{1/2}|| < 1,
+
+and the same of the reduced network, lifted to all nodes: P U_k P^T = Q V Q^T, Q = P N^{-1/2}, V = N^{1/2} U_k N^{1/2}. To first order
+the difference is a segment of matrices, whose norm is largest at an end; so over the interval
+
+    ||T - T_hat|| / ||T||  <=  (max_+- ||E_0 -+ jr E_1|| + R + R_hat) / (||U_0|| - ||U_0 d^{1/2}||^2 / (1 - q)),
+
+E_1 = U_0 zeta' U_0 - Q V zeta_hat' V Q^T. Intervals where that is too much are halved; what is left of the gap shrinks with r^2.
+
+At s = 0 with a pole of f there, both are taken apart into uniform motion and the rest (block elimination as in `bounds`): with
+z = diag G^{-1}, mean z_m, variance v and |z_i| <= M over [0, w],
+
+    ||T - g_hat 11^T||  <=  (1 + v/|z_m|^2) / (|f| lambda_2 - M - v/|z_m|),
+
+the same of the reduced one with its groups weighted by their sizes, and |1 - g_hat_k/g_hat| from the sums of the inverses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from coherence.display import Page
+from coherence.errors import InputError, PoleError, ToleranceError
+from coherence.graphs.laplacian import require_connected
+from coherence.graphs.partition import Partition
+from coherence.network.network import Network, require_nodes
+from coherence.nodes.enclosures import balanced, enclosure
+from coherence.nodes.nodes import Nodes
+from coherence.numerics.rational import Rational
+from coherence.numerics.threads import single_thread
+from coherence.theory.supremum import require_no_pole
+from coherence.types import ArrayLike, Complex, Real
+
+MOST_NODES = 1000  # dense matrices of that size take seconds a frequency
+ENTRIES = 2_000_000  # matrix entries held at a time
+START = 24  # intervals over the upper three decades of the band
+LEAST_GAP = 1e-3
+OUTPUTS = ("nodes", "groups")
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class CertifiedError(Page):
+    """An interval that holds sup ||T - T_hat||_2 / ||T||_2 over a band; see `certified_error`.
+
+    Attributes
+    ----------
+    lower, upper : float
+        Relative to ||T(decay + jw)||_2 at the same frequency.
+    omega : float
+        Where the lower value is attained [rad/s].
+    band : (low, high)
+        rad/s.
+    decay : float
+        1/s.
+    outputs : "nodes" or "groups"
+    evaluations : int
+
+    Examples
+    --------
+    >>> from coherence import Network, Partition, certified_error, swing
+    >>> network = Network(swing(inertia=[1, 3], damping=[1, 1]), [[9, -9], [-9, 9]], "1/s")
+    >>> one = Partition.of(["all", "all"], labels=network.labels)
+    >>> found = certified_error(network, one, network.project(one), band=(0, 2))
+    >>> bool(found.lower <= found.upper <= 1.05 * found.lower), found.omega > 1.9
+    (True, True)
+    """
+
+    lower: float
+    upper: float
+    omega: float
+    band: tuple[float, float]
+    decay: float
+    outputs: str
+    evaluations: int
+
+    def __repr__(self) -> str:
+        low, high = self.band
+        return (
+            f"CertifiedError({self.lower:.4g} to {self.upper:.4g} of ||T||, at {self.omega:.4g} rad/s, "
+            f"of {low:g} to {high:g} rad/s; {self.evaluations} evaluations)"
+        )
+
+
+def certified_error(
+    network: Network,
+    partition: Partition,
+    reduced: Network,
+    *,
+    band: tuple[float, float],
+    decay: float = 0.0,
+    outputs: str = "nodes",
+    gap: float = 0.05,
+    most: int = 50_000,
+) -> CertifiedError:
+    r"""An interval that holds the relative error of a reduced network over a band, proved between evaluations.
+
+    Parameters
+    ----------
+    network : Network
+        Connected, of rational nodes, at most 1000 of them.
+    partition : Partition
+        Of network.labels.
+    reduced : Network
+        One node per group, of whatever order and Laplacian, with the coupling of `network`.
+    band : (low, high)
+        rad/s; 0 <= low < high < inf.
+    decay : float
+        Errors are taken at s = decay + j omega, that is of responses times e^{-decay t} [1/s]; undamped networks need it > 0.
+    outputs : "nodes" or "groups"
+        What is compared with the group's response: each of its nodes, ||T - P T_k P^T||, or their mean weighted by inertia (the
+        center of inertia of the group), ||P C T - P T_k P^T||, C = (P^T M P)^{-1} P^T M. Either relative to ||T||, at the same
+        frequency; disturbances enter at every node.
+    gap : float
+        upper <= (1 + gap) lower; >= 1e-3.
+    most : int
+        Evaluations before it gives up.
+
+    Returns
+    -------
+    CertifiedError
+
+    Raises
+    ------
+    ToleranceError
+        The gap is not met within `most` evaluations, as beside poles of T that are close to the axis; the interval reached stands
+        in the message.
+    PoleError
+        The band contains a pole of T or T_k, a zero or pole of f (but for a pole 0 at its low end), or a pole of a node's inverse.
+    InputError
+        A band that is none, networks that do not match, nodes known by their response, or too many.
+    DisconnectedError
+        A network falls apart.
+
+    Notes
+    -----
+    Evaluations are to rounding, about 1e-16 times the condition of Y: ask for no errors below 1e-6. Each takes one inverse and
+    six spectral norms of n x n matrices.
+
+    References
+    ----------
+    Derived in the module.
+
+    Examples
+    --------
+    >>> from coherence import aggregate, certified_error, coherent_groups, linearize, load_case
+    >>> network = linearize(load_case("iceland"))
+    >>> groups = coherent_groups(network, 3)
+    >>> reduced = aggregate(network, groups, interconnection="quotient").network
+    >>> round(certified_error(network, groups, reduced, band=(0, 1)).omega, 2)
+    1.0
+    """
+    low, high = require_band(band)
+    if not (np.isfinite(gap) and gap >= LEAST_GAP):
+        raise InputError(f"gap = {gap}; give a number >= {LEAST_GAP:g}")
+    require_matching(network, partition, reduced)
+    if require_decay(decay) == 0.0:
+        for each in (network, reduced):
+            require_no_pole(each, low, high)
+    pair = _Pair(network, partition, reduced, output_map(network, partition, outputs), decay)
+    return _Search(pair, low, high, gap, most, outputs).run()
+
+
+def relative_errors(
+    network: Network, partition: Partition, reduced: Network, omega: ArrayLike, *, decay: float = 0.0, outputs: str = "nodes"
+) -> Real:
+    """||T - T_hat||_2 / ||T||_2 at frequencies > 0, (F,); parameters as for `certified_error`, which is proved between them.
+
+    Examples
+    --------
+    >>> from coherence import aggregate, coherent_groups, linearize, load_case, relative_errors
+    >>> network = linearize(load_case("iceland"))
+    >>> groups = coherent_groups(network, 3)
+    >>> reduced = aggregate(network, groups, interconnection="quotient").network
+    >>> bool(relative_errors(network, groups, reduced, [1e-3, 1.0])[0] < 1e-3)
+    True
+    """
+    require_matching(network, partition, reduced)
+    pair = _Pair(network, partition, reduced, output_map(network, partition, outputs), require_decay(decay))
+    w = np.atleast_1d(np.asarray(omega, dtype=float))
+    size = max(1, ENTRIES // network.size**2)
+    return np.concatenate([pair.errors(w[i : i + size]) for i in range(0, len(w), size)])
+
+
+def require_band(band: tuple[float, float]) -> tuple[float, float]:
+    """A band [rad/s] with 0 <= low < high < inf, or one sentence."""
+    try:
+        low, high = (float(end) for end in band)
+    except (TypeError, ValueError):
+        raise InputError(f"band = {band!r}; give (low, high) in rad/s, such as (0, 6.28) for 0 to 1 Hz") from None
+    if not (np.isfinite(high) and 0 <= low < high):
+        raise InputError(f"the band [{low:g}, {high:g}] is none; give 0 <= low < high < inf in rad/s")
+    return low, high
+
+
+def require_decay(decay: float) -> float:
+    """The real part of a line [1/s] that is >= 0, or one sentence."""
+    if isinstance(decay, bool) or not isinstance(decay, (int, float, np.number)) or not 0 <= decay < np.inf:
+        raise InputError(f"decay = {decay!r}; give a number >= 0 in 1/s")
+    return float(decay)
+
+
+def require_matching(network: Network, partition: Partition, reduced: Network) -> None:
+    """Refuse networks that are not one and its reduction by these groups, or that cannot be certified."""
+    for each, what in ((network, "a certified error"), (reduced, "a certified error of a reduced network")):
+        require_nodes(each, what)
+        require_connected(each.laplacian, each.labels, what)
+        each.nodes.require_rational(what)
+        if not isinstance(each.coupling, Rational):
+            raise InputError(f"{what} needs a rational coupling f; this one is known by its values only")
+    if partition.labels != network.labels:
+        raise InputError("the partition is of other nodes than this network's; build it from network.labels")
+    if reduced.size != partition.k:
+        raise InputError(f"the reduced network has {reduced.size} nodes, the partition {partition.k} groups")
+    if network.coupling != reduced.coupling:
+        raise InputError(
+            f"the reduced network is coupled by {reduced.coupling.sentence}, the network by {network.coupling.sentence}; "
+            "they must agree"
+        )
+    if network.size > MOST_NODES:
+        raise InputError(
+            f"{network.size} nodes are too many for dense certificates (at most {MOST_NODES}); eliminate passive nodes with "
+            "network.kron_reduce(), or bound the error by hull_bound"
+        )
+
+
+def output_map(network: Network, partition: Partition, outputs: str) -> Real | None:
+    """P C, by which every node's output becomes its group's center of inertia; None for the nodes themselves."""
+    if outputs not in OUTPUTS:
+        raise InputError(f"outputs = {outputs!r}; give 'nodes' or 'groups'")
+    if outputs == "nodes":
+        return None
+    inertia, p = np.asarray(network.nodes.inertia), partition.indicator
+    total = inertia @ p
+    if (inertia < 0).any() or not (total > 0).all():
+        group = partition.groups[int(np.argmin(total > 0))]
+        raise InputError(f"outputs='groups' weighs nodes by inertia, and group {group!r} has none; take outputs='nodes'")
+    return np.asarray(p @ (p * inertia[:, None] / total).T)
+
+
+class _Expansion(NamedTuple):
+    """U around the middles of I intervals: value, first-order term, and bounds over the interval."""
+
+    value: Complex  # (I, m, m)
+    first: Complex  # derivative with respect to j omega, without its minus sign
+    rest: Real  # bound on what is left
+    change: Real  # bound on ||U - U_0||
+
+
+class _Side:
+    """U = (diag zeta + L)^{-1} of one network, lifted: zeta/sizes and N^{-1/2} L N^{-1/2}."""
+
+    def __init__(self, network: Network, sizes: Real, decay: float) -> None:
+        self.decay = decay
+        self.nodes: Nodes = balanced(network.nodes)
+        assert isinstance(network.coupling, Rational)
+        self.coupling = network.coupling
+        self.sizes = sizes
+        root = np.sqrt(sizes)
+        self.laplacian = network.dense_laplacian / np.outer(root, root)
+        self.share = sizes / sizes.sum()
+        self.labels = network.labels
+        values = np.linalg.eigvalsh(self.laplacian)
+        self.connectivity = float(values[1] - len(sizes) * np.finfo(float).eps * values[-1]) if len(sizes) > 1 else np.inf
+
+    def value(self, w: Real) -> Complex:
+        s = self.decay + 1j * w
+        zeta = self.nodes.inverse(s) / self.coupling(s)[:, None] / self.sizes
+        return self._inverse(zeta, w)
+
+    def _inverse(self, zeta: Complex, w: Real) -> Complex:
+        matrix = self.laplacian + zeta[:, :, None] * np.eye(len(self.sizes))
+        try:
+            return np.asarray(np.linalg.inv(matrix))
+        except np.linalg.LinAlgError:
+            raise PoleError(f"a frequency between {w.min():.6g} and {w.max():.6g} rad/s is a pole of T") from None
+
+    def expand(self, w: Real, r: Real) -> _Expansion:
+        """The module's expansion around w with radius r, (I,) each."""
+        z, slope, bend = enclosure(self.nodes, w, r, shift=self.decay)
+        psi, psi1, psi2, top, top1 = self._reciprocal(w, r)
+        steep = np.abs(slope) + r[:, None] * bend
+        zeta1 = (slope * psi[:, None] + z * psi1[:, None]) / self.sizes
+        most = np.abs(z) + r[:, None] * steep
+        b = (bend * top[:, None] + 2 * steep * top1[:, None] + most * psi2[:, None]) / self.sizes
+        d = r[:, None] * np.abs(zeta1) + 0.5 * r[:, None] ** 2 * b
+        u = self._inverse(z * psi[:, None] / self.sizes, w)
+        first = (u * zeta1[:, None, :]) @ u
+        with np.errstate(all="ignore"):
+            known = np.asarray(np.isfinite(b).all(axis=1))
+            b, d = np.where(known[:, None], b, 0.0), np.where(known[:, None], d, 0.0)
+            side = u * np.sqrt(d)[:, None, :]
+            q = _norm_bound(np.sqrt(d)[:, :, None] * side)
+            room = known & (q < 1)
+            series = np.where(room, _norm_bound(side) ** 2 / (1 - q), np.inf)
+            rest = 0.5 * r**2 * _norm_bound(u * np.sqrt(b)[:, None, :]) ** 2 + series * q
+        return _Expansion(u, first, np.where(room, rest, np.inf), series)
+
+    def _reciprocal(self, w: Real, r: Real) -> tuple[Complex, Complex, Real, Real, Real]:
+        """1/f and its derivative at the middles, and bounds over the interval on its second derivative, its size and its slope."""
+        s = self.decay + 1j * w
+        far = np.abs(s) + r
+        den, num = np.array(self.coupling.den), np.array(self.coupling.num)
+        p, p1, p2 = np.polyval(den, s), np.polyval(np.polyder(den), s), np.polyval(np.abs(np.polyder(den, 2)), far)
+        p1_most = np.abs(p1) + r * p2
+        p_most = np.abs(p) + r * p1_most
+        # 1/num = prod 1/(s - root): logarithmic derivative phi, |phi| and |phi'| over the interval
+        inverse, phi = 1.0 / np.polyval(num, s), np.zeros(len(s), dtype=complex)
+        change = np.zeros(len(s))
+        for root in np.roots(num):
+            phi -= 1.0 / (s - root)
+            off = np.maximum(np.abs(w - root.imag) - r, 0.0)
+            change += 1.0 / ((self.decay - root.real) ** 2 + off**2)
+        steep = np.abs(phi) + r * change
+        i_most = np.abs(inverse) * np.exp(r * steep)
+        i1, i1_most, i2_most = phi * inverse, steep * i_most, (steep**2 + change) * i_most
+        second = p2 * i_most + 2 * p1_most * i1_most + p_most * i2_most
+        return p * inverse, p1 * inverse + p * i1, second, p_most * i_most, p1_most * i_most + p_most * i1_most
+
+    def low(self, w: float) -> tuple[float, float, float]:
+        """Over [0, w]: a bound on ||T - g_hat 11'||, and bounds on |sum z| from below and above."""
+        middle = np.array([0.5 * w])
+        z, slope, bend = (found[0] / self.sizes for found in enclosure(self.nodes, middle, middle))
+        r = 0.5 * w
+        mean, mean1, mean2 = (float(abs(self.share @ x)) for x in (z, slope, bend))
+        off = np.abs(z - self.share @ z) + r * (np.abs(slope - self.share @ slope) + r * (bend + mean2))
+        least, most = mean - r * (mean1 + r * mean2), mean + r * (mean1 + r * mean2)
+        if not (np.isfinite(most) and least > 0):
+            return np.inf, 0.0, np.inf
+        variance = float(self.share @ off**2)
+        largest = float((np.abs(z) + r * (np.abs(slope) + r * bend)).max())
+        powers_p, powers_q = np.array(self.coupling.num)[::-1], np.array(self.coupling.den)[::-1]
+        p = abs(powers_p[0]) - float(np.sum(np.abs(powers_p[1:]) * w ** np.arange(1, len(powers_p))))
+        q = float(np.sum(np.abs(powers_q[1:]) * w ** np.arange(1, len(powers_q))))
+        reach = max(p, 0.0) / q * self.connectivity - largest - variance / least
+        bound = 0.0 if len(z) == 1 else (1 + variance / least**2) / reach if reach > 0 else np.inf
+        return bound, least * self.sizes.sum(), most * self.sizes.sum()
+
+
+class _Pair:
+    """The two networks and what is compared."""
+
+    def __init__(self, network: Network, partition: Partition, reduced: Network, outputs: Real | None, decay: float) -> None:
+        sizes = partition.sizes.astype(float)
+        self.full, self.small = _Side(network, np.ones(network.size), decay), _Side(reduced, sizes, decay)
+        self.lift = partition.indicator / np.sqrt(sizes)
+        self.outputs = outputs
+        self.gain = 1.0 if outputs is None else float(np.linalg.norm(outputs, 2))
+
+    def errors(self, w: Real) -> Real:
+        """Relative errors at frequencies, (F,)."""
+        with single_thread(len(self.lift)):
+            u = self.full.value(w)
+            return np.asarray(_norms(self._mapped(u) - self._lifted(self.small.value(w))) / _norms(u))
+
+    def bounds(self, left: Real, right: Real) -> tuple[Real, Real]:
+        """Relative errors at the middles of intervals, and bounds over them."""
+        w, r = 0.5 * (left + right), 0.5 * (right - left)
+        with single_thread(len(self.lift)):
+            full, small = self.full.expand(w, r), self.small.expand(w, r)
+            error = self._mapped(full.value) - self._lifted(small.value)
+            tilt = (1j * r)[:, None, None] * (self._mapped(full.first) - self._lifted(small.first))
+            size = _norms(full.value)
+            most = np.maximum(_norms(error - tilt), _norms(error + tilt)) + self.gain * full.rest + small.rest
+            least = size - full.change
+            here = _norms(error) / size
+        with np.errstate(all="ignore"):
+            upper = np.where((least > 0) & np.isfinite(most), most / np.where(least > 0, least, 1.0), np.inf)
+        return here, np.maximum(upper, here)
+
+    def low_bound(self, w: float) -> float:
+        """A bound over [0, w] where f has a pole at 0."""
+        full, least, most = self.full.low(w)
+        small, least_small, _ = self.small.low(w)
+        n, r = len(self.lift), np.array([0.5 * w])
+        (z, z1, z2), (y, y1, y2) = (enclosure(side.nodes, r, r) for side in (self.full, self.small))
+        apart = abs(z.sum() - y.sum()) + r[0] * (abs(z1.sum() - y1.sum()) + r[0] * (z2.sum() + y2.sum()))
+        if not (np.isfinite(full + small) and least > 0 and least_small > 0 and np.isfinite(apart)):
+            return np.inf
+        share = most / n
+        room = 1 - share * full
+        return float((share * (self.gain * full + small) + apart / least_small) / room) if room > 0 else np.inf
+
+    def _mapped(self, u: Complex) -> Complex:
+        return u if self.outputs is None else np.asarray(self.outputs @ u)
+
+    def _lifted(self, v: Complex) -> Complex:
+        return np.asarray(self.lift @ v @ self.lift.T)
+
+
+def _norms(matrices: Complex) -> Real:
+    return np.asarray(np.linalg.norm(matrices, 2, axis=(1, 2)))
+
+
+def _norm_bound(matrices: Complex) -> Real:
+    """||A||_2 from above, within n^{1/8} and mostly a few per cent: the root of ||A^H A A^H A||_F."""
+    scale = np.abs(matrices).max(axis=(1, 2))
+    a = matrices / np.where(scale > 0, scale, 1.0)[:, None, None]
+    gram = a.conj().swapaxes(1, 2) @ a
+    return np.asarray(scale * np.linalg.norm(gram @ gram, axis=(1, 2)) ** 0.25)
+
+
+class _Search:
+    """Intervals with the error at their middle and its bound over them, and a tail at 0."""
+
+    def __init__(self, pair: _Pair, low: float, high: float, gap: float, most: int, outputs: str) -> None:
+        self.pair, self.low, self.high, self.gap, self.most, self.outputs = pair, low, high, gap, most, outputs
+        self.tailed = low == 0.0 and pair.full.decay == 0.0 and pair.full.coupling.den[-1] == 0.0
+        first = low if low > 0 else 1e-3 * high
+        edges: Real = np.geomspace(first, high, START + 1)
+        edges[-1] = high
+        if low == 0.0 and not self.tailed:
+            edges = np.concatenate([[0.0], edges])
+        self.start = float(edges[0])
+        self.left, self.right = edges[:-1], edges[1:]
+        self.here, self.upper = self._bounds(self.left, self.right)
+        self.count = len(self.here)
+        self.tail = pair.low_bound(self.start) if self.tailed else 0.0
+
+    def _bounds(self, left: Real, right: Real) -> tuple[Real, Real]:
+        size = max(1, ENTRIES // len(self.pair.lift) ** 2)
+        parts = [self.pair.bounds(left[i : i + size], right[i : i + size]) for i in range(0, len(left), size)]
+        return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
+
+    def run(self) -> CertifiedError:
+        best, at = float(self.here.max()), float(0.5 * (self.left + self.right)[self.here.argmax()])
+        done = 0.0  # the largest bound of intervals that are settled
+        floor = LEAST_GAP * LEAST_GAP  # below rounding of the evaluations nothing is told apart
+        while True:
+            goal = max((1 + self.gap) * best, floor)
+            over = self.upper > goal
+            done = max(done, float(self.upper[~over].max(initial=0.0)))
+            self.left, self.right, self.upper = self.left[over], self.right[over], self.upper[over]
+            if not over.any() and self.tail <= goal:
+                return CertifiedError(
+                    best, max(done, self.tail, best), at, (self.low, self.high), self.pair.full.decay, self.outputs, self.count
+                )
+            if self.count >= self.most:
+                reached = max(done, float(self.upper.max(initial=0.0)), self.tail)
+                raise ToleranceError(
+                    f"the relative error lies in [{best:.4g}, {reached:.4g}] after {self.count} evaluations (a relative gap of "
+                    f"{self.gap:g} was asked); allow more, a larger gap or a narrower band"
+                )
+            pieces = 4
+            edges = self._pieces(pieces)
+            left, right = edges[:, :-1].ravel(), edges[:, 1:].ravel()
+            if self.tailed and self.tail > goal:
+                top = self.start
+                left, right = np.append(left, 0.5 * top), np.append(right, top)
+                self.start = 0.5 * top
+                self.tail = self.pair.low_bound(self.start)
+            if (right - left <= 1e-12 * right).any():
+                raise PoleError(
+                    f"the error cannot be bounded near {left[np.argmin(right - left)]:.9g} rad/s: a pole of T lies there"
+                )
+            here, upper = self._bounds(left, right)
+            self.count += len(here)
+            if here.max() > best:
+                best, at = float(here.max()), float(0.5 * (left + right)[here.argmax()])
+            self.left, self.right, self.upper = left, right, upper
+
+    def _pieces(self, count: int) -> Real:
+        share = np.linspace(0.0, 1.0, count + 1)
+        left, right = self.left[:, None], self.right[:, None]
+        with np.errstate(all="ignore"):
+            edges = np.where(left > 0, left * (right / np.where(left > 0, left, 1.0)) ** share, share * right)
+        edges[:, 0], edges[:, -1] = self.left, self.right
+        return edges
