@@ -80,6 +80,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.reduction.equivalents import equivalent_generators as equivalent_generators
     from coherence.reduction.fits import Fit as Fit
     from coherence.reduction.fits import fit_generators as fit_generators
+    from coherence.reduction.interconnection import InterconnectionFit as InterconnectionFit
+    from coherence.reduction.interconnection import fitted_laplacian as fitted_laplacian
     from coherence.reduction.reading import read_generators as read_generators
     from coherence.reduction.systems import BalancedSystem as BalancedSystem
     from coherence.reduction.systems import ReducedSystem as ReducedSystem
@@ -196,6 +198,7 @@ _PUBLIC = {
     "coherence.reduction.systems": ["BalancedSystem", "ReducedSystem", "balance_system"],
     "coherence.numerics.balancing": ["Band"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
+    "coherence.reduction.interconnection": ["InterconnectionFit", "fitted_laplacian"],
     "coherence.reduction.truncate": ["BalancedNodes", "Truncation", "balance_nodes", "truncate"],
     "coherence.reduction.reading": ["read_generators"],
     "coherence.reduction.equivalents": ["equivalent_generators"],

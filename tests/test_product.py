@@ -25,19 +25,19 @@ from tests.draws import random_laplacian, random_nodes
 ROOT = Path(__file__).parents[1]
 
 PUBLIC = """
-Aggregation BalancedNodes BalancedSystem Band Bound Case CaseError ClusterError CoherenceError ColumnIncoherence
+__version__ Aggregation BalancedNodes BalancedSystem Band Bound Case CaseError ClusterError CoherenceError ColumnIncoherence
 Concentration Convention DisconnectedError Disturbance ExponentialApproach Fit GroupStability Grouping Guarantee Incoherence
-InputError InstabilityError Limit MissingExtraError Modes Network Nodes OperatingPoint Outage Partition Passivity PoleError
-Pulse Ramp RandomNodes Rational ReducedSystem Response ResponseDifference Sampled Sinusoid SlowInputs StableCouplings Step
-StepError Study Supremum SynchronisingMatrix ToleranceError Truncation UnitsWarning UnknownNameError __version__
+InputError InstabilityError InterconnectionFit Limit MissingExtraError Modes Network Nodes OperatingPoint Outage Partition
+Passivity PoleError Pulse Ramp RandomNodes Rational ReducedSystem Response ResponseDifference Sampled Sinusoid SlowInputs
+StableCouplings Step StepError Study Supremum SynchronisingMatrix ToleranceError Truncation UnitsWarning UnknownNameError
 a_priori_guarantee add_machines aggregate balance_nodes balance_system band_bound case_of_pandapower coherent_dynamics
 coherent_groups coi_error column_incoherence complete_graph concatenate concentration connectivity_limit describe
 deviation_guarantee disc_bound droop_inverter edge_outages equivalent_generators erdos_renyi_graph fit_generators
-frequency_grid from_responses from_systems governor group_changes group_error hull_bound incoherence inertia_draws integrator
-island islands kron_reduce lattice_graph line_outage linearize load_case load_network machine_nodes modal_error modes
-passive_bound passivity pole_limit power_flow read_case read_generators response_difference ring_graph save_network
-shipped_cases simulate size_limit slow_inputs source_bound spectral_groups stable_couplings star_graph steady_state
-step_error step_size study supremum swing swing_turbine synchronising_matrix truncate unit_outage
+fitted_laplacian frequency_grid from_responses from_systems governor group_changes group_error hull_bound incoherence
+inertia_draws integrator island islands kron_reduce lattice_graph line_outage linearize load_case load_network machine_nodes
+modal_error modes passive_bound passivity pole_limit power_flow read_case read_generators response_difference ring_graph
+save_network shipped_cases simulate size_limit slow_inputs source_bound spectral_groups stable_couplings star_graph
+steady_state step_error step_size study supremum swing swing_turbine synchronising_matrix truncate unit_outage
 """
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import coherence as co
 from coherence.graphs.clustering import bach_jordan, largest_eigengap
 from coherence.numerics.hull import hull_distance
-from coherence.reduction.aggregate import refinement
+from coherence.reduction.refined import refinement
 from tests.draws import COUPLINGS, block_example, networks, norm2
 
 ROUNDING = 1 + 1e-9  # of two computed norms against each other

@@ -17,14 +17,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy.linalg as sla
 
 from coherence.display import Page
 from coherence.errors import InputError
-from coherence.graphs.laplacian import require_connected
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network
-from coherence.types import Real
+from coherence.reduction.refined import principal_angle, refined_laplacian, require_partition
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -125,61 +123,10 @@ def aggregate(network: Network, partition: Partition, *, interconnection: str = 
     """
     if interconnection not in ("refined", "quotient"):
         raise InputError(f"interconnection = {interconnection!r}; give 'refined' or 'quotient'")
-    if not isinstance(partition, Partition):
-        raise InputError(
-            f"the partition is a {type(partition).__name__}; build one with Partition.of(groups, labels=network.labels)"
-        )
+    require_partition(network, partition)
     quotient = network.project(partition)
     if interconnection == "quotient":
-        return Aggregation(quotient, partition, "quotient", angle=_angle(network, partition))
-    require_connected(network.laplacian, network.labels, "the refined aggregation")
-    k = partition.k
-    values = network.eigenvalues
-    if k < network.size and k > 1 and values[k] - values[k - 1] <= 1e-9 * values[k]:
-        raise InputError(
-            f"lambda_{k} = lambda_{k + 1} = {values[k]:.6g}: the {k} slowest directions are not defined, so "
-            "there is no refinement; take another number of groups or interconnection='quotient'"
-        )
-    s, error = refinement(network.eigenvectors[:, :k], partition)
-    sizes = partition.sizes.astype(float)
-    root = sizes[:, None] * s * np.sqrt(np.maximum(values[:k], 0.0))
-    reduced = root @ root.T
-    reduced -= np.diag(reduced.sum(axis=1))  # row sums are zero in exact arithmetic
-    return Aggregation(Network(quotient.nodes, reduced, network.coupling), partition, "refined", error, _angle(network, partition))
-
-
-def _angle(network: Network, partition: Partition) -> float:
-    k, values = partition.k, network.eigenvalues
-    if 1 < k < network.size and values[k] - values[k - 1] <= 1e-9 * values[k]:
-        return float("nan")  # V_k is not defined
-    basis = partition.indicator / np.sqrt(partition.sizes)
-    cosine = np.linalg.svd(basis.T @ network.eigenvectors[:, : partition.k], compute_uv=False)[-1]
-    return float(np.degrees(np.arccos(np.clip(cosine, 0.0, 1.0))))
-
-
-def refinement(eigenvectors: Real, partition: Partition) -> tuple[Real, float]:
-    """S of (3.34) and ||V_k - P S||_F.
-
-    Parameters
-    ----------
-    eigenvectors : (n, k) array
-        V_k, orthonormal, first column 1/sqrt(n).
-    partition : Partition
-        Of k groups.
-
-    Returns
-    -------
-    (k, k) array, float
-    """
-    n, k = eigenvectors.shape
-    if partition.k != k:
-        raise InputError(f"the partition has {partition.k} groups for {k} eigenvectors; they must agree")
-    root = np.sqrt(partition.sizes.astype(float))
-    first = np.full((k, 1), 1.0 / np.sqrt(n))
-    if k == 1:
-        return first, float(np.linalg.norm(eigenvectors - partition.indicator @ first))
-    u = (root / np.sqrt(n))[None, :]
-    q = sla.null_space(u)
-    left, _, right = np.linalg.svd(q.T @ (partition.indicator / root).T @ eigenvectors[:, 1:])
-    s = np.hstack([first, (q @ left @ right) / root[:, None]])
-    return s, float(np.linalg.norm(eigenvectors - partition.indicator @ s))
+        return Aggregation(quotient, partition, "quotient", angle=principal_angle(network, partition))
+    reduced, error = refined_laplacian(network, partition)
+    smaller = Network(quotient.nodes, reduced, network.coupling)
+    return Aggregation(smaller, partition, "refined", error, principal_angle(network, partition))

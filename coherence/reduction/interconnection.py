@@ -1,0 +1,380 @@
+r"""The interconnection of groups that is best in a band: L_k fitted over Laplacians of non-negative weights.
+
+    minimise  max over sampled omega of  ||T - P T_k P^T||_2 / ||T||_2,   T_k = (P^T G^{-1} P + f L_k)^{-1},
+    over      L_k = sum_e w_e b_e b_e^T,  w_e >= 0 on pairs of groups
+
+Quotient and refined Laplacian are what theory offers at s -> 0; here the weights answer to a band. First the mean square of the
+error on the span of the groups is minimised (Levenberg-Marquardt whose steps keep the bounds), from the quotient and from the
+refined Laplacian without its negative weights; then the largest error itself, by linear programs in a trust region (each
+singular value stands with its derivative). Both decrease what they minimise in every step, so that the result is never worse than a start.
+The frequencies are refined meanwhile: the modes of the reduced network move with its weights and are sampled again.
+A Laplacian of non-negative weights is positive semidefinite, so that passive nodes leave the reduced network stable.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import scipy.linalg as sla
+import scipy.optimize as sopt
+
+from coherence.display import Page
+from coherence.errors import InputError, PoleError
+from coherence.graphs.laplacian import require_connected
+from coherence.graphs.partition import Partition
+from coherence.network.network import Network, require_nodes
+from coherence.nodes.nodes import Nodes
+from coherence.numerics.balancing import Band
+from coherence.numerics.rational import Rational
+from coherence.reduction.band_error import BandError
+from coherence.reduction.refined import refined_laplacian, require_partition
+from coherence.theory.frequencies import MODE_STATES, mode_frequencies
+from coherence.types import Int, Real
+
+POINTS = 60  # sampled frequencies to begin with
+LOWEST = 1e-3  # of the high end: where a band from 0 begins to be sampled
+FLOOR = 1e-6  # of the quotient's weight: the least weight of a pair that the network joins, so that the groups stay connected
+ROUNDS = 4  # of sampling anew
+SQUARES, MINIMAX = 60, 40  # steps at most
+SETTLED = 1e-4  # relative decrease below which a fit ends
+LEAST_DAMPING = 1e-10  # of a step, beyond which the matrix would be singular to rounding
+STABLE = 1e-9  # of the largest pole: real parts up to this count as none
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class InterconnectionFit(Page):
+    """Weights between groups fitted over a band; see `fitted_laplacian`.
+
+    Attributes
+    ----------
+    network : Network
+        k nodes, joined by the fitted Laplacian.
+    partition : Partition
+    band : Band
+        rad/s.
+    decay : float
+        1/s; errors are at s = decay + j omega.
+    errors : DataFrame
+        omega [rad/s] -> relative error of each start and of the fit, ||T - P T_k P'||_2 / ||T||_2, at all sampled frequencies.
+    stable : bool or None
+        Of the network that is returned; None where it has no state space of up to 1500 states.
+
+    Examples
+    --------
+    >>> from coherence import fitted_laplacian, linearize, load_case, spectral_groups
+    >>> network = linearize(load_case("iceland"))
+    >>> fit = fitted_laplacian(network, spectral_groups(network, 3), band=(0, 6))
+    >>> bool(fit.error <= fit.errors["quotient"].max()), fit.stable
+    (True, True)
+    """
+
+    network: Network
+    partition: Partition
+    band: Band
+    decay: float
+    errors: pd.DataFrame
+    stable: bool | None
+
+    @property
+    def laplacian(self) -> Real:
+        """L_k, (k, k)."""
+        return self.network.dense_laplacian
+
+    @property
+    def error(self) -> float:
+        """The largest relative error at the sampled frequencies: what was minimised."""
+        return float(self.errors["fitted"].max())
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """What was reached, from where."""
+        worst = ", ".join(f"{name} {value:.4g}" for name, value in self.errors.max().items())
+        verdict = {True: "stable", False: "not stable", None: "not checked"}[self.stable]
+        return {
+            "band": f"{self.band.low:g} to {self.band.high:g} rad/s, {len(self.errors)} frequencies sampled",
+            "largest relative error": worst,
+            "reduced network": verdict,
+        }
+
+    @property
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """The Laplacian, and the errors at up to ten frequencies."""
+        groups = list(self.partition.groups)
+        picks = np.unique(np.linspace(0, len(self.errors) - 1, 10).astype(int))
+        matrix = pd.DataFrame(self.laplacian, index=groups, columns=groups)
+        return {"Laplacian between groups": matrix, "relative error": self.errors.iloc[picks]}
+
+    def __repr__(self) -> str:
+        return (
+            f"InterconnectionFit({len(self.partition.labels)} -> {self.partition.k} nodes, relative error {self.error:.4g} "
+            f"in {self.band.low:g} to {self.band.high:g} rad/s)"
+        )
+
+
+def fitted_laplacian(
+    network: Network,
+    partition: Partition,
+    *,
+    band: tuple[float, float] | Band,
+    nodes: Nodes | None = None,
+    pairs: str = "joined",
+    decay: float = 0.0,
+) -> InterconnectionFit:
+    """The Laplacian of non-negative weights between groups that is best over a band of frequencies.
+
+    min over w >= 0 of max over omega of ||T - P T_k P'||_2 / ||T||_2 with T_k = (P'G^{-1}P + f L_k)^{-1}.
+
+    Parameters
+    ----------
+    network : Network
+        Connected. A sparse one stays sparse.
+    partition : Partition
+        Of network.labels, in k groups.
+    band : (low, high) or Band
+        0 <= low < high [rad/s]; a band from 0 is sampled from a thousandth of `high` on.
+    nodes : Nodes, optional
+        k nodes in the order of the groups, such as truncated ones; by default the groups' node inverses added up.
+    pairs : "joined" or "all"
+        Pairs of groups that get a weight: those that an edge joins, or all.
+    decay : float
+        Errors are taken at s = decay + j omega, that is of responses times e^{-decay t} [1/s]. Undamped networks need it > 0.
+
+    Returns
+    -------
+    InterconnectionFit
+        With `network`, `laplacian`, `error` and the errors of the starts beside it.
+
+    Raises
+    ------
+    InputError
+        A partition of other nodes, a band that is none, nodes that are not one per group, or an undamped mode in the band where
+        decay = 0: no relative error is finite at those of the reduced network.
+    DisconnectedError
+        The network falls apart.
+    PoleError
+        A sampled frequency is a pole of T.
+
+    Notes
+    -----
+    The error is sampled: 60 frequencies and the modes of the network and of the reduced one (of up to 1500 states each), with more
+    where the error is largest; not certified between them. The minimum is a local one. A pair that the network joins keeps at
+    least a millionth of the quotient's weight; a negative weight of the quotient (a network with negative edges) starts at that.
+    Where the fit makes nodes that are not passive unstable, the best of what was passed on the way and is stable is returned.
+
+    References
+    ----------
+    K. Levenberg (1944) and D. Marquardt (1963) for the mean square; K. Madsen (1975) for minimax by linear programs.
+
+    Examples
+    --------
+    >>> from coherence import fitted_laplacian, linearize, load_case, spectral_groups
+    >>> network = linearize(load_case("iceland"))
+    >>> fitted_laplacian(network, spectral_groups(network, 3), band=(0, 6)).laplacian.shape
+    (3, 3)
+    """
+    require_nodes(network, "a fitted interconnection")
+    require_partition(network, partition)
+    require_connected(network.laplacian, network.labels, "a fitted interconnection")
+    limits = require_band(band)
+    if pairs not in ("joined", "all"):
+        raise InputError(f"pairs = {pairs!r}; give 'joined' or 'all'")
+    quotient = network.project(partition)
+    own = quotient.nodes if nodes is None else nodes
+    if not isinstance(own, Nodes) or len(own) != partition.k:
+        found = f"{len(own)} nodes" if isinstance(own, Nodes) else f"a {type(own).__name__}"
+        raise InputError(f"nodes is {found}; give Nodes, one for each of the {partition.k} groups in their order")
+    require_decay(network, limits, decay)
+    search = _Search(network, partition, own, quotient.dense_laplacian, limits, pairs == "all", float(decay))
+    return search.run()
+
+
+def require_band(band: object) -> Band:
+    """The band as a value, or one sentence why it is none."""
+    if isinstance(band, Band):
+        return band
+    if not isinstance(band, (tuple, list, np.ndarray)) or len(band) != 2:
+        raise InputError(f"band = {band!r:.60}; give (low, high) in rad/s")
+    return Band(*band)
+
+
+def require_decay(network: Network, band: Band, decay: float) -> None:
+    """Refuse what is no decay, and an undamped mode in the band where there is none."""
+    if isinstance(decay, bool) or not isinstance(decay, (int, float, np.number)) or not (np.isfinite(decay) and decay >= 0):
+        raise InputError(f"decay = {decay!r}; give a number >= 0 in 1/s")
+    if decay > 0 or not has_poles(network):
+        return
+    poles = network.poles()
+    undamped = (
+        (np.abs(poles.real) <= STABLE * np.abs(poles)) & (poles.imag >= band.low) & (poles.imag <= band.high) & (poles.imag > 0)
+    )
+    if undamped.any():
+        raise InputError(
+            f"the network has an undamped mode at {poles.imag[undamped].min():.4g} rad/s, inside the band, where no relative error is "
+            "finite; give decay > 0 (errors at s = decay + j omega) or the nodes damping"
+        )
+
+
+def band_samples(network: Network, band: Band, count: int = POINTS) -> Real:
+    """Half of them equally spaced, half in the logarithm, and the network's modes (at most as many)."""
+    low = max(band.low, LOWEST * band.high)
+    modes = np.sort(mode_frequencies(network, low, band.high))
+    if len(modes) > count:
+        modes = modes[np.linspace(0, len(modes) - 1, count).astype(int)]
+    half = count // 2
+    return np.unique(np.concatenate([np.geomspace(low, band.high, half), np.linspace(low, band.high, half), modes]))
+
+
+def has_poles(network: Network) -> bool:
+    """Whether all poles are to be had: a state space, and not too large a one."""
+    rational = isinstance(network.coupling, Rational) and not network.nodes.functions
+    return rational and not network.nodes.passive.any() and network.order <= MODE_STATES
+
+
+def is_stable(network: Network) -> bool | None:
+    """Whether no pole has a positive real part beyond rounding; None where poles are not to be had."""
+    if not has_poles(network):
+        return None
+    poles = network.poles()
+    return bool(poles.real.max(initial=-np.inf) <= STABLE * np.abs(poles).max(initial=0.0))
+
+
+class _Search:
+    """Starts, the two fits, and sampling in rounds."""
+
+    def __init__(
+        self, network: Network, partition: Partition, nodes: Nodes, quotient: Real, band: Band, every: bool, decay: float
+    ) -> None:
+        self.network, self.partition, self.nodes, self.band, self.decay = network, partition, nodes, band, decay
+        upper = np.argwhere(np.triu(np.ones_like(quotient), 1) > 0)
+        weights = -quotient[upper[:, 0], upper[:, 1]]
+        joined = weights != 0 if not every else np.ones(len(weights), dtype=bool)
+        self.pairs: Int = upper[joined]
+        weights = np.abs(weights[joined])
+        present = weights[weights > 0]
+        self.scale = np.where(weights > 0, weights, present.mean() if present.size else 1.0)
+        self.floor = FLOOR * weights
+        self.starts = {"quotient": quotient}
+        refined = _refined(network, partition)
+        if refined is not None:
+            self.starts["refined, clipped"] = refined
+        self.samples = BandError(network, partition, nodes, self.pairs, band_samples(network, band), decay=decay)
+
+    def run(self) -> InterconnectionFit:
+        """Fit, sample where the fit's modes and largest error are, and fit again until nothing new is found."""
+        inside = {name: self._weights(matrix) for name, matrix in self.starts.items()}
+        for weights in inside.values():
+            self.samples.add(self._modes(self.samples.laplacian(weights)))
+        passed = list(inside.values())
+        best = passed[0]
+        for _ in range(ROUNDS if len(self.pairs) else 0):
+            tried = [least_squares(self.samples, w, self.floor) for w in passed[-2:]] + passed
+            best = min(tried, key=self._largest)
+            best = minimax(self.samples, best, self.floor, self.scale)
+            passed += [best]
+            before, known = self._largest(best), len(self.samples.omega)
+            self.samples.add(np.concatenate([self._modes(self.samples.laplacian(best)), self._around(best)]))
+            if len(self.samples.omega) == known or self._largest(best) <= (1 + 100 * SETTLED) * before:
+                break
+        passed = sorted(passed, key=self._largest)
+        reduced = [Network(self.nodes, self.samples.laplacian(w), self.network.coupling) for w in passed]
+        stable = next((i for i, one in enumerate(reduced) if is_stable(one) is not False), 0)
+        found = reduced[stable]
+        columns = {name: self.samples.errors(self.samples.laplacian(w)) for name, w in inside.items()}
+        columns["fitted"] = self.samples.errors(found.dense_laplacian)
+        frame = pd.DataFrame(columns, index=pd.Index(self.samples.omega, name="omega [rad/s]"))
+        return InterconnectionFit(found, self.partition, self.band, self.decay, frame, is_stable(found))
+
+    def _weights(self, laplacian: Real) -> Real:
+        return np.maximum(-laplacian[self.pairs[:, 0], self.pairs[:, 1]], self.floor)
+
+    def _largest(self, weights: Real) -> float:
+        return _tried(lambda: float(self.samples.errors(self.samples.laplacian(weights)).max()), np.inf)
+
+    def _modes(self, laplacian: Real) -> Real:
+        low, high = max(self.band.low, LOWEST * self.band.high), self.band.high
+        found = mode_frequencies(Network(self.nodes, laplacian, self.network.coupling), low, high)
+        return np.asarray(found[: 4 * self.partition.k])
+
+    def _around(self, weights: Real) -> Real:
+        """Middles between the frequency of the largest error and its neighbours."""
+        w = self.samples.omega
+        at = int(self.samples.errors(self.samples.laplacian(weights)).argmax())
+        near = w[max(at - 1, 0) : at + 2]
+        return np.asarray(0.5 * (near[1:] + near[:-1]))
+
+
+def _refined(network: Network, partition: Partition) -> Real | None:
+    try:
+        return refined_laplacian(network, partition)[0]
+    except InputError:  # lambda_k = lambda_{k+1}: there is none to start from
+        return None
+
+
+def _tried(compute: Callable[[], Any], otherwise: Any) -> Any:
+    """A step onto a pole is a step too far."""
+    try:
+        return compute()
+    except PoleError:
+        return otherwise
+
+
+def least_squares(samples: BandError, weights: Real, floor: Real) -> Real:
+    """Weights >= floor at which the mean square of the error on the groups' span is least, by Levenberg-Marquardt."""
+    value, gradient, matrix = samples.normal_equations(weights)
+    damping = 1e-3
+    for _ in range(SQUARES):
+        size = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
+        scaled = matrix / np.outer(size, size) + damping * np.eye(len(size))
+        root = sla.cholesky(scaled)
+        target = root @ (size * (weights - floor)) - sla.solve_triangular(root, gradient / size, trans=1)
+        try:
+            new = floor + sopt.nnls(root, target)[0] / size
+        except RuntimeError:  # no end of its iterations: a shorter step has one
+            damping *= 10.0
+            continue
+        missing = (np.inf, gradient, matrix)
+        trial = _tried(lambda at=new: samples.normal_equations(at), missing)
+        if trial[0] < value:
+            settled = value - trial[0] <= SETTLED**2 * value
+            weights, (value, gradient, matrix), damping = new, trial, max(0.1 * damping, LEAST_DAMPING)
+            if settled:
+                break
+        else:
+            damping *= 10.0
+            if damping > 1e8:
+                break
+    return weights
+
+
+def minimax(samples: BandError, weights: Real, floor: Real, scale: Real) -> Real:
+    """Weights >= floor at which the largest sampled error has a local minimum, by linear programs in a trust region."""
+    error, slope = samples.slopes(weights)
+    radius = 0.3
+    for _ in range(MINIMAX):
+        value = float(error.max())
+        if value == 0.0:
+            break
+        unit = np.maximum(weights, 0.01 * scale)
+        # columns: steps in units, then t; rows: error + slope d <= t
+        rows = np.hstack([slope * unit, -np.full((len(error), 1), value)]) / value
+        bounds = [*zip(np.maximum(-radius, (floor - weights) / unit), np.full(len(unit), radius), strict=True), (0.0, None)]
+        found = sopt.linprog(np.append(np.zeros(len(unit)), 1.0), A_ub=rows, b_ub=-error / value, bounds=bounds, method="highs")
+        promised = 1.0 - found.fun if found.status == 0 else 0.0
+        if promised <= SETTLED:
+            break
+        new = np.maximum(weights + unit * found.x[:-1], floor)
+        trial = _tried(lambda at=new: samples.slopes(at), None)
+        gained = -np.inf if trial is None else 1.0 - float(trial.error.max()) / value
+        if trial is not None and gained > 0.0:
+            weights, (error, slope) = new, trial
+        if gained < 0.25 * promised:
+            radius *= 0.4
+        elif gained > 0.75 * promised:
+            radius *= 2.0
+        if radius < SETTLED:
+            break
+    return weights
