@@ -83,9 +83,12 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.reduction.interconnection import InterconnectionFit as InterconnectionFit
     from coherence.reduction.interconnection import fitted_laplacian as fitted_laplacian
     from coherence.reduction.reading import read_generators as read_generators
+    from coherence.reduction.smallest import Reduction as Reduction
+    from coherence.reduction.smallest import reduce as reduce
     from coherence.reduction.systems import BalancedSystem as BalancedSystem
     from coherence.reduction.systems import ReducedSystem as ReducedSystem
     from coherence.reduction.systems import balance_system as balance_system
+    from coherence.reduction.tradeoff import errors_by_groups as errors_by_groups
     from coherence.reduction.truncate import BalancedNodes as BalancedNodes
     from coherence.reduction.truncate import Truncation as Truncation
     from coherence.reduction.truncate import balance_nodes as balance_nodes
@@ -115,6 +118,9 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.theory.bounds import hull_bound as hull_bound
     from coherence.theory.bounds import passive_bound as passive_bound
     from coherence.theory.bounds import source_bound as source_bound
+    from coherence.theory.certificate import CertifiedError as CertifiedError
+    from coherence.theory.certificate import certified_error as certified_error
+    from coherence.theory.certificate import relative_errors as relative_errors
     from coherence.theory.coherent import coherent_dynamics as coherent_dynamics
     from coherence.theory.columns import ColumnIncoherence as ColumnIncoherence
     from coherence.theory.columns import column_incoherence as column_incoherence
@@ -197,6 +203,9 @@ _PUBLIC = {
     "coherence.simulation.outages": ["Outage", "line_outage", "unit_outage"],
     "coherence.reduction.systems": ["BalancedSystem", "ReducedSystem", "balance_system"],
     "coherence.numerics.balancing": ["Band"],
+    "coherence.theory.certificate": ["CertifiedError", "certified_error", "relative_errors"],
+    "coherence.reduction.smallest": ["Reduction", "reduce"],
+    "coherence.reduction.tradeoff": ["errors_by_groups"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
     "coherence.reduction.interconnection": ["InterconnectionFit", "fitted_laplacian"],
     "coherence.reduction.truncate": ["BalancedNodes", "Truncation", "balance_nodes", "truncate"],

@@ -62,6 +62,15 @@ class Band:
         if not 0 <= self.low < self.high < np.inf:
             raise InputError(f"the band from {self.low:g} to {self.high:g} rad/s; give 0 <= low < high < inf")
 
+    @classmethod
+    def of(cls, band: object) -> Band:
+        """From (low, high) or a Band."""
+        if isinstance(band, Band):
+            return band
+        if not isinstance(band, (tuple, list, np.ndarray)) or len(band) != 2:
+            raise InputError(f"band = {band!r:.60}; give (low, high) in rad/s, such as (0, 6.28) for 0 to 1 Hz")
+        return cls(*band)
+
     @property
     def sentence(self) -> str:
         """The band in text."""

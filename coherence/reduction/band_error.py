@@ -187,7 +187,7 @@ class BandError:
         return out / self.size, along
 
     def _product(self, i: int, w: float, core: Complex) -> Callable[[Complex], Complex]:
-        """x -> (T - P T_k P^T) x at one frequency, in the network's order of nodes."""
+        """X -> (T - P T_k P^T) x at one frequency, in the network's order of nodes."""
         deviation = self._held.get(w)
         if deviation is None:
             order, inner = self._operator.at(self._z[i], self._p[i], self._q[i])

@@ -48,6 +48,15 @@ class Reduced(NamedTuple):
     factor: float  # on g, to restore its DC gain
 
 
+class Model(NamedTuple):
+    """One node of lower order."""
+
+    node: Nodes
+    part: Realization  # what the balanced part became, before rescaling
+    inversion: float  # relative error of making a node of a closed loop
+    factor: float  # on g, to restore its DC gain
+
+
 @dataclass(frozen=True, eq=False)
 class NodeReduction:
     """One node and how it is to be reduced."""
@@ -161,9 +170,19 @@ class NodeReduction:
         return self.compression.error * weighted_norm(self.whole, weights[0], weights[1]).upper / self.size
 
     def reduced(self, order: int, method: str) -> Reduced:
-        """The node with at most `order` states."""
+        """The node with at most `order` states, and what it cost."""
         if int(self.node.orders[0]) <= order:
             return Reduced(self.node, 0.0, 0.0, 0.0, 1.0)
+        new, smaller, inversion, factor = self.model(order, method)
+        bound = self.balancing.bound(order - self.outside)
+        error = weighted_norm(difference(self.whole, smaller), self.output_weight, self.input_weight, bound).upper
+        extra = self.lost + inversion
+        relative = (error / self.size if self.size else (0.0 if error == 0 else np.inf)) + extra
+        proved = bound / self.size + extra if self.size else np.nan
+        return Reduced(new, relative, proved, relative_error(self.compact, new), factor)
+
+    def model(self, order: int, method: str) -> Model:
+        """The node with `order` states, fewer than it has, without its norms."""
         kept = order - self.outside
         if kept < 0:
             raise InputError(
@@ -174,12 +193,7 @@ class NodeReduction:
         at_rest = method == "residualize" or kept == 0
         smaller = self.balancing.residualize(kept) if at_rest else self.balancing.truncate(kept)
         require_stable_model(smaller, f"order {order} of node {self.label!r}")
-        bound = self.balancing.bound(kept)
-        error = weighted_norm(difference(self.whole, smaller), self.output_weight, self.input_weight, bound).upper
         new, inversion = self._assembled(smaller)
-        extra = self.lost + inversion
-        relative = (error / self.size if self.size else (0.0 if error == 0 else np.inf)) + extra
-        proved = bound / self.size + extra if self.size else np.nan
         factor, before = 1.0, _inverse_dc(self.node)
         if not at_rest and not self.integrators.order and np.isfinite(before):
             factor = _inverse_dc(new) / before if before else np.inf
@@ -189,7 +203,7 @@ class NodeReduction:
                     "declare damping, take a higher order, or residualize"
                 )
             new = new.scaled(np.array([1 / factor]))
-        return Reduced(new, relative, proved, relative_error(self.compact, new), factor)
+        return Model(new, smaller, inversion, factor)
 
     def order_for(self, tolerance: float, method: str) -> int:
         """The least order whose relative error of g (of the reduced part, weighted, where g is unstable) meets the tolerance."""

@@ -31,6 +31,7 @@ from coherence.types import Complex, Int, Real
 LINKAGES = ("complete", "average", "ward")
 METHODS = ("bach_jordan", "slow_coherency", "reference_machines")
 WORK = 4e9  # of (frequencies x n^3) that a descent may take at one number of groups
+WORST = 6  # samples of largest error, which decide most moves
 PAIRS = 12  # of groups that are tried to be joined
 
 
@@ -55,7 +56,11 @@ class Samples:
             u = np.linalg.inv(self.network.dense_laplacian + zeta[:, :, None] * np.eye(self.network.size))
             size = np.linalg.norm(u, 2, axis=(1, 2))
         self.omega = np.concatenate([self.omega, new])
-        self.zeta, self.u, self.size = np.concatenate([self.zeta, zeta]), np.concatenate([self.u, u]), np.concatenate([self.size, size])
+        self.zeta, self.u, self.size = (
+            np.concatenate([self.zeta, zeta]),
+            np.concatenate([self.u, u]),
+            np.concatenate([self.size, size]),
+        )
 
     def inverses(self, reduced: Network) -> Complex:
         """G_k^{-1} / f of a reduced network, (F, k)."""
@@ -71,57 +76,64 @@ class Samples:
             largest = np.maximum(largest, own[:, None] + own - 2 * gram)
         return np.sqrt(np.maximum(largest, 0.0))
 
-    def floor(self, partition: Partition) -> float:
-        """The least error of any model of these groups, ||(I - QQ') R||."""
-        mapped = self._mapped(partition)
+    def floors(self, partition: Partition, among: Int | None = None) -> Real:
+        """The least errors of any model of these groups, ||(I - QQ') R||, (F,) or at some of the samples."""
+        at = slice(None) if among is None else among
+        mapped = self._mapped(partition, at)
         scaled = partition.indicator / np.sqrt(partition.sizes)
-        side = mapped - (mapped @ scaled) @ scaled.T
-        return float((_norms(side) / self.size).max())
+        return np.asarray(_norms(mapped - (mapped @ scaled) @ scaled.T) / self.size[at])
 
     def model(self, zeta: Complex, laplacian: Real) -> Complex:
         """U_k of node inverses (F, k) and a Laplacian."""
         with single_thread(zeta.shape[1]):
             return np.asarray(np.linalg.inv(laplacian + zeta[:, :, None] * np.eye(zeta.shape[1])))
 
-    def errors(self, partition: Partition, zeta: Complex | None = None, laplacian: Real | None = None) -> Real:
-        """Relative errors (F,) of the quotient, or of other nodes and another Laplacian."""
+    def quotient_errors(self, partition: Partition, among: Int | None = None) -> Real:
+        """Relative errors of the quotient, (F,) or at some of the samples."""
         p = partition.indicator
-        zeta = self.zeta @ p if zeta is None else zeta
-        laplacian = p.T @ self.network.dense_laplacian @ p if laplacian is None else laplacian
+        return self.errors(partition, np.asarray(self.zeta @ p), p.T @ self.network.dense_laplacian @ p, among)
+
+    def errors(self, partition: Partition, zeta: Complex, laplacian: Real, among: Int | None = None) -> Real:
+        """Relative errors of node inverses (F, k) and a Laplacian on these groups, (F,) or at some of the samples."""
+        at = slice(None) if among is None else among
+        p = partition.indicator
         with single_thread(self.network.size):
-            return np.asarray(_norms(self._mapped(partition) - p @ self.model(zeta, laplacian) @ p.T) / self.size)
+            return np.asarray(_norms(self._mapped(partition, at) - p @ self.model(zeta[at], laplacian) @ p.T) / self.size[at])
 
-    def rank_floor(self) -> Real:
-        """Error that no model of k nodes goes below, by k from 1: the largest (k+1)-th singular value of R."""
-        values = np.linalg.svd(self.u, compute_uv=False) / self.size[:, None]
-        return np.append(values.max(axis=0)[1:], 0.0)
-
-    def _mapped(self, partition: Partition) -> Complex:
+    def _mapped(self, partition: Partition, at: Int | slice) -> Complex:
         outputs = output_map(self.network, partition, self.outputs)
-        return self.u if outputs is None else np.asarray(outputs @ self.u)
+        return self.u[at] if outputs is None else np.asarray(outputs @ self.u[at])
 
 
 def _norms(matrices: Complex) -> Real:
     return np.asarray(np.linalg.norm(matrices, 2, axis=(1, 2)))
 
 
-def least_groups(samples: Samples, tolerance: float) -> int:
-    """A number of groups that every model within the tolerance has at least; see the module.
+def least_errors(samples: Samples) -> Real:
+    """Errors that no model of k groups goes below, for k = 1, ..., n; see the module.
 
-    Nodes far from each other are picked greedily, the most distant first.
+    The farthest nodes are picked one after the other, from every start: the first k + 1 of them are at least as far apart as the
+    last is from the others, and two of them share one of k groups.
     """
+    n = samples.network.size
     if samples.outputs != "nodes":
-        return 1
+        return np.zeros(n)
     distance = samples.distances()
-    n, apart = len(distance), np.sqrt(2.0) * tolerance
-    best = int(np.searchsorted(-samples.rank_floor(), -tolerance)) + 1
-    for start in range(n):
-        near, count = distance[start].copy(), 1
-        while (near > apart).any():
-            i = int(np.where(near > apart, near, -1.0).argmax())
-            near, count = np.minimum(near, distance[i]), count + 1
-        best = max(best, count)
-    return min(best, n)
+    best = np.append(
+        np.linalg.svd(samples.u, compute_uv=False)[:, 1:] / samples.size[:, None], np.zeros((len(samples.u), 1)), axis=1
+    )
+    best = best.max(axis=0)
+    near, starts = distance.copy(), np.arange(n)
+    for k in range(1, n):
+        far = near.argmax(axis=1)
+        best[k - 1] = max(best[k - 1], near[starts, far].max() / np.sqrt(2.0))
+        near = np.minimum(near, distance[far])
+    return best
+
+
+def least_groups(samples: Samples, tolerance: float) -> int:
+    """A number of groups that every model within the tolerance has at least."""
+    return int((least_errors(samples) > tolerance).argmin()) + 1
 
 
 class GroupSearch:
@@ -134,85 +146,80 @@ class GroupSearch:
         self.samples, self.random_state = samples, random_state
         self.network = samples.network
         self.distance = samples.distances()
-        self.trees = [linkage(squareform(self.distance, checks=False), method) for method in LINKAGES] if len(self.distance) > 1 else []
-        self.found: dict[int, tuple[Partition, float]] = {}
+        near = squareform(self.distance, checks=False)
+        self.trees = [linkage(near, method) for method in LINKAGES] if near.size else []
+        self._found: dict[int, tuple[Partition, ...]] = {}
 
-    def partition(self, assignment: Int) -> Partition:
+    def at(self, k: int) -> tuple[Partition, ...]:
+        """Groupings in k groups: of least error joined by the quotient, and of least error that any interconnection can have."""
+        if k not in self._found:
+            start = list(self._candidates(k))
+            found = [self._descended(start, measure) for measure in (self.samples.quotient_errors, self.samples.floors)]
+            same = len(found) == 2 and (found[0].assignment == found[1].assignment).all()
+            self._found[k] = tuple(found[:1] if same else found)
+        return self._found[k]
+
+    def _partition(self, assignment: Int) -> Partition:
         """Groups "1", "2", ... by their first node."""
         return Partition.of([str(g + 1) for g in renumbered(assignment)], labels=self.network.labels)
 
-    def error(self, assignment: Int) -> float:
-        """Of the quotient, or its floor where the quotient has a pole."""
-        return float(self.samples.errors(self.partition(assignment)).max())
-
-    def candidates(self, k: int) -> Iterator[Int]:
+    def _candidates(self, k: int) -> Iterator[Partition]:
         """Groupings to begin with."""
         from scipy.cluster.hierarchy import fcluster
 
         n = self.network.size
         if k in (1, n):
-            yield np.arange(n) if k == n else np.zeros(n, dtype=int)
+            yield self._partition(np.arange(n) if k == n else np.zeros(n, dtype=int))
             return
         for tree in self.trees:
             found = fcluster(tree, k, "maxclust") - 1
             if found.max() == k - 1:
-                yield found
+                yield self._partition(found)
         for method in METHODS:
             try:
-                yield coherent_groups(self.network, k, method=method, random_state=self.random_state, allow_ties=True).assignment
+                found = coherent_groups(self.network, k, method=method, random_state=self.random_state, allow_ties=True)
             except CoherenceError:
                 continue
+            if found.k == k:
+                yield self._partition(found.assignment)
+        if k + 1 in self._found:
+            for partition in self._found[k + 1]:
+                yield from self._joined(partition)
 
-    def at(self, k: int, more: Iterator[Int] | tuple[Int, ...] = ()) -> tuple[Partition, float]:
-        """The best grouping in k groups that was found, and its error as a quotient."""
-        if k not in self.found:
-            tried = [(self.error(a), a) for a in (*self.candidates(k), *more)]
-            error, best = min(tried, key=lambda pair: pair[0])
-            best, error = self._descend(best, error)
-            self.found[k] = self.partition(best), error
-        return self.found[k]
-
-    def joined(self, partition: Partition) -> Iterator[Int]:
+    def _joined(self, partition: Partition) -> Iterator[Partition]:
         """Groupings of one group less: the pairs of groups that are nearest, joined."""
         a, k = partition.assignment, partition.k
-        apart = np.array([[self.distance[np.ix_(a == i, a == j)].max() for j in range(k)] for i in range(k)])
+        order = np.argsort(a, kind="stable")
+        starts = np.searchsorted(a[order], np.arange(k))
+        rows = np.maximum.reduceat(self.distance[np.ix_(order, order)], starts, axis=0)
+        apart = np.maximum.reduceat(rows, starts, axis=1)
         first, second = np.triu_indices(k, 1)
         for e in np.argsort(apart[first, second], kind="stable")[:PAIRS]:
-            merged = a.copy()
-            merged[a == second[e]] = first[e]
-            yield renumbered(merged)
+            yield self._partition(np.where(a == second[e], first[e], a))
 
-    def _descend(self, assignment: Int, error: float) -> tuple[Int, float]:
-        """Nodes move to the group that is nearest but their own, the most doubtful first, while the error falls."""
-        k, n = int(assignment.max()) + 1, len(assignment)
-        left = int(WORK / (len(self.samples.omega) * float(n) ** 3))
-        if k in (1, n):
-            return assignment, error
+    def _descended(self, start: list[Partition], measure: Callable[..., Real]) -> Partition:
+        """The best of some groupings, its nodes moved to their next nearest group, the most doubtful first, while that helps."""
+        errors, best = min(((measure(p), p) for p in start), key=lambda pair: pair[0].max())
+        k, n = best.k, len(best.labels)
+        left = int(WORK / (len(self.samples.omega) * float(n) ** 3)) if 1 < k < n else 0
         moved = True
         while moved and left > 0:
             moved = False
-            mean = np.column_stack([self.distance[:, assignment == g].mean(axis=1) for g in range(k)])
-            own = mean[np.arange(n), assignment]
-            mean[np.arange(n), assignment] = np.inf
+            a = best.assignment
+            mean = (self.distance @ best.indicator) / best.sizes
+            own = mean[np.arange(n), a]
+            mean[np.arange(n), a] = np.inf
             for i in np.argsort(mean.min(axis=1) - own, kind="stable"):
-                if left <= 0 or (assignment == assignment[i]).sum() == 1:
+                a = best.assignment
+                if left <= 0 or (a == a[i]).sum() == 1:
                     continue
-                tried = assignment.copy()
-                tried[i] = int(mean[i].argmin())
+                # groups keep their numbers while nodes move: the result is renumbered only when it is handed on
+                tried = Partition(best.labels, np.where(np.arange(n) == i, int(mean[i].argmin()), a), best.groups)
                 left -= 1
-                found = self.error(tried)
-                if found < (1 - 1e-6) * error:
-                    assignment, error, moved = tried, found, True
-        return assignment, error
-
-
-def fewest(search: GroupSearch, tolerance: float, least: int, error: Callable[[Partition], float]) -> int:
-    """The least number of groups at which a grouping meets the tolerance: bisection, then steps down."""
-    low, high = least - 1, search.network.size
-    while high - low > 1:
-        middle = (low + high) // 2
-        if error(search.at(middle)[0]) <= tolerance:
-            high = middle
-        else:
-            low = middle
-    return high
+                needed = (1 - 1e-6) * errors.max()
+                if measure(tried, np.argsort(errors)[-WORST:]).max() >= needed:
+                    continue  # most moves are for the worse where it matters
+                found = measure(tried)
+                if found.max() < needed:
+                    best, errors, moved = tried, found, True
+        return self._partition(best.assignment)

@@ -4,10 +4,10 @@ With zeta = diag G^{-1} / f the coupling drops out of ||T - T_hat|| / ||T||, T =
 changes along a line Re s = decay. Around s_0, with |zeta(s) - zeta(s_0)| <= d = r |zeta'| + r^2/2 b, b a bound on |zeta''|,
 
     U(s) = U_0 - (s - s_0) U_0 diag(zeta') U_0 + R,   ||R|| <= r^2/2 ||U_0 b^{1/2}||^2 + ||U_0 d^{1/2}||^2 q / (1 - q),
-                                                      q = ||d^{1/2} U_0 d^{1/2}|| < 1,
+    q = ||d^{1/2} U_0 d^{1/2}|| < 1,
 
-and the same of the reduced network, lifted to all nodes: P U_k P^T = Q V Q^T, Q = P N^{-1/2}, V = N^{1/2} U_k N^{1/2}. To first order
-the difference is a segment of matrices, whose norm is largest at an end; so over the interval
+and the same of the reduced network, lifted to all nodes: P U_k P^T = Q V Q^T, Q = P N^{-1/2}, V = N^{1/2} U_k N^{1/2}. To first
+order the difference is a segment of matrices, whose norm is largest at an end; so over the interval
 
     ||T - T_hat|| / ||T||  <=  (max_+- ||E_0 -+ jr E_1|| + R + R_hat) / (||U_0|| - ||U_0 d^{1/2}||^2 / (1 - q)),
 
@@ -35,6 +35,7 @@ from coherence.graphs.partition import Partition
 from coherence.network.network import Network, require_nodes
 from coherence.nodes.enclosures import balanced, enclosure
 from coherence.nodes.nodes import Nodes
+from coherence.numerics.balancing import Band
 from coherence.numerics.rational import Rational
 from coherence.numerics.threads import single_thread
 from coherence.theory.supremum import require_no_pole
@@ -44,6 +45,7 @@ MOST_NODES = 1000  # dense matrices of that size take seconds a frequency
 ENTRIES = 2_000_000  # matrix entries held at a time
 START = 24  # intervals over the upper three decades of the band
 LEAST_GAP = 1e-3
+LEAST_FLOOR = 1e-8
 OUTPUTS = ("nodes", "groups")
 
 
@@ -95,10 +97,11 @@ def certified_error(
     partition: Partition,
     reduced: Network,
     *,
-    band: tuple[float, float],
+    band: tuple[float, float] | Band,
     decay: float = 0.0,
     outputs: str = "nodes",
     gap: float = 0.05,
+    floor: float = 1e-4,
     most: int = 50_000,
 ) -> CertifiedError:
     r"""An interval that holds the relative error of a reduced network over a band, proved between evaluations.
@@ -111,7 +114,7 @@ def certified_error(
         Of network.labels.
     reduced : Network
         One node per group, of whatever order and Laplacian, with the coupling of `network`.
-    band : (low, high)
+    band : (low, high) or Band
         rad/s; 0 <= low < high < inf.
     decay : float
         Errors are taken at s = decay + j omega, that is of responses times e^{-decay t} [1/s]; undamped networks need it > 0.
@@ -121,6 +124,8 @@ def certified_error(
         frequency; disturbances enter at every node.
     gap : float
         upper <= (1 + gap) lower; >= 1e-3.
+    floor : float
+        An upper value up to it is tight enough, whatever the lower one.
     most : int
         Evaluations before it gives up.
 
@@ -158,15 +163,18 @@ def certified_error(
     >>> round(certified_error(network, groups, reduced, band=(0, 1)).omega, 2)
     1.0
     """
-    low, high = require_band(band)
+    limits = Band.of(band)
+    low, high = float(limits.low), float(limits.high)
     if not (np.isfinite(gap) and gap >= LEAST_GAP):
         raise InputError(f"gap = {gap}; give a number >= {LEAST_GAP:g}")
+    if not (np.isfinite(floor) and floor >= LEAST_FLOOR):
+        raise InputError(f"floor = {floor}; give a number >= {LEAST_FLOOR:g}: evaluations are to rounding")
     require_matching(network, partition, reduced)
     if require_decay(decay) == 0.0:
         for each in (network, reduced):
             require_no_pole(each, low, high)
     pair = _Pair(network, partition, reduced, output_map(network, partition, outputs), decay)
-    return _Search(pair, low, high, gap, most, outputs).run()
+    return _Search(pair, low, high, gap, floor, most, outputs).run()
 
 
 def relative_errors(
@@ -188,17 +196,6 @@ def relative_errors(
     w = np.atleast_1d(np.asarray(omega, dtype=float))
     size = max(1, ENTRIES // network.size**2)
     return np.concatenate([pair.errors(w[i : i + size]) for i in range(0, len(w), size)])
-
-
-def require_band(band: tuple[float, float]) -> tuple[float, float]:
-    """A band [rad/s] with 0 <= low < high < inf, or one sentence."""
-    try:
-        low, high = (float(end) for end in band)
-    except (TypeError, ValueError):
-        raise InputError(f"band = {band!r}; give (low, high) in rad/s, such as (0, 6.28) for 0 to 1 Hz") from None
-    if not (np.isfinite(high) and 0 <= low < high):
-        raise InputError(f"the band [{low:g}, {high:g}] is none; give 0 <= low < high < inf in rad/s")
-    return low, high
 
 
 def require_decay(decay: float) -> float:
@@ -287,14 +284,14 @@ class _Side:
         """The module's expansion around w with radius r, (I,) each."""
         z, slope, bend = enclosure(self.nodes, w, r, shift=self.decay)
         psi, psi1, psi2, top, top1 = self._reciprocal(w, r)
-        steep = np.abs(slope) + r[:, None] * bend
         zeta1 = (slope * psi[:, None] + z * psi1[:, None]) / self.sizes
-        most = np.abs(z) + r[:, None] * steep
-        b = (bend * top[:, None] + 2 * steep * top1[:, None] + most * psi2[:, None]) / self.sizes
-        d = r[:, None] * np.abs(zeta1) + 0.5 * r[:, None] ** 2 * b
         u = self._inverse(z * psi[:, None] / self.sizes, w)
         first = (u * zeta1[:, None, :]) @ u
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"):  # bounds are infinite where an interval is too wide for its enclosure
+            steep = np.abs(slope) + r[:, None] * bend
+            most = np.abs(z) + r[:, None] * steep
+            b = (bend * top[:, None] + 2 * steep * top1[:, None] + most * psi2[:, None]) / self.sizes
+            d = r[:, None] * np.abs(zeta1) + 0.5 * r[:, None] ** 2 * b
             known = np.asarray(np.isfinite(b).all(axis=1))
             b, d = np.where(known[:, None], b, 0.0), np.where(known[:, None], d, 0.0)
             side = u * np.sqrt(d)[:, None, :]
@@ -411,8 +408,9 @@ def _norm_bound(matrices: Complex) -> Real:
 class _Search:
     """Intervals with the error at their middle and its bound over them, and a tail at 0."""
 
-    def __init__(self, pair: _Pair, low: float, high: float, gap: float, most: int, outputs: str) -> None:
-        self.pair, self.low, self.high, self.gap, self.most, self.outputs = pair, low, high, gap, most, outputs
+    def __init__(self, pair: _Pair, low: float, high: float, gap: float, floor: float, most: int, outputs: str) -> None:
+        self.pair, self.low, self.high, self.outputs = pair, low, high, outputs
+        self.gap, self.floor, self.most = gap, floor, most
         self.tailed = low == 0.0 and pair.full.decay == 0.0 and pair.full.coupling.den[-1] == 0.0
         first = low if low > 0 else 1e-3 * high
         edges: Real = np.geomspace(first, high, START + 1)
@@ -433,9 +431,8 @@ class _Search:
     def run(self) -> CertifiedError:
         best, at = float(self.here.max()), float(0.5 * (self.left + self.right)[self.here.argmax()])
         done = 0.0  # the largest bound of intervals that are settled
-        floor = LEAST_GAP * LEAST_GAP  # below rounding of the evaluations nothing is told apart
         while True:
-            goal = max((1 + self.gap) * best, floor)
+            goal = max((1 + self.gap) * best, self.floor)
             over = self.upper > goal
             done = max(done, float(self.upper[~over].max(initial=0.0)))
             self.left, self.right, self.upper = self.left[over], self.right[over], self.upper[over]
