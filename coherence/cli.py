@@ -1,4 +1,4 @@
-"""The command line: `coherence study | info | modes | cases | new`; what it writes is complete or not there at all."""
+"""The command line: `coherence study | reduce | info | modes | cases | new`; what it writes is complete or not there at all."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from math import pi
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NoReturn, Optional
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from coherence.grids.case import Case
     from coherence.grids.convention import Convention
     from coherence.grids.powerflow import OperatingPoint
+    from coherence.reduction.smallest import Reduction
     from coherence.studies import Study
 
 INTERRUPTED = 130  # the shells' code for Ctrl-C
@@ -118,6 +120,64 @@ def study(
         if folder is not None and out is not None:
             progress("writing", 1.0)
             write_study(result, folder)
+            _put_in_place(folder, out)
+    _show(result, as_json)
+    if out is not None and not as_json:
+        typer.echo(f"\nwritten to {out}: {', '.join((out / CONTENTS).read_text(encoding='utf-8').split())}")
+
+
+@app.command("reduce")
+def reduce_(
+    case: CaseArgument,
+    tolerance: Annotated[float, typer.Option(help="Largest error over the band, relative to ||T|| at the same frequency.")],
+    to_hz: Annotated[float, typer.Option("--to-hz", help="High end of the band [Hz].")] = 1.0,
+    from_hz: Annotated[float, typer.Option("--from-hz", help="Low end of the band [Hz].")] = 0.0,
+    groups: Annotated[Optional[int], typer.Option(help="Number of groups (default: what gives the fewest states).")] = None,
+    outputs: Annotated[
+        str, typer.Option(help="Groups stand for each of their nodes (nodes) or for their centers of inertia (groups).")
+    ] = "nodes",
+    decay: Annotated[
+        float, typer.Option(help="Errors of responses times e^(-decay t) [1/s]; undamped networks need it > 0.")
+    ] = 0.0,
+    convention: ConventionName = "terminal",
+    loads: Loads = None,
+    power_flow: PowerFlow = "auto",
+    limits: Limits = False,
+    governors: Annotated[str, typer.Option(help=GOVERNORS)] = "rational",
+    damping: Annotated[Optional[float], typer.Option(help=DAMPING)] = None,
+    machines: Machines = None,
+    f_hz: Frequency = None,
+    out: Annotated[Optional[Path], typer.Option(help="Folder for summary, groups, ledger and the reduced network.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The smallest reduced network whose error over a band is certified to be within a tolerance."""
+    from coherence.grids.files import open_case
+    from coherence.grids.linearize import linearize
+    from coherence.network.files import load_network
+    from coherence.reduction.smallest import reduce
+    from coherence.terminal import bar
+
+    with bar() as progress, _folder_for(out) as folder:
+        if case.endswith(".json"):
+            _refuse_case_options(
+                machines=machines, f_hz=f_hz, damping=damping, convention=None if convention == "terminal" else convention
+            )
+            network = load_network(case)
+        else:
+            opened = open_case(case, machines=machines, f_hz=f_hz)
+            point = _point(opened, power_flow, limits)
+            network = linearize(opened, point, convention=_convention(convention, loads), governors=governors, damping=damping)
+        result = reduce(
+            network,
+            band=(2 * pi * from_hz, 2 * pi * to_hz),
+            tolerance=tolerance,
+            groups=groups,
+            outputs=outputs,
+            decay=decay,
+            progress=progress,
+        )
+        if folder is not None and out is not None:
+            write_reduction(result, folder)
             _put_in_place(folder, out)
     _show(result, as_json)
     if out is not None and not as_json:
@@ -224,6 +284,17 @@ def write_study(result: Study, folder: Path) -> None:
         save_network(truncation.network, folder / f"reduced_{part}.json")
     for name, figure in plots.of_study(result).items():
         figure.savefig(folder / f"{name}.png", dpi=130)
+    (folder / CONTENTS).write_text("".join(f"{path.name}\n" for path in sorted(folder.iterdir())), encoding="utf-8")
+
+
+def write_reduction(result: Reduction, folder: Path) -> None:
+    """Write the summary, groups, ledger and network of a reduction into an existing folder."""
+    from coherence.network.files import save_network
+
+    (folder / "summary.txt").write_text(result.text() + "\n", encoding="utf-8")
+    result.ledger.to_csv(folder / "ledger.csv")
+    result.partition.series.to_csv(folder / "groups.csv", index_label="node")
+    save_network(result.network, folder / "reduced.json")
     (folder / CONTENTS).write_text("".join(f"{path.name}\n" for path in sorted(folder.iterdir())), encoding="utf-8")
 
 

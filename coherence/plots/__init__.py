@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from coherence.plots.frequency import columns, concentration, incoherence, limit
 from coherence.plots.graphs import embedding, grid, laplacian, network
+from coherence.plots.reduction import errors_by_groups, reduction
 from coherence.plots.responses import guarantee, hankel, mode_shape, response, response_grid, responses
 from coherence.studies import Study
 
@@ -21,6 +22,7 @@ __all__ = [
     "columns",
     "concentration",
     "embedding",
+    "errors_by_groups",
     "grid",
     "guarantee",
     "hankel",
@@ -30,6 +32,7 @@ __all__ = [
     "mode_shape",
     "network",
     "of_study",
+    "reduction",
     "response",
     "response_grid",
     "responses",
