@@ -12,6 +12,7 @@ How certain a node's group is: its distance to the centre of the others of its g
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from coherence.types import Int, Real
 
 RESTARTS = 50  # of k-means: enough that further ones changed no grouping tried
 LARGE = 20_000  # points from which on a tenth of them is enough: clusters of thousands are found by most starts
+ROUGH = 3  # restarts where further ones would cost more than they bring
 ORDERED = 1e-9  # of the largest coordinate: points are sorted by what is larger than rounding
 DISTINCT = 1e-12  # likewise: points closer than that are one
 
@@ -79,7 +81,9 @@ def require_groups(k: int, n: int) -> int:
     return int(k)
 
 
-def k_means(points: Real, k: int, *, weight: Real | None = None, random_state: int = 0) -> Int:
+def k_means(
+    points: Real, k: int, *, weight: Real | None = None, random_state: int = 0, rough: bool = False
+) -> Int:
     """The best of many k-means clusterings; the same for any order of the points.
 
     Parameters
@@ -89,6 +93,8 @@ def k_means(points: Real, k: int, *, weight: Real | None = None, random_state: i
     weight : (n,) array, optional
     random_state : int
         Seed of the starts.
+    rough : bool
+        Three starts, each until centres hardly move, where something else improves what is found.
 
     Raises
     ------
@@ -104,29 +110,55 @@ def k_means(points: Real, k: int, *, weight: Real | None = None, random_state: i
     n = len(points)
     if k == 1:
         return np.zeros(n, dtype=int)
-    # starts are drawn by position: sorted points make them the same however the nodes are numbered; the first column says least
-    scale, columns = max(float(np.abs(points).max()), np.finfo(float).tiny), np.roll(points, -1, axis=1).T[::-1]
-    close = points[np.lexsort(columns)]
-    distinct = 1 + int((np.abs(np.diff(close, axis=0)) > DISTINCT * scale).any(axis=1).sum())
-    if distinct < k:
-        raise InputError(f"{k} groups were asked of {n} nodes with only {distinct} distinct places; give 1 <= groups <= {distinct}")
+    scale = max(float(np.abs(points).max()), np.finfo(float).tiny)
+    if not _many_places(points, k, DISTINCT * scale):
+        near = points[np.lexsort(points.T)]
+        distinct = 1 + int((np.abs(np.diff(near, axis=0)) > DISTINCT * scale).any(axis=1).sum())
+        if distinct < k:
+            raise InputError(
+                f"{k} groups were asked of {n} nodes with only {distinct} distinct places; give 1 <= groups <= {distinct}"
+            )
     if k == n:
         return np.arange(n)
     from sklearn.cluster import KMeans
 
-    order = np.lexsort(np.round(columns / (ORDERED * scale)))
-    means = KMeans(k, n_init=RESTARTS if n < LARGE else RESTARTS // 10, tol=0.0, random_state=random_state)
+    order = _order(np.round(np.roll(points, -1, axis=1) / (ORDERED * scale)))  # the first mode says least
+    starts, tol = (ROUGH, 1e-4) if rough else (RESTARTS if n < LARGE else RESTARTS // 10, 0.0)
+    means = KMeans(k, n_init=starts, tol=tol, random_state=random_state)
     found = np.empty(n, dtype=int)
-    with _one_thread():
+    with _threads().limit(limits=1):  # sums of one thread have one order, so that the same seed gives the same digits
         found[order] = means.fit_predict(points[order], sample_weight=None if weight is None else weight[order])
     return found
 
 
-def _one_thread() -> Any:
-    """Sums of one thread have one order, so that the same seed gives the same digits."""
-    from threadpoolctl import threadpool_limits
+def _many_places(points: Real, k: int, distance: float) -> bool:
+    """Whether k points are seen to be further apart than a distance, each found as the furthest from those before it."""
+    nearest = np.full(len(points), np.inf)
+    for _ in range(k - 1):
+        nearest = np.minimum(nearest, np.abs(points - points[nearest.argmax()]).max(axis=1))
+        if nearest.max() <= distance:
+            return False
+    return True
 
-    return threadpool_limits(limits=1)
+
+def _order(rows: Real) -> Int:
+    """Rows by their first entry, those of equal first entries by the next, and so on.
+
+    Starts of k-means are drawn by position: with sorted points they are the same however the nodes are numbered.
+    """
+    order = np.argsort(rows[:, 0], kind="stable")
+    same = np.diff(rows[order, 0]) == 0
+    tied = np.append(same, False) | np.append(False, same)
+    order[tied] = order[tied][np.lexsort(rows[order[tied]].T[::-1])]
+    return order
+
+
+@lru_cache
+def _threads() -> Any:
+    """Found once, after scikit-learn has loaded its own."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def centred(assignment: Int, points: Real, weight: Real | None = None) -> Clusters:
