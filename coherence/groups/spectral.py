@@ -104,8 +104,8 @@ def coherent_groups(
 
         - "bach_jordan": W = D; k-means of the rows of D^{-1/2} U with weights d_i.
         - "shi_malik": W = D; k-means of the same rows without weights, as in scikit-learn's SpectralClustering.
-        - "normalised_cut": W = D; both of these, few starts each, and pivoted QR, improved by moving single nodes as long as that
-          lowers the normalised cut, sum_g cut(g) / vol(g); the least cut of the three.
+        - "normalised_cut": W = D; the best of several starts of both these and of pivoted QR, improved by moving single nodes as
+          long as that lowers the normalised cut, sum_g cut(g) / vol(g).
         - "unnormalised": W = 1; k-means of the rows of U.
         - "normalised": W = D; k-means of the rows of U, normalised (Ng, Jordan and Weiss).
         - "pivoted_qr": W = 1; column-pivoted QR of U^T and its polar factor: no start, no seed.
@@ -143,9 +143,9 @@ def coherent_groups(
 
     Notes
     -----
-    "bach_jordan" and "shi_malik" minimise distances to the eigenvectors, not the cut, and rank partitions differently: on the
-    European grid, 9216 nodes, k = 5, the partition of least weighted distance (500 starts find none better) cuts 0.0049, that of least
-    unweighted distance 0.0037, "normalised_cut" 0.0034. Where the cut is what counts, take that.
+    "bach_jordan" and "shi_malik" minimise distances to the eigenvectors, not the cut, and rank partitions differently: on a
+    European grid of 9216 nodes, k = 5, the partition of least weighted distance (500 starts find none better) has the normalised
+    cut 0.0049, that of least unweighted distance 0.0037, that of "normalised_cut" 0.0034.
 
     A symmetric network may have several partitions that are equally good, of which k-means finds one; `Grouping.ties` shows nodes
     that are between two groups, but not groups that could as a whole be others.
@@ -169,8 +169,7 @@ def coherent_groups(
     (('G10', 'G11', 'G12', 'G13'), 'G11')
     """
     require_nodes(network, "grouping")
-    if method not in _METHODS:
-        raise UnknownNameError(unknown_name("method", method, tuple(_METHODS)))
+    require_method(method)
     how = _METHODS[method]
     tol = _tolerance(tolerance, method)
     if k != "auto" and (isinstance(k, bool) or not isinstance(k, (int, np.integer))):
@@ -231,6 +230,12 @@ def spectral_groups(network: Network, k: int | str = "auto", *, random_state: in
         require_connected(network.laplacian, network.labels, "grouping")
         k = largest_eigengap(network.slow_values(min(network.size, MOST + 1)), most=MOST)
     return coherent_groups(network, k, random_state=random_state, allow_ties=True)
+
+
+def require_method(name: str) -> None:
+    """Refuse what is no method of `coherent_groups`, with close names."""
+    if name not in _METHODS:
+        raise UnknownNameError(unknown_name("method", name, tuple(_METHODS)))
 
 
 def _tolerance(tolerance: float | None, method: str) -> float:
