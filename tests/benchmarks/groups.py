@@ -1,9 +1,9 @@
 """Coherent groups against scikit-learn's SpectralClustering: `python tests/benchmarks/groups.py`.
 
-A square lattice of 9216 nodes with weights drawn from [0.5, 1.5], and the European grid, also 9216 nodes, for k = 3, ..., 10:
-times and normalised cuts. One thread; the jobs take turns, medians of five; the peer gets its affinities made beforehand, with the integer
-type it needs. Its eigensolver is arpack (lobpcg and, where it is installed, amg are tried first at k = 5), with each of its three
-ways to labels. Then ours alone over n, with the peak memory of a process that does nothing else.
+A square lattice of 9216 nodes with weights drawn from [0.5, 1.5], and the European grid, also 9216 nodes, k = 3 to 10:
+times and normalised cuts. One thread; the jobs take turns, medians of five; the peer gets its affinities made beforehand, with the
+integer type it needs. Its eigensolver is arpack (lobpcg and, where it is installed, amg are tried first at k = 5), with each of its
+three ways to labels. Then ours alone over n, with the peak memory of a process that does nothing else.
 """
 
 import os
