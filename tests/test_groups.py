@@ -291,6 +291,18 @@ def test_lanczos_misses_no_copy_of_a_repeated_eigenvalue():
             assert np.allclose(least_eigenpairs(graph, count)[0], exact[:count], rtol=1e-8, atol=1e-12)
 
 
+def test_lanczos_misses_no_copy_where_equal_branches_hang_on_a_hub():
+    for seed in range(4):
+        branch, graph = nx.random_labeled_tree(45, seed=seed), nx.Graph()
+        for copy in range(15):
+            graph.add_edges_from(((copy, a), (copy, b)) for a, b in branch.edges)
+            graph.add_edge("hub", (copy, 0))
+        laplacian = sp.csr_array(nx.laplacian_matrix(graph).astype(float))
+        exact = np.linalg.eigvalsh(laplacian.toarray())
+        for count in (2, 4, 7, 16):
+            assert np.allclose(least_eigenpairs(laplacian, count)[0], exact[:count], rtol=1e-7, atol=1e-11)
+
+
 # --- the slow, obvious twins --------------------------------------------------------------------------------------
 
 
