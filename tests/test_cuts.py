@@ -138,3 +138,29 @@ def test_distinct_places_are_counted_as_the_groups_need_them(rng):
     assert sorted(np.bincount(k_means(places, 4))) == [5, 5, 5, 5]
     with pytest.raises(co.InputError, match="5 groups were asked of 20 nodes with only 4 distinct places"):
         k_means(places, 5)
+
+
+def test_many_points_are_clustered_by_their_weights_as_few_are(rng):
+    at = np.repeat([0.0, 10.0, 30.0], [2000, 2000, 500])
+    points = rng.permutation(np.column_stack([at + 0.1 * rng.standard_normal(4500), np.zeros(4500)]))
+    heavy = points[:, 0] < 20
+    for weight, least in ((None, 20), (np.where(heavy, 1000.0, 1.0), 5)):
+        found = k_means(points, 2, weight=weight)
+        high = found == found[points[:, 0].argmax()]
+        assert (high == (points[:, 0] > least)).all()
+
+
+def test_the_picture_of_a_grouping_has_the_modes_of_its_method(iceland):
+    from coherence import plots
+
+    for method, weight in (("slow_coherency", iceland.nodes.inertia), ("bach_jordan", degrees(iceland.laplacian))):
+        ax = plots.embedding(iceland, co.coherent_groups(iceland, 3, method=method)).axes[0]
+        basis = slow_basis(iceland.laplacian, 3, weight)
+        want = basis.shapes[:, 1:] / basis.shapes[:, :1]
+        drawn_at = np.vstack([shown.get_offsets() for shown in ax.collections])
+        assert np.allclose(np.sort(drawn_at, axis=0), np.sort(want, axis=0), atol=1e-9)
+        assert f"{basis.values[1]:.4g}" in ax.get_xlabel()
+    pivots = co.coherent_groups(iceland, 3, method="reference_machines")
+    assert f"reference {pivots.references['2']}" in plots.embedding(iceland, pivots).axes[0].get_xlabel()
+    with pytest.raises(co.InputError, match="of other nodes"):
+        plots.embedding(iceland, co.Partition.of([1, 2], labels=["a", "b"]))
