@@ -37,6 +37,7 @@ bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/frequency.py
 	$(BIN)/python tests/benchmarks/responses.py
 	$(BIN)/python tests/benchmarks/reduction.py
+	$(BIN)/python tests/benchmarks/groups.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/build.py site

@@ -70,6 +70,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print plain data (JSON) in
 def study(
     case: CaseArgument,
     groups: Annotated[str, typer.Option(help="Number of groups, or 'auto' for the largest eigengap.")] = "auto",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="How groups are found: bach_jordan or normalised_cut (of the coupling graph), slow_coherency or "
+            "reference_machines (of the machines' slow modes), and others; see coherent_groups."
+        ),
+    ] = "bach_jordan",
     order: Annotated[
         Optional[int], typer.Option(help="States per reduced generator: 2 for one turbine, 3 for two (default 3, or less).")
     ] = None,
@@ -104,6 +111,7 @@ def study(
         result = run(
             subject,
             groups=_whole_number(groups),
+            method=method,
             order=order,
             disturb=disturb,
             size=size,

@@ -22,7 +22,7 @@ from coherence.grids.files import open_case
 from coherence.grids.linearize import assemble, linearize
 from coherence.grids.powerflow import OperatingPoint, power_flow
 from coherence.grids.synchronising import SynchronisingMatrix, synchronising_matrix
-from coherence.groups.spectral import spectral_groups
+from coherence.groups.spectral import coherent_groups, require_method, spectral_groups
 from coherence.network.network import Network
 from coherence.progress import Progress, silent
 from coherence.reduction.aggregate import Aggregation, aggregate
@@ -160,6 +160,7 @@ def study(
     subject: Case | Network | str | Path,
     *,
     groups: int | str | Partition = "auto",
+    method: str = "bach_jordan",
     order: int | None = None,
     disturb: str | None = None,
     size: float = -0.1,
@@ -183,6 +184,8 @@ def study(
     subject : Case, shipped case name, path of a case folder or MATPOWER file, or Network
     groups : int, "auto" or Partition
         Number of groups ("auto": the largest eigengap), or your own.
+    method : str
+        How groups are found where they are not given; see `coherent_groups`.
     order : int, optional
         States per group (1: swing, 2: one turbine, 3: two turbines); default 3, or the largest order of a group if that is less.
     disturb : str, optional
@@ -220,6 +223,7 @@ def study(
     """
     _require("interconnection", interconnection, ("auto", "refined", "quotient"))
     _require("part", part, tuple(PARTS))
+    require_method(method)
     case, operating_point, found, network, title = _network(
         subject, operating_point, convention, governors, damping, machines, f_hz, progress
     )
@@ -234,7 +238,7 @@ def study(
         progress("incoherence and its bounds", 0.1)
         curve = incoherence(network, _frequencies(network) if omega is None else omega)
         progress("groups", 0.4)
-        partition = groups if isinstance(groups, Partition) else spectral_groups(network, groups, random_state=random_state)
+        partition = groups if isinstance(groups, Partition) else _found(network, groups, method, random_state)
     progress("aggregation and truncation", 0.5)
     aggregations, notes = _aggregations(network, partition)
     models = {f"aggregated, {name}": result.network for name, result in aggregations.items()}
@@ -306,6 +310,12 @@ def _network(
     point = power_flow(case) if point is None else point
     found = synchronising_matrix(case, point, convention=convention, load_damping=bool(case.load_damping))
     return case, point, found, assemble(case, found, governors=governors, damping=damping), case.title
+
+
+def _found(network: Network, groups: int | str, method: str, random_state: int) -> Partition:
+    if method == "bach_jordan":  # as the source: the eigengap of L, ties allowed
+        return spectral_groups(network, groups, random_state=random_state)
+    return coherent_groups(network, groups, method=method, random_state=random_state)
 
 
 def _frequencies(network: Network) -> Real:

@@ -204,6 +204,16 @@ def test_margins_are_what_they_say_in_plain_loops(rng):
     assert scored(scores, np.array([0, 4])).margins.tolist() == [1, 0, 1, 0.75, 1]
 
 
+def test_nodes_between_groups_are_told_though_the_modes_are_unique():
+    found = co.coherent_groups(two_triangles_and_a_node_between(), 2)
+    assert found.unique
+    assert found.ties == ("3",)
+    assert "1 of 7 nodes are as near to another group, or nearer: 3" in found.text()
+    clear = co.coherent_groups(of_graph(np.array([[1.0, -1, 0], [-1, 1.01, -0.01], [0, -0.01, 0.01]])), 2)
+    assert clear.ties == ()
+    assert "ties" not in clear.facts
+
+
 # --- independence of how it is computed ---------------------------------------------------------------------------
 
 
@@ -279,6 +289,18 @@ def test_lanczos_misses_no_copy_of_a_repeated_eigenvalue():
         exact = np.linalg.eigvalsh(graph.toarray())
         for count in (3, 6, 9):
             assert np.allclose(least_eigenpairs(graph, count)[0], exact[:count], rtol=1e-8, atol=1e-12)
+
+
+def test_lanczos_misses_no_copy_where_equal_branches_hang_on_a_hub():
+    for seed in range(4):
+        branch, graph = nx.random_labeled_tree(45, seed=seed), nx.Graph()
+        for copy in range(15):
+            graph.add_edges_from(((copy, a), (copy, b)) for a, b in branch.edges)
+            graph.add_edge("hub", (copy, 0))
+        laplacian = sp.csr_array(nx.laplacian_matrix(graph).astype(float))
+        exact = np.linalg.eigvalsh(laplacian.toarray())
+        for count in (2, 4, 7, 16):
+            assert np.allclose(least_eigenpairs(laplacian, count)[0], exact[:count], rtol=1e-7, atol=1e-11)
 
 
 # --- the slow, obvious twins --------------------------------------------------------------------------------------
@@ -405,6 +427,31 @@ def test_what_cannot_be_grouped_is_one_sentence(sixteen, options, error, message
         co.coherent_groups(sixteen, **options)
 
 
+def test_a_users_partition_that_is_none_is_one_sentence():
+    labels = ["a", "b", "c"]
+    known = co.Partition.of_members({"west": ["a", "c"], 7: ["b"]}, labels=labels)
+    assert known.series.to_dict() == {"a": "west", "b": "7", "c": "west"}
+    for members, error, message in (
+        ({"x": ["a", "b"], "y": ["b", "c"]}, co.InputError, "node 'b' is in groups 'x' and 'y'; give each node one group"),
+        ({"x": ["a", "b", "c"], "y": []}, co.InputError, "group 'y' is empty; every group needs a node"),
+        ({"x": ["a", "b"]}, co.InputError, "no group for node 'c'"),
+        ({"x": ["a", "b", "c", "d"]}, co.UnknownNameError, "names 'd', which is no node"),
+        ({"x": "abc"}, co.InputError, "group 'x' is the text 'abc'; give a list of nodes"),
+    ):
+        with pytest.raises(error, match=message):
+            co.Partition.of_members(members, labels=labels)
+    for groups, message in (
+        (pd.Series([1, 2, 1, 2], index=["a", "b", "c", "a"]), "names node 'a' twice; give each node one group"),
+        ({"a": 1, "b": 2, "c": None}, "no group for node 'c': it is None"),
+        (pd.Series([1.0, np.nan, 2.0], index=labels), "no group for node 'b': it is nan"),
+        ([1, 2], "assigns 2 nodes; the network has 3"),
+    ):
+        with pytest.raises(co.InputError, match=message):
+            co.Partition.of(groups, labels=labels)
+    with pytest.raises(co.InputError, match="two groups are named 'x'"):
+        co.Partition(("a", "b"), np.array([0, 1]), ("x", "x"))
+
+
 def test_disconnected_networks_and_nodes_without_inertia_are_refused():
     apart = of_graph(sla.block_diag(*[[[1.0, -1.0], [-1.0, 1.0]]] * 2))
     kept = co.linearize(co.load_case("new_england39"), passive="keep")
@@ -467,6 +514,19 @@ def test_an_outage_is_the_network_without_one_edge():
     assert all(np.allclose(one.laplacian.toarray(), outages[name].laplacian) for name, one in co.edge_outages(sparse))
 
 
+def test_an_outage_that_leaves_an_indefinite_laplacian_is_told_and_the_others_go_on():
+    weights = np.array([[0, 2.0, 2.1, 0], [2.0, 0, -0.6, 1.2], [2.1, -0.6, 0, 1], [0, 1.2, 1, 0]])
+    network = of_graph(np.diag(weights.sum(axis=1)) - weights)
+    for which in (network, co.Network(network.nodes, sp.csr_array(network.laplacian), network.coupling)):
+        outages = dict(co.edge_outages(which))
+        assert list(outages) == ["1 - 2", "1 - 3", "2 - 3", "2 - 4", "3 - 4"]
+        assert [name for name, one in outages.items() if isinstance(one, co.InputError)] == ["1 - 2", "1 - 3"]
+        found = co.group_changes(which, outages, 2)
+        assert list(found.ungrouped.index) == ["1 - 2", "1 - 3"]
+        assert found.ungrouped.str.contains("the Laplacian is indefinite").all()
+        assert list(found.rand.index) == ["2 - 3", "2 - 4", "3 - 4"]
+
+
 def test_variants_may_have_fewer_nodes_but_no_others(sixteen):
     fewer = sixteen.subnetwork([i for i in range(16) if sixteen.labels[i] != "G14"])
     found = co.group_changes(sixteen, {"without G14": fewer}, 5, method="slow_coherency")
@@ -494,6 +554,9 @@ def test_drawn_inertias_are_seeded_one_by_one_and_in_their_range(sixteen):
     assert 0.8 <= factors.min() < 0.82
     assert 1.18 < factors.max() <= 1.2
     assert (np.array([network.nodes.damping for network in many.values()]) == sixteen.nodes.damping).all()
+    without = co.Network(co.Nodes(("a", "b"), np.ones((1, 2)), ()), [[1, -1], [-1, 1]], "1")
+    with pytest.raises(co.InputError, match="no node of the network has inertia"):
+        co.inertia_draws(without)
     for options, message in (({"draws": 0}, "draws = 0; give an integer >= 1"), ({"spread": 1.0}, "spread = 1.0; give a number")):
         with pytest.raises(co.InputError, match=message):
             co.inertia_draws(sixteen, **options)

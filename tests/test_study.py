@@ -63,6 +63,16 @@ def test_an_unstable_group_is_noted_and_turbines_still_reduce():
         co.study("iceland", groups=4, order=3, part="closed_loop")
 
 
+def test_a_study_finds_its_groups_by_the_method_that_is_named(result):
+    named = co.study("iceland", groups=3, order=2, method="slow_coherency")
+    want = co.coherent_groups(named.network, 3, method="slow_coherency")
+    assert named.partition.assignment.tolist() == want.assignment.tolist()
+    assert named.partition.assignment.tolist() != result.partition.assignment.tolist()
+    assert "slow_coherency" in repr(named.partition)
+    own = co.Partition.of(["a"] * 20 + ["b"] * 15, labels=named.network.labels)
+    assert co.study("iceland", groups=own, order=2, method="slow_coherency").partition is own
+
+
 def run(*arguments, cwd):
     return subprocess.run([sys.executable, "-m", "coherence", *arguments], capture_output=True, text=True, check=False, cwd=cwd)
 
@@ -87,6 +97,25 @@ def test_command_line_writes_summary_tables_models_and_pictures(tmp_path):
     assert pd.read_csv(tmp_path / "out" / "groups.csv")["group"].nunique() == 3
 
 
+def test_command_line_takes_the_method_of_grouping(tmp_path):
+    done = run(
+        "study",
+        "nets_nyps68",
+        "--groups",
+        "5",
+        "--method",
+        "slow_coherency",
+        "--convention",
+        "classical",
+        "--out",
+        "o",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    found = pd.read_csv(tmp_path / "o" / "groups.csv", index_col="node")["group"]
+    assert found.tolist() == [1] * 9 + [2] * 4 + [3, 4, 5]
+
+
 def test_command_line_studies_a_case_without_a_grid(tmp_path):
     done = run("study", "five_generators", "--order", "3", "--part", "closed_loop", "--size", "1", "--out", "five", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -102,6 +131,7 @@ def test_command_line_studies_a_case_without_a_grid(tmp_path):
         (["study", "./nowhere"], "nowhere does not exist; give a case folder"),
         (["study", "iceland", "--disturb", "Blnda 1"], "did you mean 'Blanda 1'"),
         (["study", "iceland", "--groups", "40"], "40 groups were asked of 35 nodes"),
+        (["study", "iceland", "--method", "slow"], "did you mean 'slow_coherency'"),
         (["study", "iceland", "--groups", "few"], "is not a number of groups"),
         (["study", "iceland", "--order", "0"], "out of range"),
         (["study", "iceland", "--part", "half"], "give 'closed_loop' or 'turbines'"),

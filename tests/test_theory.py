@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import coherence as co
-from coherence.graphs.clustering import bach_jordan, largest_eigengap
+from coherence.graphs.clustering import largest_eigengap
 from coherence.numerics.hull import hull_distance
 from coherence.reduction.refined import refinement
 from tests.draws import COUPLINGS, block_example, networks, norm2
@@ -98,7 +98,7 @@ def test_spectral_groups_minimise_the_weighted_distance_of_bach_and_jordan(rng):
             return total
 
         every = [np.array([0, *bits]) for bits in itertools.product((0, 1), repeat=7) if any(bits)]
-        found = bach_jordan(laplacian, 2)
+        found = co.coherent_groups(co.Network(co.integrator(labels=[str(i) for i in range(8)]), laplacian, "1"), 2).assignment
         assert cost(found) <= min(map(cost, every)) * (1 + 1e-9)
 
 

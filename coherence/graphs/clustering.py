@@ -1,7 +1,7 @@
-r"""Clusterings of points of a graph: k-means by scikit-learn, Bach-Jordan spectral clustering, and how far clusterings agree.
+r"""Clusterings of points of a graph: k-means by scikit-learn, how certain a node's group is, and how far clusterings agree.
 
-The k smallest eigenvectors U of D^{-1/2} L D^{-1/2} give the points x_i = U_i / sqrt(d_i); weighted k-means with weights d_i
-minimises sum_i d_i |x_i - mu_group(i)|^2, the distance between the span of U and the piecewise constant vectors
+Weighted k-means minimises sum_i w_i |x_i - mu_group(i)|^2. With U the k least eigenvectors of D^{-1/2} L D^{-1/2},
+x_i = U_i / sqrt(d_i) and w_i = d_i that is the distance between the span of U and the piecewise constant vectors
 (F. Bach and M. Jordan, Learning spectral clustering, 2003).
 
 How certain a node's group is: its distance to the centre of the others of its group, against that to the nearest other centre,
@@ -11,18 +11,21 @@ How certain a node's group is: its distance to the centre of the others of its g
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import scipy.linalg as sla
 
 from coherence.errors import InputError
-from coherence.graphs.spectrum import SAME, first_largest, slow_basis
+from coherence.graphs.spectrum import SAME, first_largest
 from coherence.types import Int, Real
 
 RESTARTS = 50  # of k-means: enough that further ones changed no grouping tried
-LARGE = 20_000  # points from which on a tenth of them is enough: clusters of thousands are found by most starts
+LARGE = 2000  # points from twice as many on of which an even sample is clustered first: starts differ by which clusters they find
+SAMPLED = 20  # of these, on the sample
+SAMPLE = 1000  # points that rough clusterings look at
 ORDERED = 1e-9  # of the largest coordinate: points are sorted by what is larger than rounding
 DISTINCT = 1e-12  # likewise: points closer than that are one
 
@@ -35,32 +38,6 @@ class Clusters:
     points: Real
     references: Int
     margins: Real
-
-
-def bach_jordan(laplacian: Real, k: int, *, random_state: int = 0) -> Int:
-    """Group index of each node, groups numbered by their first node.
-
-    Parameters
-    ----------
-    laplacian : (n, n) array
-    k : int
-        Number of groups, 1 <= k <= n.
-    random_state : int
-        Seed of the k-means restarts.
-    """
-    if require_groups(k, len(laplacian)) in (1, len(laplacian)):
-        return np.arange(len(laplacian)) if k > 1 else np.zeros(len(laplacian), dtype=int)
-    degree = degrees(laplacian)
-    basis = slow_basis(laplacian, k, degree)
-    return renumbered(k_means(basis.shapes, k, weight=degree, random_state=random_state))
-
-
-def embedding(laplacian: Real, k: int) -> tuple[Real, Real, Real]:
-    """The k least eigenvalues of D^{-1/2} L D^{-1/2}, the points x_i (n, k) that are clustered, and their weights d_i (n,)."""
-    degree = degrees(laplacian)
-    root = np.sqrt(degree)
-    values, vectors = sla.eigh(laplacian / np.outer(root, root), subset_by_index=(0, k - 1))
-    return values, vectors / root[:, None], degree
 
 
 def degrees(laplacian: Any) -> Real:
@@ -79,7 +56,7 @@ def require_groups(k: int, n: int) -> int:
     return int(k)
 
 
-def k_means(points: Real, k: int, *, weight: Real | None = None, random_state: int = 0) -> Int:
+def k_means(points: Real, k: int, *, weight: Real | None = None, random_state: int = 0, rough: bool = False) -> Int:
     """The best of many k-means clusterings; the same for any order of the points.
 
     Parameters
@@ -104,29 +81,85 @@ def k_means(points: Real, k: int, *, weight: Real | None = None, random_state: i
     n = len(points)
     if k == 1:
         return np.zeros(n, dtype=int)
-    # starts are drawn by position: sorted points make them the same however the nodes are numbered; the first column says least
-    scale, columns = max(float(np.abs(points).max()), np.finfo(float).tiny), np.roll(points, -1, axis=1).T[::-1]
-    close = points[np.lexsort(columns)]
-    distinct = 1 + int((np.abs(np.diff(close, axis=0)) > DISTINCT * scale).any(axis=1).sum())
-    if distinct < k:
-        raise InputError(f"{k} groups were asked of {n} nodes with only {distinct} distinct places; give 1 <= groups <= {distinct}")
+    scale = max(float(np.abs(points).max()), np.finfo(float).tiny)
+    if not _many_places(points, k, DISTINCT * scale):
+        near = points[np.lexsort(points.T)]
+        distinct = 1 + int((np.abs(np.diff(near, axis=0)) > DISTINCT * scale).any(axis=1).sum())
+        if distinct < k:
+            raise InputError(
+                f"{k} groups were asked of {n} nodes with only {distinct} distinct places; give 1 <= groups <= {distinct}"
+            )
     if k == n:
         return np.arange(n)
     from sklearn.cluster import KMeans
 
-    order = np.lexsort(np.round(columns / (ORDERED * scale)))
-    means = KMeans(k, n_init=RESTARTS if n < LARGE else RESTARTS // 10, tol=0.0, random_state=random_state)
+    order = _order(points, scale)
     found = np.empty(n, dtype=int)
-    with _one_thread():
-        found[order] = means.fit_predict(points[order], sample_weight=None if weight is None else weight[order])
+    ordered, weights = points[order], None if weight is None else weight[order]
+    with _threads().limit(limits=1):  # sums of one thread have one order, so that the same seed gives the same digits
+        step = max(1, n // LARGE)
+        means = KMeans(k, n_init=RESTARTS if step == 1 else SAMPLED, tol=0.0, random_state=random_state)
+        if step > 1 and _many_places(ordered[::step], k, DISTINCT * scale):
+            sample = means.fit(ordered[::step], sample_weight=None if weights is None else weights[::step])
+            means = KMeans(k, init=sample.cluster_centers_, n_init=1, tol=0.0)
+        found[order] = means.fit_predict(ordered, sample_weight=weights)
     return found
 
 
-def _one_thread() -> Any:
-    """Sums of one thread have one order, so that the same seed gives the same digits."""
-    from threadpoolctl import threadpool_limits
+def _many_places(points: Real, k: int, distance: float) -> bool:
+    """Whether k points are seen to be further apart than a distance, each found as the furthest from those before it."""
+    nearest = np.full(len(points), np.inf)
+    for _ in range(k - 1):
+        nearest = np.minimum(nearest, np.abs(points - points[nearest.argmax()]).max(axis=1))
+        if nearest.max() <= distance:
+            return False
+    return True
 
-    return threadpool_limits(limits=1)
+
+def _order(points: Real, scale: float) -> Int:
+    """Points by their second coordinate (the first mode says least), those of equal ones by the next, and so on, the first last.
+
+    Starts of k-means are drawn by position: with sorted points they are the same however the nodes are numbered.
+    """
+    rows = np.round(np.roll(points, -1, axis=1) / (ORDERED * scale))
+    order = np.argsort(rows[:, 0], kind="stable")
+    same = np.diff(rows[order, 0]) == 0
+    tied = np.append(same, False) | np.append(False, same)
+    order[tied] = order[tied][np.lexsort(rows[order[tied]].T[::-1])]
+    return order
+
+
+def rough_means(points: Real, k: int, weights: Sequence[Real | None], starts: int, random_state: int) -> list[Int]:
+    """Clusterings by k-means, one for each of some starts and weights, from some thousand of the points, evenly drawn.
+
+    Varied ones, of which something else chooses; every group has a point.
+    """
+    from sklearn.cluster import KMeans
+
+    scale = max(float(np.abs(points).max()), np.finfo(float).tiny)
+    order = _order(points, scale)
+    some = order[:: max(1, len(points) // SAMPLE)]
+    if not _many_places(points[some], k, DISTINCT * scale):
+        return [k_means(points, k, weight=weight, random_state=random_state) for weight in weights]
+    found = []
+    with _threads().limit(limits=1):
+        for weight in weights:
+            sample = None if weight is None else weight[some]
+            for start in range(starts):
+                means = KMeans(k, n_init=1, random_state=random_state + start).fit(points[some], sample_weight=sample)
+                centres = means.cluster_centers_
+                nearest = ((centres**2).sum(axis=1) - 2 * points @ centres.T).argmin(axis=1)
+                nearest[some] = means.labels_  # of which each group has one
+                found.append(nearest)
+    return found
+
+
+@lru_cache
+def _threads() -> Any:
+    """Found once, after scikit-learn has loaded its own."""
+    from threadpoolctl import ThreadpoolController
+
+    return ThreadpoolController()
 
 
 def centred(assignment: Int, points: Real, weight: Real | None = None) -> Clusters:

@@ -42,6 +42,9 @@ class Partition(Page):
         if given.ndim != 1 or not (given.size == 0 or np.issubdtype(given.dtype, np.integer)) or (given < 0).any():
             raise InputError("the assignment must hold one group number >= 0 per node; use Partition.of for names")
         object.__setattr__(self, "assignment", given)
+        if len(set(self.groups)) < len(self.groups):
+            twice = next(group for i, group in enumerate(self.groups) if group in self.groups[:i])
+            raise InputError(f"two groups are named {twice!r}; give each its own name")
         used = np.bincount(self.assignment, minlength=len(self.groups))
         if len(self.assignment) != len(self.labels):
             raise InputError(f"the partition assigns {len(self.assignment)} nodes; the network has {len(self.labels)}")
@@ -55,7 +58,11 @@ class Partition(Page):
         """Build from a mapping or Series label -> group, or one group per node in order; every label must occur."""
         names = tuple(map(str, labels))
         if isinstance(groups, (pd.Series, Mapping)):
-            given = {str(k): v for k, v in groups.items()}
+            given: dict[str, object] = {}
+            for node, group in groups.items():
+                if str(node) in given:
+                    raise InputError(f"the partition names node {str(node)!r} twice; give each node one group")
+                given[str(node)] = group
             missing = [label for label in names if label not in given]
             if missing:
                 raise InputError(f"the partition has no group for node {missing[0]!r}; every node needs one")
@@ -63,12 +70,39 @@ class Partition(Page):
             extra = [label for label in given if label not in known]
             if extra:
                 raise UnknownNameError(f"the partition names {extra[0]!r}, which is no node of the network")
-            values = [str(given[label]) for label in names]
+            listed = [given[label] for label in names]
         else:
-            values = [str(v) for v in groups]
+            listed = list(groups)
+            if len(listed) != len(names):
+                raise InputError(f"the partition assigns {len(listed)} nodes; the network has {len(names)}")
+        for label, group in zip(names, listed, strict=True):
+            if group is None or group is pd.NA or group != group:
+                raise InputError(f"the partition has no group for node {label!r}: it is {group}; every node needs one")
+        values = [str(group) for group in listed]
         order = tuple(dict.fromkeys(values))
         index = {group: i for i, group in enumerate(order)}
         return Partition(names, np.array([index[v] for v in values], dtype=int), order)  # of a subclass too: it has more to say
+
+    @classmethod
+    def of_members(cls, members: Mapping[str, Sequence[object]], *, labels: Sequence[str]) -> Partition:
+        """Build from a mapping group -> its nodes; every node must be in one group, and in one only.
+
+        Examples
+        --------
+        >>> Partition.of_members({"west": ["a", "b"], "east": ["c"]}, labels=["a", "b", "c"]).assignment
+        array([0, 0, 1])
+        """
+        group_of: dict[str, str] = {}
+        for group, nodes in members.items():
+            if isinstance(nodes, str):
+                raise InputError(f"group {group!r} is the text {nodes!r}; give a list of nodes")
+            if len(nodes) == 0:
+                raise InputError(f"group {group!r} is empty; every group needs a node")
+            for node in map(str, nodes):
+                if node in group_of:
+                    raise InputError(f"node {node!r} is in groups {group_of[node]!r} and {str(group)!r}; give each node one group")
+                group_of[node] = str(group)
+        return cls.of(group_of, labels=labels)
 
     @property
     def k(self) -> int:

@@ -93,7 +93,7 @@ class GroupStability(Page):
 
 def group_changes(
     network: Network,
-    variants: Mapping[str, Network] | Iterable[tuple[str, Network]],
+    variants: Mapping[str, Network | InputError] | Iterable[tuple[str, Network | InputError]],
     k: int | str = "auto",
     *,
     method: str = "bach_jordan",
@@ -107,7 +107,8 @@ def group_changes(
     network : Network
         The base.
     variants : mapping of str to Network, or pairs
-        Networks of the same nodes or of fewer, by name; pairs may be made one by one (`edge_outages`, `inertia_draws`).
+        Networks of the same nodes or of fewer, by name; pairs may be made one by one (`edge_outages`, `inertia_draws`). An
+        InputError stands for a network that there cannot be, and is told among those without groups.
     k : int or "auto"
         Number of slow modes; with "auto" the base's is every variant's.
     method, random_state, tolerance : see `coherent_groups`
@@ -134,10 +135,13 @@ def group_changes(
     ungrouped: dict[str, str] = {}
     kept, present = np.zeros(len(place)), np.zeros(len(place))
     for name, variant in variants.items() if isinstance(variants, Mapping) else variants:
-        if not isinstance(variant, Network):
+        if not isinstance(variant, (Network, InputError)):
             raise InputError(f"variant {name!r} is a {type(variant).__name__}; give a Network")
         if name in rand or name in ungrouped:
             raise InputError(f"two variants are named {name!r}; give each its own name")
+        if isinstance(variant, InputError):
+            ungrouped[name] = str(variant)
+            continue
         odd = next((label for label in variant.labels if label not in place), None)
         if odd is not None:
             raise InputError(f"variant {name!r} has a node {odd!r}, which the network lacks; variants have its nodes or fewer")
@@ -180,7 +184,7 @@ def matched(base: Int, other: Int) -> Int:
     return stands[other]
 
 
-def edge_outages(network: Network, *, eliminate: bool = False) -> Iterator[tuple[str, Network]]:
+def edge_outages(network: Network, *, eliminate: bool = False) -> Iterator[tuple[str, Network | InputError]]:
     """The networks without one edge each, as pairs (name "a - b", network), made one by one.
 
     Parameters
@@ -194,6 +198,8 @@ def edge_outages(network: Network, *, eliminate: bool = False) -> Iterator[tuple
     Returns
     -------
     iterator of (str, Network)
+        Where some weights are negative, an outage may leave an indefinite Laplacian; in the network's place then stands the
+        InputError that says so.
 
     Examples
     --------
@@ -214,8 +220,13 @@ def edge_outages(network: Network, *, eliminate: bool = False) -> Iterator[tuple
             left.eliminate_zeros()
         else:
             left = matrix + change.toarray()
-        variant = Network(network.nodes, left, network.coupling)
-        yield f"{network.labels[i]} - {network.labels[j]}", _eliminated(variant) if eliminate else variant
+        variant: Network | InputError
+        try:
+            variant = Network(network.nodes, left, network.coupling)
+            variant = _eliminated(variant) if eliminate else variant
+        except InputError as reason:  # of this outage: the others go on
+            variant = reason
+        yield f"{network.labels[i]} - {network.labels[j]}", variant
 
 
 def _eliminated(network: Network) -> Network:
@@ -248,7 +259,7 @@ def inertia_draws(
     Raises
     ------
     InputError
-        draws or spread out of range.
+        draws or spread out of range; no node with inertia.
 
     Examples
     --------
@@ -263,12 +274,13 @@ def inertia_draws(
             raise InputError(f"{name} = {value!r}; give an integer >= {least}")
     if not isinstance(spread, (int, float, np.number)) or not 0 <= spread < 1:
         raise InputError(f"spread = {spread!r}; give a number >= 0 and < 1, such as 0.2")
+    if not (network.nodes.inertia != 0).any():
+        raise InputError("no node of the network has inertia, so that there is none to draw")
     return _inertia_draws(network, int(draws), float(spread), int(random_state))
 
 
 def _inertia_draws(network: Network, draws: int, spread: float, random_state: int) -> Iterator[tuple[str, Network]]:
     for i in range(draws):
         polynomial = network.nodes.polynomial.copy()
-        if len(polynomial) > 1:
-            polynomial[1] *= np.random.default_rng([random_state, i]).uniform(1 - spread, 1 + spread, polynomial.shape[1])
+        polynomial[1] *= np.random.default_rng([random_state, i]).uniform(1 - spread, 1 + spread, polynomial.shape[1])
         yield f"draw {i + 1}", Network(replace(network.nodes, polynomial=polynomial), network.laplacian, network.coupling)

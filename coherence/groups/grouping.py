@@ -11,6 +11,7 @@ from coherence.types import Real
 
 NAMED = 6  # groups whose sizes one line can hold
 DOUBTFUL = 3  # nodes of least margin that are named
+TIED = 1e-6  # margin below which rounding may decide
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,7 +35,8 @@ class Grouping(Partition):
     eigenvalues : array
         Of the modes used, ascending, and the next one where there is one.
     unique : bool
-        Whether the modes used are separated from the next one; if not, the grouping is one of many.
+        Whether the modes used are separated from the next one; if not, the grouping is one of many. Of single nodes that could as
+        well be elsewhere see `ties`.
 
     Examples
     --------
@@ -60,6 +62,11 @@ class Grouping(Partition):
         return int(self.embedding.shape[1])
 
     @property
+    def ties(self) -> tuple[str, ...]:
+        """Nodes of margin 0: another group is as near as their own, or nearer, so that their group is a choice."""
+        return tuple(self.margins.index[self.margins <= TIED])
+
+    @property
     def gap(self) -> float:
         """(lambda_{k+1} - lambda_k) / lambda_{k+1} of the k modes used: 0 where they are not separated, 1 where none is left."""
         if len(self.eigenvalues) == self.modes:
@@ -75,6 +82,9 @@ class Grouping(Partition):
         out = {"method": self.method, "eigenvalues": shown + following}
         if not self.unique:
             out["not unique"] = f"eigenvalues {self.modes} and {self.modes + 1} are equal: this is one of many groupings"
+        if self.ties:
+            named = ", ".join(self.ties[:DOUBTFUL]) + (", ..." if len(self.ties) > DOUBTFUL else "")
+            out["ties"] = f"{len(self.ties)} of {len(self.labels)} nodes are as near to another group, or nearer: {named}"
         least = self.margins.nsmallest(DOUBTFUL)
         if self.k > 1:
             out["least certain"] = ", ".join(f"{node} ({value:.2g})" for node, value in least.items()) + "; 0 is a tie, 1 certain"

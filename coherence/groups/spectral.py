@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ import pandas as pd
 from coherence.errors import InputError, UnknownNameError
 from coherence.graphs.clustering import Clusters, centred, degrees, k_means, largest_eigengap, require_groups
 from coherence.graphs.cosines import loose_groups, tight_groups
+from coherence.graphs.cuts import least_cut
 from coherence.graphs.laplacian import require_connected
 from coherence.graphs.pivots import pivoted_qr, reference_machines
 from coherence.graphs.spectrum import SlowBasis, slow_basis
@@ -31,11 +33,20 @@ FURTHER = 10  # eigenvalues looked at for a neighbouring number of groups that i
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """What a method may need beside the modes."""
+
+    laplacian: Any
+    tolerance: float
+    seed: int
+
+
+@dataclass(frozen=True)
 class _Method:
-    """What W is, and how the k slowest modes become clusters, given k, the tolerance and the seed."""
+    """What W is, and how the k slowest modes become clusters."""
 
     weight: str  # "one", "degree" or "inertia"
-    cluster: Callable[[SlowBasis, float, int], Clusters]
+    cluster: Callable[[SlowBasis, _Asked], Clusters]
     by_tolerance: bool = False
 
 
@@ -43,8 +54,12 @@ def _unit(rows: Real) -> Real:
     return np.asarray(rows / np.linalg.norm(rows, axis=1, keepdims=True))  # no row vanishes: the slowest mode has no zero
 
 
-def _means(points: Real, seed: int, weight: Real | None = None) -> Clusters:
-    return centred(k_means(points, points.shape[1], weight=weight, random_state=seed), points, weight)
+def _means(points: Real, asked: _Asked, weight: Real | None = None) -> Clusters:
+    return centred(k_means(points, points.shape[1], weight=weight, random_state=asked.seed), points, weight)
+
+
+def _cut(basis: SlowBasis, asked: _Asked) -> Clusters:
+    return centred(least_cut(asked.laplacian, basis, asked.seed), basis.shapes, basis.weight)
 
 
 def _cosines(basis: SlowBasis, tolerance: float, tight: bool) -> Clusters:
@@ -53,15 +68,16 @@ def _cosines(basis: SlowBasis, tolerance: float, tight: bool) -> Clusters:
 
 
 _METHODS = {
-    "bach_jordan": _Method("degree", lambda basis, _, seed: _means(basis.shapes, seed, basis.weight)),
-    "shi_malik": _Method("degree", lambda basis, _, seed: _means(basis.shapes, seed)),
-    "unnormalised": _Method("one", lambda basis, _, seed: _means(basis.vectors, seed)),
-    "normalised": _Method("degree", lambda basis, _, seed: _means(_unit(basis.vectors), seed)),
-    "pivoted_qr": _Method("one", lambda basis, _, seed: pivoted_qr(basis.vectors)),
-    "slow_coherency": _Method("inertia", lambda basis, _, seed: _means(_unit(basis.vectors), seed)),
-    "reference_machines": _Method("inertia", lambda basis, _, seed: reference_machines(basis.shapes)),
-    "loose_coherency": _Method("inertia", lambda basis, tolerance, _: _cosines(basis, tolerance, False), by_tolerance=True),
-    "tight_coherency": _Method("inertia", lambda basis, tolerance, _: _cosines(basis, tolerance, True), by_tolerance=True),
+    "bach_jordan": _Method("degree", lambda basis, asked: _means(basis.shapes, asked, basis.weight)),
+    "shi_malik": _Method("degree", lambda basis, asked: _means(basis.shapes, asked)),
+    "normalised_cut": _Method("degree", _cut),
+    "unnormalised": _Method("one", lambda basis, asked: _means(basis.vectors, asked)),
+    "normalised": _Method("degree", lambda basis, asked: _means(_unit(basis.vectors), asked)),
+    "pivoted_qr": _Method("one", lambda basis, _: pivoted_qr(basis.vectors)),
+    "slow_coherency": _Method("inertia", lambda basis, asked: _means(_unit(basis.vectors), asked)),
+    "reference_machines": _Method("inertia", lambda basis, _: reference_machines(basis.shapes)),
+    "loose_coherency": _Method("inertia", lambda basis, asked: _cosines(basis, asked.tolerance, False), by_tolerance=True),
+    "tight_coherency": _Method("inertia", lambda basis, asked: _cosines(basis, asked.tolerance, True), by_tolerance=True),
 }
 
 
@@ -74,7 +90,7 @@ def coherent_groups(
     tolerance: float | None = None,
     allow_ties: bool = False,
 ) -> Grouping:
-    r"""Coherent groups of a network, by one of nine methods.
+    r"""Coherent groups of a network, by one of ten methods.
 
     Parameters
     ----------
@@ -88,6 +104,8 @@ def coherent_groups(
 
         - "bach_jordan": W = D; k-means of the rows of D^{-1/2} U with weights d_i.
         - "shi_malik": W = D; k-means of the same rows without weights, as in scikit-learn's SpectralClustering.
+        - "normalised_cut": W = D; the best of several starts of both these and of pivoted QR, improved by moving single nodes as
+          long as that lowers the normalised cut, sum_g cut(g) / vol(g).
         - "unnormalised": W = 1; k-means of the rows of U.
         - "normalised": W = D; k-means of the rows of U, normalised (Ng, Jordan and Weiss).
         - "pivoted_qr": W = 1; column-pivoted QR of U^T and its polar factor: no start, no seed.
@@ -125,6 +143,13 @@ def coherent_groups(
 
     Notes
     -----
+    "bach_jordan" and "shi_malik" minimise distances to the eigenvectors, not the cut, and rank partitions differently: on a
+    European grid of 9216 nodes, k = 5, the partition of least weighted distance (500 starts find none better) has the normalised
+    cut 0.0049, that of least unweighted distance 0.0037, that of "normalised_cut" 0.0034.
+
+    A symmetric network may have several partitions that are equally good, of which k-means finds one; `Grouping.ties` shows nodes
+    that are between two groups, but not groups that could as a whole be others.
+
     Gaussian elimination, unlike all else here, depends on how eigenvectors are scaled; they are orthonormal in M.
 
     References
@@ -144,8 +169,7 @@ def coherent_groups(
     (('G10', 'G11', 'G12', 'G13'), 'G11')
     """
     require_nodes(network, "grouping")
-    if method not in _METHODS:
-        raise UnknownNameError(unknown_name("method", method, tuple(_METHODS)))
+    require_method(method)
     how = _METHODS[method]
     tol = _tolerance(tolerance, method)
     if k != "auto" and (isinstance(k, bool) or not isinstance(k, (int, np.integer))):
@@ -160,9 +184,8 @@ def coherent_groups(
     unique = basis.apart(used)
     if not unique and not allow_ties:
         raise InputError(_not_unique(network, basis, used, k == "auto"))
-    clusters = how.cluster(
-        SlowBasis(basis.values[:used], basis.vectors[:, :used], basis.weight, basis.rounding), tol, int(random_state)
-    )
+    modes = SlowBasis(basis.values[:used], basis.vectors[:, :used], basis.weight, basis.rounding)
+    clusters = how.cluster(modes, _Asked(network.laplacian, tol, int(random_state)))
     return _grouping(network, method, clusters, basis.values[: used + 1], unique)
 
 
@@ -207,6 +230,12 @@ def spectral_groups(network: Network, k: int | str = "auto", *, random_state: in
         require_connected(network.laplacian, network.labels, "grouping")
         k = largest_eigengap(network.slow_values(min(network.size, MOST + 1)), most=MOST)
     return coherent_groups(network, k, random_state=random_state, allow_ties=True)
+
+
+def require_method(name: str) -> None:
+    """Refuse what is no method of `coherent_groups`, with close names."""
+    if name not in _METHODS:
+        raise UnknownNameError(unknown_name("method", name, tuple(_METHODS)))
 
 
 def _tolerance(tolerance: float | None, method: str) -> float:

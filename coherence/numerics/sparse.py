@@ -12,6 +12,7 @@ from coherence.errors import InputError, ToleranceError
 from coherence.types import Int, Real
 
 COPY = 1e-9  # relative distance of eigenvalues from which on one is less than the other
+LOOSE, LOOK = 1e-3, 12  # relative residual and vectors of a first look at the least eigenvalue that is left
 
 
 def factorise(matrix: Any, *, ordering: str = "MMD_AT_PLUS_A") -> Any:
@@ -70,8 +71,8 @@ def least_eigenpairs(laplacian: sp.csr_array, count: int, weight: Real | None = 
     lu = factorise(laplacian[rest][:, rest])
     draws = np.random.default_rng(0)
 
-    def largest(missing: int) -> tuple[Real, Real]:
-        """Eigenpairs of the pseudoinverse on the complement of `found`."""
+    def largest(missing: int, tol: float = 1e-12, ncv: int | None = None) -> tuple[Real, Real]:
+        """Eigenpairs of the pseudoinverse on the complement of `found`, as eigenvalues of the Laplacian."""
 
         def product(x: Real) -> Real:
             right, y = root * away(x.ravel()), np.zeros(n)
@@ -83,7 +84,7 @@ def least_eigenpairs(laplacian: sp.csr_array, count: int, weight: Real | None = 
 
         operator = spla.LinearOperator((n, n), matvec=product, dtype=float)
         try:
-            values, vectors = spla.eigsh(operator, k=missing, which="LA", v0=away(draws.standard_normal(n)), tol=1e-12)
+            values, vectors = spla.eigsh(operator, k=missing, which="LA", v0=away(draws.standard_normal(n)), tol=tol, ncv=ncv)
         except spla.ArpackNoConvergence:
             raise ToleranceError(
                 f"the {count} least eigenvalues of the Laplacian did not converge; its weights span too many decades"
@@ -95,6 +96,8 @@ def least_eigenpairs(laplacian: sp.csr_array, count: int, weight: Real | None = 
         new, vectors = largest(count - 1)
         values, found = np.concatenate([values, new]), np.column_stack([found, vectors])
         while found.shape[1] < n - 1:  # Lanczos sees one vector of a repeated eigenvalue, its copies through rounding only
+            if n > LOOK and largest(1, LOOSE, LOOK)[0][0] >= values.max() * (1 + 3 * LOOSE):
+                break  # what is left is clearly larger
             new, vectors = largest(1)
             if new[0] >= values.max() * (1 - COPY):
                 break

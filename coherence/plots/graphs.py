@@ -11,10 +11,12 @@ from matplotlib.colors import LogNorm
 from matplotlib.patches import Rectangle
 
 from coherence.errors import InputError
-from coherence.graphs.clustering import embedding as clustering_embedding
+from coherence.graphs.clustering import degrees
 from coherence.graphs.partition import Partition
+from coherence.graphs.spectrum import slow_basis
 from coherence.grids.case import Case
 from coherence.grids.powerflow import branch_ends, bus_index
+from coherence.groups.grouping import Grouping
 from coherence.network.network import Network
 from coherence.plots import style
 from coherence.types import Int, Real
@@ -106,22 +108,42 @@ def network(network: Network, partition: Partition | None = None, *, title: str 
 
 
 def embedding(network: Network, partition: Partition, *, title: str = "") -> Figure:
-    """The nodes in the plane of the two slowest directions of spectral clustering, where coherent groups are clouds."""
+    """The nodes in the plane of the second and third slowest mode, where coherent groups are clouds.
+
+    For a `Grouping` by modes these are the modes of its own method, L v = lambda W v; for one by pivots the scores of its second
+    and third group; for any other partition the modes with W = diag(L).
+    """
     if network.size < 3 or network.basis is not None:
         raise InputError(f"an embedding needs a network of at least three nodes; this one has {network.size}")
-    values, points, _ = clustering_embedding(network.dense_laplacian, 3)
-    xy = points[:, 1:3]
+    if partition.labels != network.labels:
+        raise InputError("the partition is of other nodes than this network's; build it from network.labels")
+    xy, names, what = _coordinates(network, partition)
     with style.drawing(8, 6.4) as figure:
         ax = figure.subplots()
         _groups(ax, partition, xy, np.full(network.size, 55.0), "nodes")
         if network.size <= NAMED:
             _name_apart(ax, network.labels, xy)
-        ax.set_xlabel(f"second eigenvector, normalised eigenvalue {values[1]:.4g} [-]")
-        ax.set_ylabel(f"third eigenvector, normalised eigenvalue {values[2]:.4g} [-]")
+        ax.set_xlabel(names[0])
+        ax.set_ylabel(names[1])
         ax.margins(0.12)
         ax.legend(loc="best", fontsize=10)
-        style.title(ax, (f"{title}: " if title else "") + "spectral embedding")
+        style.title(ax, (f"{title}: " if title else "") + what)
     return figure
+
+
+def _coordinates(network: Network, partition: Partition) -> tuple[Real, list[str], str]:
+    """Positions of the nodes in the plane, what the axes are, and what the picture is."""
+    if isinstance(partition, Grouping) and partition.modes >= 3:
+        points = partition.embedding.to_numpy()
+        if partition.embedding.columns.name == "group":
+            names = [f"score for group {g}, reference {partition.references[g]} [-]" for g in partition.groups[1:3]]
+            return points[:, 1:3], [style.plain(name) for name in names], f"scores of {partition.method}"
+        # rows may be normalised; the first mode is uniform, so that dividing by it gives the modes back
+        values, xy, what = partition.eigenvalues, points[:, 1:3] / points[:, :1], f"slow modes of {partition.method}"
+    else:
+        basis = slow_basis(network.laplacian, 3, degrees(network.laplacian))
+        values, xy, what = basis.values, basis.shapes[:, 1:3] / basis.shapes[:, :1], "spectral embedding"
+    return xy, [f"{name} mode, eigenvalue {value:.4g}" for name, value in zip(("second", "third"), values[1:3], strict=True)], what
 
 
 def laplacian(network: Network, partition: Partition, *, title: str = "") -> Figure:
