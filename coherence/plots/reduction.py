@@ -57,5 +57,7 @@ def reduction(found: Reduction, *, title: str = "") -> Figure:
         ax.set_ylabel(r"$\|T-\hat T\|_2\,/\,\|T\|_2$")
         ax.set_xlim(low / (2 * np.pi), high / (2 * np.pi))
         ax.legend(loc="lower right")
-        style.title(ax, title or f"{found.full.size} to {found.network.size} nodes, {found.full.order} to {found.network.order} states")
+        style.title(
+            ax, title or f"{found.full.size} to {found.network.size} nodes, {found.full.order} to {found.network.order} states"
+        )
     return figure
