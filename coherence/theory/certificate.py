@@ -180,7 +180,24 @@ def certified_error(
 def relative_errors(
     network: Network, partition: Partition, reduced: Network, omega: ArrayLike, *, decay: float = 0.0, outputs: str = "nodes"
 ) -> Real:
-    """||T - T_hat||_2 / ||T||_2 at frequencies > 0, (F,); parameters as for `certified_error`, which is proved between them.
+    """||T - P T_k P'||_2 / ||T||_2 at frequencies; `certified_error` is proved between them.
+
+    Parameters
+    ----------
+    network, partition, reduced, decay, outputs : see `certified_error`
+    omega : (F,) float
+        rad/s, > 0 where f has a pole at 0.
+
+    Returns
+    -------
+    (F,) float
+
+    Raises
+    ------
+    InputError
+        Networks that do not match, nodes known by their response, or too many.
+    PoleError
+        A frequency is a pole of T.
 
     Examples
     --------
