@@ -5,9 +5,10 @@ r"""The interconnection of groups that is best in a band: L_k fitted over Laplac
 
 Quotient and refined Laplacian are what theory offers at s -> 0; here the weights answer to a band. First the mean square of the
 error on the span of the groups is minimised (Levenberg-Marquardt whose steps keep the bounds), from the quotient and from the
-refined Laplacian without its negative weights; then the largest error itself, by linear programs in a trust region (each
-singular value stands with its derivative). Both decrease what they minimise in every step, so that the result is never worse than a start.
-The frequencies are refined meanwhile: the modes of the reduced network move with its weights and are sampled again.
+refined Laplacian without its negative weights, each also by way of s = sigma + j omega with falling sigma: resonances that are
+apart see each other while they are wide. Then the largest error itself, by linear programs in a trust region (each singular value
+stands with its derivative). The result is the best that was met, never worse than a start. The frequencies are refined
+meanwhile: the modes of the reduced network move with its weights and are sampled again.
 A Laplacian of non-negative weights is positive semidefinite, so that passive nodes leave the reduced network stable.
 """
 
@@ -15,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -39,9 +41,11 @@ POINTS = 60  # sampled frequencies to begin with
 LOWEST = 1e-3  # of the high end: where a band from 0 begins to be sampled
 FLOOR = 1e-6  # of the quotient's weight: the least weight of a pair that the network joins, so that the groups stay connected
 ROUNDS = 4  # of sampling anew
+CONTINUED = (0.3, 0.1, 0.03, 0.01)  # of the high end: decays of the fits that lead to the given one
 SQUARES, MINIMAX = 60, 40  # steps at most
 SETTLED = 1e-4  # relative decrease below which a fit ends
 LEAST_DAMPING = 1e-10  # of a step, beyond which the matrix would be singular to rounding
+TIED = 1e-3  # relative distance of largest errors that count as equal
 STABLE = 1e-9  # of the largest pole: real parts up to this count as none
 
 
@@ -59,7 +63,8 @@ class InterconnectionFit(Page):
     decay : float
         1/s; errors are at s = decay + j omega.
     errors : DataFrame
-        omega [rad/s] -> relative error of each start and of the fit, ||T - P T_k P'||_2 / ||T||_2, at all sampled frequencies.
+        omega [rad/s] -> relative error of each start and of the fit, ||T - P T_k P'||_2 / ||T||_2, at all sampled frequencies, and
+        the floor ||(I - Q Q') T||_2 / ||T||_2, below which no model on these groups comes (Q = P N^{-1/2}).
     stable : bool or None
         Of the network that is returned; None where it has no state space of up to 1500 states.
 
@@ -85,6 +90,11 @@ class InterconnectionFit(Page):
         return self.network.dense_laplacian
 
     @property
+    def floor(self) -> float:
+        """The largest relative error that no model on these groups comes below: max ||(I - Q Q') T||_2 / ||T||_2."""
+        return float(self.errors["floor"].max())
+
+    @property
     def error(self) -> float:
         """The largest relative error at the sampled frequencies: what was minimised."""
         return float(self.errors["fitted"].max())
@@ -92,11 +102,12 @@ class InterconnectionFit(Page):
     @property
     def facts(self) -> dict[str, str]:
         """What was reached, from where."""
-        worst = ", ".join(f"{name} {value:.4g}" for name, value in self.errors.max().items())
+        worst = ", ".join(f"{name} {value:.4g}" for name, value in self.errors.drop(columns="floor").max().items())
         verdict = {True: "stable", False: "not stable", None: "not checked"}[self.stable]
         return {
             "band": f"{self.band.low:g} to {self.band.high:g} rad/s, {len(self.errors)} frequencies sampled",
             "largest relative error": worst,
+            "no model on these groups below": f"{self.floor:.4g}",
             "reduced network": verdict,
         }
 
@@ -208,24 +219,23 @@ def require_decay(network: Network, band: Band, decay: float) -> None:
     if decay > 0 or not has_poles(network):
         return
     poles = network.poles()
-    undamped = (
-        (np.abs(poles.real) <= STABLE * np.abs(poles)) & (poles.imag >= band.low) & (poles.imag <= band.high) & (poles.imag > 0)
-    )
-    if undamped.any():
+    poles = poles[(np.abs(poles.real) <= STABLE * np.abs(poles)) & (poles.imag > 0)]
+    undamped = poles.imag[(poles.imag >= band.low) & (poles.imag <= band.high)]
+    if undamped.size:
         raise InputError(
-            f"the network has an undamped mode at {poles.imag[undamped].min():.4g} rad/s, inside the band, where no relative error is "
-            "finite; give decay > 0 (errors at s = decay + j omega) or the nodes damping"
+            f"the network has an undamped mode at {undamped.min():.4g} rad/s, inside the band: no relative error is finite at that of "
+            "a reduced network; give decay > 0 (errors at s = decay + j omega), or damping to the nodes"
         )
 
 
-def band_samples(network: Network, band: Band, count: int = POINTS) -> Real:
+def band_samples(network: Network, band: Band, count: int = POINTS, *, modes: bool = True) -> Real:
     """Half of them equally spaced, half in the logarithm, and the network's modes (at most as many)."""
     low = max(band.low, LOWEST * band.high)
-    modes = np.sort(mode_frequencies(network, low, band.high))
-    if len(modes) > count:
-        modes = modes[np.linspace(0, len(modes) - 1, count).astype(int)]
+    own = np.sort(mode_frequencies(network, low, band.high)) if modes else np.zeros(0)
+    if len(own) > count:
+        own = own[np.linspace(0, len(own) - 1, count).astype(int)]
     half = count // 2
-    return np.unique(np.concatenate([np.geomspace(low, band.high, half), np.linspace(low, band.high, half), modes]))
+    return np.unique(np.concatenate([np.geomspace(low, band.high, half), np.linspace(low, band.high, half), own]))
 
 
 def has_poles(network: Network) -> bool:
@@ -270,6 +280,8 @@ class _Search:
             self.samples.add(self._modes(self.samples.laplacian(weights)))
         passed = list(inside.values())
         best = passed[0]
+        if len(self.pairs):
+            passed += [self._continued(weights) for weights in inside.values()]
         for _ in range(ROUNDS if len(self.pairs) else 0):
             tried = [least_squares(self.samples, w, self.floor) for w in passed[-2:]] + passed
             best = min(tried, key=self._largest)
@@ -279,14 +291,28 @@ class _Search:
             self.samples.add(np.concatenate([self._modes(self.samples.laplacian(best)), self._around(best)]))
             if len(self.samples.omega) == known or self._largest(best) <= (1 + 100 * SETTLED) * before:
                 break
+        # where the largest error is the floor's many weights reach it: of those the one of least mean square
         passed = sorted(passed, key=self._largest)
+        limit = min(self._largest(passed[0]) * (1 + TIED), *[self._largest(w) for w in inside.values()])
+        tied = [w for w in passed if self._largest(w) <= limit]
+        passed = sorted(tied, key=lambda w: self.samples.normal_equations(w)[0]) + passed[len(tied) :]
         reduced = [Network(self.nodes, self.samples.laplacian(w), self.network.coupling) for w in passed]
         stable = next((i for i, one in enumerate(reduced) if is_stable(one) is not False), 0)
         found = reduced[stable]
         columns = {name: self.samples.errors(self.samples.laplacian(w)) for name, w in inside.items()}
         columns["fitted"] = self.samples.errors(found.dense_laplacian)
+        columns["floor"] = self.samples.floor()
         frame = pd.DataFrame(columns, index=pd.Index(self.samples.omega, name="omega [rad/s]"))
         return InterconnectionFit(found, self.partition, self.band, self.decay, frame, is_stable(found))
+
+    def _continued(self, weights: Real) -> Real:
+        """Mean-square fits at s = sigma + j omega for falling sigma: narrow peaks that are apart meet while they are wide."""
+        for part in CONTINUED:
+            at = self.decay + part * self.band.high
+            grid = band_samples(self.network, self.band, POINTS // 2, modes=False)
+            samples = BandError(self.network, self.partition, self.nodes, self.pairs, grid, decay=at)
+            weights = least_squares(samples, weights, self.floor)
+        return weights
 
     def _weights(self, laplacian: Real) -> Real:
         return np.maximum(-laplacian[self.pairs[:, 0], self.pairs[:, 1]], self.floor)
@@ -337,7 +363,7 @@ def least_squares(samples: BandError, weights: Real, floor: Real) -> Real:
             damping *= 10.0
             continue
         missing = (np.inf, gradient, matrix)
-        trial = _tried(lambda at=new: samples.normal_equations(at), missing)
+        trial = _tried(partial(samples.normal_equations, new), missing)
         if trial[0] < value:
             settled = value - trial[0] <= SETTLED**2 * value
             weights, (value, gradient, matrix), damping = new, trial, max(0.1 * damping, LEAST_DAMPING)
@@ -367,7 +393,7 @@ def minimax(samples: BandError, weights: Real, floor: Real, scale: Real) -> Real
         if promised <= SETTLED:
             break
         new = np.maximum(weights + unit * found.x[:-1], floor)
-        trial = _tried(lambda at=new: samples.slopes(at), None)
+        trial = _tried(partial(samples.slopes, new), None)
         gained = -np.inf if trial is None else 1.0 - float(trial.error.max()) / value
         if trial is not None and gained > 0.0:
             weights, (error, slope) = new, trial
