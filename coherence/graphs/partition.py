@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +57,10 @@ class Partition(Page):
         if isinstance(groups, (pd.Series, Mapping)):
             given = {str(k): v for k, v in groups.items()}
             missing = [label for label in names if label not in given]
+            if missing and any(isinstance(v, (list, tuple, set, frozenset)) for v in given.values()):
+                raise InputError(
+                    "the partition maps groups to lists of nodes; build that with Partition.from_groups(groups, labels=...)"
+                )
             if missing:
                 raise InputError(f"the partition has no group for node {missing[0]!r}; every node needs one")
             known = set(names)
@@ -69,6 +73,39 @@ class Partition(Page):
         order = tuple(dict.fromkeys(values))
         index = {group: i for i, group in enumerate(order)}
         return Partition(names, np.array([index[v] for v in values], dtype=int), order)  # of a subclass too: it has more to say
+
+    @classmethod
+    def from_groups(cls, groups: Mapping[str, Iterable[object]], *, labels: Sequence[str]) -> Partition:
+        """Build from a mapping group -> its nodes; every label must occur in exactly one group.
+
+        Examples
+        --------
+        >>> Partition.from_groups({"west": ["a", "b"], "east": ["c"]}, labels=["a", "b", "c"]).assignment
+        array([0, 0, 1])
+        """
+        if not isinstance(groups, Mapping):
+            raise InputError(f"groups is a {type(groups).__name__}; give a mapping group -> nodes, or use Partition.of")
+        names, home = set(map(str, labels)), {}
+        for group, members in groups.items():
+            if isinstance(members, str) or not isinstance(members, Iterable):
+                raise InputError(f"group {group!r} is {members!r:.60}; give a list of nodes, or use Partition.of for node -> group")
+            inside = [str(member) for member in members]
+            if not inside:
+                raise InputError(f"group {str(group)!r} is empty; every group needs a node")
+            for label in inside:
+                if label not in names:
+                    raise UnknownNameError(f"group {str(group)!r} names {label!r}, which is no node of the network")
+                if label in home:
+                    where = (
+                        f"twice in group {str(group)!r}"
+                        if home[label] == str(group)
+                        else f"in groups {home[label]!r} and {str(group)!r}"
+                    )
+                    raise InputError(f"node {label!r} is {where}; groups must not overlap")
+                home[label] = str(group)
+        assigned = Partition.of(home, labels=labels)
+        order = tuple(map(str, groups))
+        return Partition(assigned.labels, np.array([order.index(home[label]) for label in assigned.labels], dtype=int), order)
 
     @property
     def k(self) -> int:

@@ -58,7 +58,7 @@ class Aggregation(Page):
     >>> network = linearize(load_case("iceland"))
     >>> found = aggregate(network, spectral_groups(network, 3))
     >>> round(found.angle), found.negative_weights.empty
-    (85, True)
+    (85, False)
     """
 
     network: Network

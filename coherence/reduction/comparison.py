@@ -51,7 +51,7 @@ class InterconnectionComparison(Page):
     >>> network = linearize(load_case("iceland"))
     >>> found = compare_interconnections(network, spectral_groups(network, 3), (0, 6))
     >>> found.table["worst relative error"].round(2).to_dict()
-    {'quotient': 0.71, 'refined': 0.5, 'fitted': 0.36}
+    {'quotient': 0.66, 'refined': 0.85, 'fitted': 0.37}
     """
 
     aggregations: dict[str, Aggregation]
@@ -71,7 +71,7 @@ class InterconnectionComparison(Page):
 
     @property
     def table(self) -> pd.DataFrame:
-        """Interconnection -> worst errors over the sampled band, bounds, signs and definiteness; the note says why one is absent."""
+        """Interconnection -> worst sampled errors, bounds, signs and definiteness; the note says why one is absent."""
         rows = {}
         for name, one in self.aggregations.items():
             relative, bound = self.relative[name], self.bounds[name]

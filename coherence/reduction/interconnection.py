@@ -32,6 +32,7 @@ from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import Nodes
 from coherence.numerics.balancing import Band
 from coherence.numerics.rational import Rational
+from coherence.numerics.threads import single_thread
 from coherence.reduction.band_error import BandError
 from coherence.reduction.refined import refined_laplacian, require_partition
 from coherence.theory.frequencies import MODE_STATES, mode_frequencies
@@ -45,7 +46,7 @@ CONTINUED = (0.3, 0.1, 0.03, 0.01)  # of the high end: decays of the fits that l
 SQUARES, MINIMAX = 60, 40  # steps at most
 SETTLED = 1e-4  # relative decrease below which a fit ends
 LEAST_DAMPING = 1e-10  # of a step, beyond which the matrix would be singular to rounding
-TIED = 1e-3  # relative distance of largest errors that count as equal
+TIED = 1e-2  # relative distance of largest errors that count as equal
 STABLE = 1e-9  # of the largest pole: real parts up to this count as none
 
 
@@ -199,8 +200,8 @@ def fitted_laplacian(
         found = f"{len(own)} nodes" if isinstance(own, Nodes) else f"a {type(own).__name__}"
         raise InputError(f"nodes is {found}; give Nodes, one for each of the {partition.k} groups in their order")
     require_decay(network, limits, decay)
-    search = _Search(network, partition, own, quotient.dense_laplacian, limits, pairs == "all", float(decay))
-    return search.run()
+    with single_thread(network.size):
+        return _Search(network, partition, own, quotient.dense_laplacian, limits, pairs == "all", float(decay)).run()
 
 
 def require_band(band: object) -> Band:
@@ -223,8 +224,8 @@ def require_decay(network: Network, band: Band, decay: float) -> None:
     undamped = poles.imag[(poles.imag >= band.low) & (poles.imag <= band.high)]
     if undamped.size:
         raise InputError(
-            f"the network has an undamped mode at {undamped.min():.4g} rad/s, inside the band: no relative error is finite at that of "
-            "a reduced network; give decay > 0 (errors at s = decay + j omega), or damping to the nodes"
+            f"the network has an undamped mode at {undamped.min():.4g} rad/s, in the band, and at those of a reduced network no "
+            "relative error is finite: give decay > 0 (errors at s = decay + j omega), or damping to the nodes"
         )
 
 
@@ -294,6 +295,8 @@ class _Search:
         # where the largest error is the floor's many weights reach it: of those the one of least mean square
         passed = sorted(passed, key=self._largest)
         limit = min(self._largest(passed[0]) * (1 + TIED), *[self._largest(w) for w in inside.values()])
+        between = [passed[0] + part * (w - passed[0]) for w in passed[1:] for part in (0.25, 0.5, 0.75)]
+        passed = sorted(passed + between, key=self._largest)
         tied = [w for w in passed if self._largest(w) <= limit]
         passed = sorted(tied, key=lambda w: self.samples.normal_equations(w)[0]) + passed[len(tied) :]
         reduced = [Network(self.nodes, self.samples.laplacian(w), self.network.coupling) for w in passed]
@@ -311,7 +314,7 @@ class _Search:
             at = self.decay + part * self.band.high
             grid = band_samples(self.network, self.band, POINTS // 2, modes=False)
             samples = BandError(self.network, self.partition, self.nodes, self.pairs, grid, decay=at)
-            weights = least_squares(samples, weights, self.floor)
+            weights = least_squares(samples, weights, self.floor, settled=SETTLED)
         return weights
 
     def _weights(self, laplacian: Real) -> Real:
@@ -348,7 +351,7 @@ def _tried(compute: Callable[[], Any], otherwise: Any) -> Any:
         return otherwise
 
 
-def least_squares(samples: BandError, weights: Real, floor: Real) -> Real:
+def least_squares(samples: BandError, weights: Real, floor: Real, *, settled: float = SETTLED**2) -> Real:
     """Weights >= floor at which the mean square of the error on the groups' span is least, by Levenberg-Marquardt."""
     value, gradient, matrix = samples.normal_equations(weights)
     damping = 1e-3
@@ -365,9 +368,9 @@ def least_squares(samples: BandError, weights: Real, floor: Real) -> Real:
         missing = (np.inf, gradient, matrix)
         trial = _tried(partial(samples.normal_equations, new), missing)
         if trial[0] < value:
-            settled = value - trial[0] <= SETTLED**2 * value
+            ends = value - trial[0] <= settled * value
             weights, (value, gradient, matrix), damping = new, trial, max(0.1 * damping, LEAST_DAMPING)
-            if settled:
+            if ends:
                 break
         else:
             damping *= 10.0
