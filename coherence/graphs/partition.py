@@ -85,7 +85,8 @@ class Partition(Page):
         """
         if not isinstance(groups, Mapping):
             raise InputError(f"groups is a {type(groups).__name__}; give a mapping group -> nodes, or use Partition.of")
-        names, home = set(map(str, labels)), {}
+        names = set(map(str, labels))
+        home: dict[str, str] = {}
         for group, members in groups.items():
             if isinstance(members, str) or not isinstance(members, Iterable):
                 raise InputError(f"group {group!r} is {members!r:.60}; give a list of nodes, or use Partition.of for node -> group")

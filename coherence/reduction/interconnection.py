@@ -46,6 +46,8 @@ CONTINUED = (0.3, 0.1, 0.03, 0.01)  # of the high end: decays of the fits that l
 SQUARES, MINIMAX = 60, 40  # steps at most
 SETTLED = 1e-4  # relative decrease below which a fit ends
 LEAST_DAMPING = 1e-10  # of a step, beyond which the matrix would be singular to rounding
+REACH = 4.0  # how many times larger a weight may become in a step: beyond, groups tied rigidly attract
+SCALES = np.geomspace(0.2, 5.0, 13)  # of all weights, tried before the largest error is minimised
 TIED = 1e-2  # relative distance of largest errors that count as equal
 STABLE = 1e-9  # of the largest pole: real parts up to this count as none
 
@@ -283,11 +285,15 @@ class _Search:
         best = passed[0]
         if len(self.pairs):
             passed += [self._continued(weights) for weights in inside.values()]
-        for _ in range(ROUNDS if len(self.pairs) else 0):
+        for number in range(ROUNDS if len(self.pairs) else 0):
             tried = [least_squares(self.samples, w, self.floor) for w in passed[-2:]] + passed
-            best = min(tried, key=self._largest)
-            best = minimax(self.samples, best, self.floor, self.scale)
-            passed += [best]
+            first, second = sorted(tried, key=self._largest)[:2]
+            begin = [first]
+            if number == 0:
+                begin += [second, min((np.maximum(c * first, self.floor) for c in SCALES), key=self._largest)]
+            found = [minimax(self.samples, w, self.floor, self.scale) for w in begin]
+            best = min(found, key=self._largest)
+            passed += found
             before, known = self._largest(best), len(self.samples.omega)
             self.samples.add(np.concatenate([self._modes(self.samples.laplacian(best)), self._around(best)]))
             if len(self.samples.omega) == known or self._largest(best) <= (1 + 100 * SETTLED) * before:
@@ -295,18 +301,18 @@ class _Search:
         # where the largest error is the floor's many weights reach it: of those the one of least mean square
         passed = sorted(passed, key=self._largest)
         limit = min(self._largest(passed[0]) * (1 + TIED), *[self._largest(w) for w in inside.values()])
-        between = [passed[0] + part * (w - passed[0]) for w in passed[1:] for part in (0.25, 0.5, 0.75)]
+        between: list[Real] = [passed[0] + part * (w - passed[0]) for w in passed[1:] for part in (0.25, 0.5, 0.75)]
         passed = sorted(passed + between, key=self._largest)
         tied = [w for w in passed if self._largest(w) <= limit]
         passed = sorted(tied, key=lambda w: self.samples.normal_equations(w)[0]) + passed[len(tied) :]
         reduced = [Network(self.nodes, self.samples.laplacian(w), self.network.coupling) for w in passed]
         stable = next((i for i, one in enumerate(reduced) if is_stable(one) is not False), 0)
-        found = reduced[stable]
+        chosen = reduced[stable]
         columns = {name: self.samples.errors(self.samples.laplacian(w)) for name, w in inside.items()}
-        columns["fitted"] = self.samples.errors(found.dense_laplacian)
+        columns["fitted"] = self.samples.errors(chosen.dense_laplacian)
         columns["floor"] = self.samples.floor()
         frame = pd.DataFrame(columns, index=pd.Index(self.samples.omega, name="omega [rad/s]"))
-        return InterconnectionFit(found, self.partition, self.band, self.decay, frame, is_stable(found))
+        return InterconnectionFit(chosen, self.partition, self.band, self.decay, frame, is_stable(chosen))
 
     def _continued(self, weights: Real) -> Real:
         """Mean-square fits at s = sigma + j omega for falling sigma: narrow peaks that are apart meet while they are wide."""
@@ -361,7 +367,7 @@ def least_squares(samples: BandError, weights: Real, floor: Real, *, settled: fl
         root = sla.cholesky(scaled)
         target = root @ (size * (weights - floor)) - sla.solve_triangular(root, gradient / size, trans=1)
         try:
-            new = floor + sopt.nnls(root, target)[0] / size
+            new = np.clip(floor + sopt.nnls(root, target)[0] / size, floor, REACH * weights + np.abs(weights).max())
         except RuntimeError:  # no end of its iterations: a shorter step has one
             damping *= 10.0
             continue
