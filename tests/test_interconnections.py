@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import coherence as co
 from coherence import plots
 from coherence.reduction.band_error import BandError
-from coherence.reduction.interconnection import least_squares, minimax
+from coherence.reduction.descent import least_squares, minimax
 from tests.draws import block_example, networks, norm2, random_laplacian, random_nodes
 
 BAND = (0.0, 3.0)

@@ -14,18 +14,13 @@ A Laplacian of non-negative weights is positive semidefinite, so that passive no
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.linalg as sla
-import scipy.optimize as sopt
 
 from coherence.display import Page
-from coherence.errors import InputError, PoleError
+from coherence.errors import InputError
 from coherence.graphs.laplacian import require_connected
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network, require_nodes
@@ -34,6 +29,7 @@ from coherence.numerics.balancing import Band
 from coherence.numerics.rational import Rational
 from coherence.numerics.threads import single_thread
 from coherence.reduction.band_error import BandError
+from coherence.reduction.descent import SETTLED, attempt, least_squares, minimax
 from coherence.reduction.refined import refined_laplacian, require_partition
 from coherence.theory.frequencies import MODE_STATES, mode_frequencies
 from coherence.types import Int, Real
@@ -43,10 +39,7 @@ LOWEST = 1e-3  # of the high end: where a band from 0 begins to be sampled
 FLOOR = 1e-6  # of the quotient's weight: the least weight of a pair that the network joins, so that the groups stay connected
 ROUNDS = 4  # of sampling anew
 CONTINUED = (0.3, 0.1, 0.03, 0.01)  # of the high end: decays of the fits that lead to the given one
-SQUARES, MINIMAX = 60, 40  # steps at most
-SETTLED = 1e-4  # relative decrease below which a fit ends
-LEAST_DAMPING = 1e-10  # of a step, beyond which the matrix would be singular to rounding
-REACH = 4.0  # how many times larger a weight may become in a step: beyond, groups tied rigidly attract
+MIXED = 3  # weights that are mixed with the best
 SCALES = np.geomspace(0.2, 5.0, 13)  # of all weights, tried before the largest error is minimised
 TIED = 1e-2  # relative distance of largest errors that count as equal
 STABLE = 1e-9  # of the largest pole: real parts up to this count as none
@@ -298,21 +291,33 @@ class _Search:
             self.samples.add(np.concatenate([self._modes(self.samples.laplacian(best)), self._around(best)]))
             if len(self.samples.omega) == known or self._largest(best) <= (1 + 100 * SETTLED) * before:
                 break
-        # where the largest error is the floor's many weights reach it: of those the one of least mean square
-        passed = sorted(passed, key=self._largest)
-        limit = min(self._largest(passed[0]) * (1 + TIED), *[self._largest(w) for w in inside.values()])
-        between: list[Real] = [passed[0] + part * (w - passed[0]) for w in passed[1:] for part in (0.25, 0.5, 0.75)]
-        passed = sorted(passed + between, key=self._largest)
-        tied = [w for w in passed if self._largest(w) <= limit]
-        passed = sorted(tied, key=lambda w: self.samples.normal_equations(w)[0]) + passed[len(tied) :]
-        reduced = [Network(self.nodes, self.samples.laplacian(w), self.network.coupling) for w in passed]
-        stable = next((i for i, one in enumerate(reduced) if is_stable(one) is not False), 0)
-        chosen = reduced[stable]
+        chosen = self._chosen(passed, list(inside.values()))
         columns = {name: self.samples.errors(self.samples.laplacian(w)) for name, w in inside.items()}
         columns["fitted"] = self.samples.errors(chosen.dense_laplacian)
         columns["floor"] = self.samples.floor()
         frame = pd.DataFrame(columns, index=pd.Index(self.samples.omega, name="omega [rad/s]"))
         return InterconnectionFit(chosen, self.partition, self.band, self.decay, frame, is_stable(chosen))
+
+    def _chosen(self, passed: list[Real], starts: list[Real]) -> Network:
+        """A stable network of least largest error; where many weights reach it, as at the floor, that of least mean square."""
+        while True:
+            passed = sorted(passed, key=self._largest)
+            fair = sorted(passed[1:], key=self._mean_square)[:MIXED]
+            passed += [passed[0] + part * (w - passed[0]) for w in fair for part in (0.3, 0.6)]
+            limit = min(self._largest(passed[0]) * (1 + TIED), *[self._largest(w) for w in starts], np.inf)
+            tied = sorted([w for w in passed if self._largest(w) <= limit], key=self._mean_square)
+            order = tied + sorted([w for w in passed if self._largest(w) > limit], key=self._largest)
+            networks = (Network(self.nodes, self.samples.laplacian(w), self.network.coupling) for w in order)
+            chosen = next((one for one in networks if is_stable(one) is not False), None)
+            if chosen is None:
+                chosen = Network(self.nodes, self.samples.laplacian(order[0]), self.network.coupling)
+            known = len(self.samples.omega)
+            self.samples.add(self._modes(chosen.dense_laplacian))  # its own resonances must have been seen
+            if len(self.samples.omega) == known:
+                return chosen
+
+    def _mean_square(self, weights: Real) -> float:
+        return float(attempt(lambda: self.samples.normal_equations(weights)[0], np.inf))
 
     def _continued(self, weights: Real) -> Real:
         """Mean-square fits at s = sigma + j omega for falling sigma: narrow peaks that are apart meet while they are wide."""
@@ -327,7 +332,7 @@ class _Search:
         return np.maximum(-laplacian[self.pairs[:, 0], self.pairs[:, 1]], self.floor)
 
     def _largest(self, weights: Real) -> float:
-        return _tried(lambda: float(self.samples.errors(self.samples.laplacian(weights)).max()), np.inf)
+        return attempt(lambda: float(self.samples.errors(self.samples.laplacian(weights)).max()), np.inf)
 
     def _modes(self, laplacian: Real) -> Real:
         low, high = max(self.band.low, LOWEST * self.band.high), self.band.high
@@ -347,69 +352,3 @@ def _refined(network: Network, partition: Partition) -> Real | None:
         return refined_laplacian(network, partition)[0]
     except InputError:  # lambda_k = lambda_{k+1}: there is none to start from
         return None
-
-
-def _tried(compute: Callable[[], Any], otherwise: Any) -> Any:
-    """A step onto a pole is a step too far."""
-    try:
-        return compute()
-    except PoleError:
-        return otherwise
-
-
-def least_squares(samples: BandError, weights: Real, floor: Real, *, settled: float = SETTLED**2) -> Real:
-    """Weights >= floor at which the mean square of the error on the groups' span is least, by Levenberg-Marquardt."""
-    value, gradient, matrix = samples.normal_equations(weights)
-    damping = 1e-3
-    for _ in range(SQUARES):
-        size = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
-        scaled = matrix / np.outer(size, size) + damping * np.eye(len(size))
-        root = sla.cholesky(scaled)
-        target = root @ (size * (weights - floor)) - sla.solve_triangular(root, gradient / size, trans=1)
-        try:
-            new = np.clip(floor + sopt.nnls(root, target)[0] / size, floor, REACH * weights + np.abs(weights).max())
-        except RuntimeError:  # no end of its iterations: a shorter step has one
-            damping *= 10.0
-            continue
-        missing = (np.inf, gradient, matrix)
-        trial = _tried(partial(samples.normal_equations, new), missing)
-        if trial[0] < value:
-            ends = value - trial[0] <= settled * value
-            weights, (value, gradient, matrix), damping = new, trial, max(0.1 * damping, LEAST_DAMPING)
-            if ends:
-                break
-        else:
-            damping *= 10.0
-            if damping > 1e8:
-                break
-    return weights
-
-
-def minimax(samples: BandError, weights: Real, floor: Real, scale: Real) -> Real:
-    """Weights >= floor at which the largest sampled error has a local minimum, by linear programs in a trust region."""
-    error, slope = samples.slopes(weights)
-    radius = 0.3
-    for _ in range(MINIMAX):
-        value = float(error.max())
-        if value == 0.0:
-            break
-        unit = np.maximum(weights, 0.01 * scale)
-        # columns: steps in units, then t; rows: error + slope d <= t
-        rows = np.hstack([slope * unit, -np.full((len(error), 1), value)]) / value
-        bounds = [*zip(np.maximum(-radius, (floor - weights) / unit), np.full(len(unit), radius), strict=True), (0.0, None)]
-        found = sopt.linprog(np.append(np.zeros(len(unit)), 1.0), A_ub=rows, b_ub=-error / value, bounds=bounds, method="highs")
-        promised = 1.0 - found.fun if found.status == 0 else 0.0
-        if promised <= SETTLED:
-            break
-        new = np.maximum(weights + unit * found.x[:-1], floor)
-        trial = _tried(partial(samples.slopes, new), None)
-        gained = -np.inf if trial is None else 1.0 - float(trial.error.max()) / value
-        if trial is not None and gained > 0.0:
-            weights, (error, slope) = new, trial
-        if gained < 0.25 * promised:
-            radius *= 0.4
-        elif gained > 0.75 * promised:
-            radius *= 2.0
-        if radius < SETTLED:
-            break
-    return weights
