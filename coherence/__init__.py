@@ -77,9 +77,14 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.numerics.rational import Rational as Rational
     from coherence.reduction.aggregate import Aggregation as Aggregation
     from coherence.reduction.aggregate import aggregate as aggregate
+    from coherence.reduction.comparison import InterconnectionComparison as InterconnectionComparison
+    from coherence.reduction.comparison import compare_interconnections as compare_interconnections
     from coherence.reduction.equivalents import equivalent_generators as equivalent_generators
     from coherence.reduction.fits import Fit as Fit
     from coherence.reduction.fits import fit_generators as fit_generators
+    from coherence.reduction.inertial import InertialAggregation as InertialAggregation
+    from coherence.reduction.inertial import inertial_aggregation as inertial_aggregation
+    from coherence.reduction.inertial import undamped_frequencies as undamped_frequencies
     from coherence.reduction.interconnection import InterconnectionFit as InterconnectionFit
     from coherence.reduction.interconnection import fitted_laplacian as fitted_laplacian
     from coherence.reduction.reading import read_generators as read_generators
@@ -207,6 +212,8 @@ _PUBLIC = {
     "coherence.reduction.smallest": ["Reduction", "reduce"],
     "coherence.reduction.tradeoff": ["errors_by_groups"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
+    "coherence.reduction.comparison": ["InterconnectionComparison", "compare_interconnections"],
+    "coherence.reduction.inertial": ["InertialAggregation", "inertial_aggregation", "undamped_frequencies"],
     "coherence.reduction.interconnection": ["InterconnectionFit", "fitted_laplacian"],
     "coherence.reduction.truncate": ["BalancedNodes", "Truncation", "balance_nodes", "truncate"],
     "coherence.reduction.reading": ["read_generators"],

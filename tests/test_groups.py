@@ -429,17 +429,17 @@ def test_what_cannot_be_grouped_is_one_sentence(sixteen, options, error, message
 
 def test_a_users_partition_that_is_none_is_one_sentence():
     labels = ["a", "b", "c"]
-    known = co.Partition.of_members({"west": ["a", "c"], 7: ["b"]}, labels=labels)
+    known = co.Partition.from_groups({"west": ["a", "c"], 7: ["b"]}, labels=labels)
     assert known.series.to_dict() == {"a": "west", "b": "7", "c": "west"}
     for members, error, message in (
-        ({"x": ["a", "b"], "y": ["b", "c"]}, co.InputError, "node 'b' is in groups 'x' and 'y'; give each node one group"),
+        ({"x": ["a", "b"], "y": ["b", "c"]}, co.InputError, "node 'b' is in groups 'x' and 'y'; groups must not overlap"),
         ({"x": ["a", "b", "c"], "y": []}, co.InputError, "group 'y' is empty; every group needs a node"),
         ({"x": ["a", "b"]}, co.InputError, "no group for node 'c'"),
         ({"x": ["a", "b", "c", "d"]}, co.UnknownNameError, "names 'd', which is no node"),
-        ({"x": "abc"}, co.InputError, "group 'x' is the text 'abc'; give a list of nodes"),
+        ({"x": "abc"}, co.InputError, "group 'x' is 'abc'; give a list of nodes"),
     ):
         with pytest.raises(error, match=message):
-            co.Partition.of_members(members, labels=labels)
+            co.Partition.from_groups(members, labels=labels)
     for groups, message in (
         (pd.Series([1, 2, 1, 2], index=["a", "b", "c", "a"]), "names node 'a' twice; give each node one group"),
         ({"a": 1, "b": 2, "c": None}, "no group for node 'c': it is None"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,6 +64,10 @@ class Partition(Page):
                     raise InputError(f"the partition names node {str(node)!r} twice; give each node one group")
                 given[str(node)] = group
             missing = [label for label in names if label not in given]
+            if missing and any(isinstance(v, (list, tuple, set, frozenset)) for v in given.values()):
+                raise InputError(
+                    "the partition maps groups to lists of nodes; build that with Partition.from_groups(groups, labels=...)"
+                )
             if missing:
                 raise InputError(f"the partition has no group for node {missing[0]!r}; every node needs one")
             known = set(names)
@@ -84,25 +88,38 @@ class Partition(Page):
         return Partition(names, np.array([index[v] for v in values], dtype=int), order)  # of a subclass too: it has more to say
 
     @classmethod
-    def of_members(cls, members: Mapping[str, Sequence[object]], *, labels: Sequence[str]) -> Partition:
-        """Build from a mapping group -> its nodes; every node must be in one group, and in one only.
+    def from_groups(cls, groups: Mapping[str, Iterable[object]], *, labels: Sequence[str]) -> Partition:
+        """Build from a mapping group -> its nodes; every label must occur in exactly one group.
 
         Examples
         --------
-        >>> Partition.of_members({"west": ["a", "b"], "east": ["c"]}, labels=["a", "b", "c"]).assignment
+        >>> Partition.from_groups({"west": ["a", "b"], "east": ["c"]}, labels=["a", "b", "c"]).assignment
         array([0, 0, 1])
         """
-        group_of: dict[str, str] = {}
-        for group, nodes in members.items():
-            if isinstance(nodes, str):
-                raise InputError(f"group {group!r} is the text {nodes!r}; give a list of nodes")
-            if len(nodes) == 0:
-                raise InputError(f"group {group!r} is empty; every group needs a node")
-            for node in map(str, nodes):
-                if node in group_of:
-                    raise InputError(f"node {node!r} is in groups {group_of[node]!r} and {str(group)!r}; give each node one group")
-                group_of[node] = str(group)
-        return cls.of(group_of, labels=labels)
+        if not isinstance(groups, Mapping):
+            raise InputError(f"groups is a {type(groups).__name__}; give a mapping group -> nodes, or use Partition.of")
+        names = set(map(str, labels))
+        home: dict[str, str] = {}
+        for group, members in groups.items():
+            if isinstance(members, str) or not isinstance(members, Iterable):
+                raise InputError(f"group {group!r} is {members!r:.60}; give a list of nodes, or use Partition.of for node -> group")
+            inside = [str(member) for member in members]
+            if not inside:
+                raise InputError(f"group {str(group)!r} is empty; every group needs a node")
+            for label in inside:
+                if label not in names:
+                    raise UnknownNameError(f"group {str(group)!r} names {label!r}, which is no node of the network")
+                if label in home:
+                    where = (
+                        f"twice in group {str(group)!r}"
+                        if home[label] == str(group)
+                        else f"in groups {home[label]!r} and {str(group)!r}"
+                    )
+                    raise InputError(f"node {label!r} is {where}; groups must not overlap")
+                home[label] = str(group)
+        assigned = Partition.of(home, labels=labels)
+        order = tuple(map(str, groups))
+        return Partition(assigned.labels, np.array([order.index(home[label]) for label in assigned.labels], dtype=int), order)
 
     @property
     def k(self) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from coherence.plots.frequency import columns, concentration, incoherence, limit
+from coherence.plots.frequency import columns, concentration, incoherence, interconnections, limit
 from coherence.plots.graphs import embedding, grid, laplacian, network
 from coherence.plots.reduction import errors_by_groups, reduction
 from coherence.plots.responses import guarantee, hankel, mode_shape, response, response_grid, responses
@@ -27,6 +27,7 @@ __all__ = [
     "guarantee",
     "hankel",
     "incoherence",
+    "interconnections",
     "laplacian",
     "limit",
     "mode_shape",

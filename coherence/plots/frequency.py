@@ -8,6 +8,7 @@ import numpy as np
 
 from coherence.plots import style
 from coherence.plots.style import COLOURS, colour, drawing
+from coherence.reduction.comparison import InterconnectionComparison
 from coherence.theory.columns import ColumnIncoherence
 from coherence.theory.concentration import Concentration
 from coherence.theory.incoherence import Incoherence
@@ -51,6 +52,27 @@ def _part(curve: Incoherence) -> str:
     """The coherent part as a formula."""
     named = {"g_hat 11'": r"\hat g\,11^{\top}", "P T_q P'": r"P\,T_q P^{\top}", "P T_reduced P'": r"P\,\hat T P^{\top}"}
     return named.get(curve.part, curve.part.replace("T_", "T_{") + "}")
+
+
+def interconnections(found: InterconnectionComparison, *, title: str = "") -> Figure:
+    """Relative errors of quotient, refined and fitted interconnection over the band, their bounds, and the floor of the groups."""
+    relative, bounds = found.relative, found.bounds.div(found.size, axis=0)
+    with drawing(8, 5) as figure:
+        ax = figure.subplots()
+        for number, name in enumerate(found.aggregations):
+            ax.loglog(relative.index, relative[name], color=COLOURS[number], lw=2.0, label=name)
+            shown = bounds[name].where(np.isfinite(bounds[name]))
+            ax.loglog(bounds.index, shown, color=COLOURS[number], lw=0.9, ls=(0, (4, 1.5)))
+        ax.loglog(relative.index, relative["floor"], color="black", lw=1.2, ls=":", label="no model on these groups below")
+        ax.set_xlim(relative.index[0], relative.index[-1])
+        positive = relative.to_numpy()[relative.to_numpy() > 0]
+        if positive.size:
+            ax.set_ylim(positive.min() / 2, positive.max() * 10)
+        ax.set_xlabel(r"frequency $\omega$ [rad/s]")
+        ax.set_ylabel(r"$\|T-P\,T_k P^{\top}\|_2\,/\,\|T\|_2$")
+        ax.legend(loc="upper left", title="dashed: bounds, where they hold", alignment="left")
+        style.title(ax, title or "How far the groups are from moving as one node each")
+    return figure
 
 
 def columns(found: ColumnIncoherence, label: str, *, title: str = "") -> Figure:

@@ -8,8 +8,10 @@ With the uniform motion taken out of both sides by elimination, E = T - 11^T/a a
 
 Because b_e^T 1 = 0 the derivatives need E_k alone, dT_k/dw_e = -f (E_k b_e)(E_k b_e)^T. On the span of Q = P N^{-1/2} the error is
 C = Q^T (.) Q, k x k, and the rest does not depend on the weights. With y_e = N^{1/2} E_k b_e the Gauss-Newton matrix of
-sum ||C||_F^2 is <dC_e, dC_f> = |f|^2 (y_e^H y_f)^2; with the Takagi vector u of the error, E conj(u) = sigma u, its largest singular
-value moves by d sigma/dw_e = Re f (u^H P E_k b_e)^2.
+sum ||C||_F^2 is <dC_e, dC_f> = |f|^2 (y_e^H y_f)^2; with the Takagi vector u of the error, E conj(u) = sigma u, its largest
+singular value moves by d sigma/dw_e = Re f (u^H P E_k b_e)^2.
+
+No k x k matrix in place of T_k comes below ||(I - Q Q^T) T||_2, and one reaches it (Parrott): the floor of these groups.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from typing import NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
+import scipy.sparse.linalg as spla
 
 from coherence.errors import ToleranceError
 from coherence.graphs.partition import Partition
@@ -33,7 +36,8 @@ from coherence.types import Complex, Int, Real
 
 DIRECT = 48  # nodes up to which E is held and its singular values are taken
 HELD = 12_000_000  # entries of factorisations that are held; beyond, they are made anew for every norm
-TOLERANCE = 1e-7  # of norms by products
+FLOOR_TOLERANCE = 1e-4  # of the floor
+TOLERANCE = 1e-6  # of norms by products
 
 
 class Slopes(NamedTuple):
@@ -72,8 +76,8 @@ class BandError:
         self._operator = Deviation(network.laplacian)
         n = network.size
         self._dense = n <= DIRECT and not sp.issparse(network.laplacian)
-        self.omega = np.zeros(0)
-        self.size = np.zeros(0)
+        self.omega: Real = np.zeros(0)
+        self.size: Real = np.zeros(0)
         self._z = np.zeros((0, n), dtype=complex)
         self._own = np.zeros((0, partition.k), dtype=complex)
         self._p, self._q, self._rest = (np.zeros(0, dtype=complex) for _ in range(3))
@@ -81,6 +85,7 @@ class BandError:
         self._whole = np.zeros((0, n, n), dtype=complex)
         self._held: dict[float, Callable[[Complex], Complex]] = {}
         self._vectors: dict[float, Complex] = {}
+        self._known: dict[tuple[int, bytes], Real] = {}
         self.add(omega)
 
     def add(self, omega: Real) -> None:
@@ -95,17 +100,17 @@ class BandError:
         own = self.nodes.inverse(s)
         a, b = z.sum(axis=1), own.sum(axis=1)
         rest = (own - z @ self.indicator).sum(axis=1) / (a * b)  # sums of groups first: 0 to rounding where none was truncated
-        size = uniform_distances(self.network, s, np.zeros(len(new)))
-        whole = uniform_deviation(z, p, q, self.network.dense_laplacian) if self._dense else np.zeros((len(new), 0, 0))
+        size = uniform_distances(self.network, s, np.zeros(len(new), dtype=complex))
+        whole = uniform_deviation(z, p, q, self.network.dense_laplacian) if self._dense else None
         scaled = self.indicator / self.root
         inside = np.empty((len(new), self.partition.k, self.partition.k), dtype=complex)
         with single_thread(0 if sp.issparse(self.network.laplacian) else self.network.size):
             for i in range(len(new)):
-                if self._dense:
+                if whole is not None:
                     inside[i] = scaled.T @ whole[i] @ scaled
                     continue
-                order, apply = self._operator.at(z[i], p[i], q[i])
-                inside[i] = scaled[order].T @ apply(scaled[order].astype(complex))
+                nodes, apply = self._operator.at(z[i], p[i], q[i])
+                inside[i] = scaled[nodes].T @ apply(scaled[nodes].astype(complex))
         inside = 0.5 * (inside + inside.swapaxes(1, 2))
         order = np.argsort(np.concatenate([self.omega, new]), kind="stable")
 
@@ -115,7 +120,7 @@ class BandError:
         self.omega, self.size = put(self.omega, new).real, put(self.size, size).real
         self._z, self._own, self._p, self._q = put(self._z, z), put(self._own, own), put(self._p, p), put(self._q, q)
         self._rest, self._inside = put(self._rest, rest), put(self._inside, inside)
-        if self._dense:
+        if whole is not None:
             self._whole = put(self._whole, whole)
 
     def laplacian(self, weights: Real) -> Real:
@@ -145,7 +150,10 @@ class BandError:
 
     def errors(self, laplacian: Real) -> Real:
         """||T - P T_k P^T||_2 / ||T||_2, (F,)."""
-        return self._norms(self._reduced(laplacian))[0]
+        key = (len(self.omega), laplacian.tobytes())
+        if key not in self._known:
+            self._known[key] = self._norms(self._reduced(laplacian), vectors=False)[0]
+        return self._known[key]
 
     def slopes(self, weights: Real) -> Slopes:
         """Relative errors and their derivatives; of a multiple singular value, those of one of its vectors."""
@@ -155,12 +163,38 @@ class BandError:
         f = (self._p / self._q) / self.size
         return Slopes(error, (f[:, None] * moved**2).real)
 
-    def _norms(self, reduced: Complex) -> tuple[Real, Complex]:
+    def floor(self) -> Real:
+        """||(I - Q Q^T) T||_2 / ||T||_2, (F,): what no model on these groups comes below."""
+        q = self.indicator / self.root
+        if self._dense:
+            return np.asarray(np.linalg.norm(self._whole - q @ (q.T @ self._whole), 2, axis=(1, 2)) / self.size)
+        n, rng, out = self.network.size, np.random.default_rng(0), np.empty(len(self.omega))
+        if self.partition.k == n:
+            return np.zeros(len(self.omega))
+        last = rng.standard_normal(n) + 0j
+        with single_thread(0 if sp.issparse(self.network.laplacian) else n):
+            for i, w in enumerate(self.omega.tolist()):
+                apply = self._product(i, w, np.zeros((len(self.root),) * 2, dtype=complex))
+
+                def squared(x: Complex, apply: Callable[[Complex], Complex] = apply) -> Complex:
+                    # F F^H x with F = (I - Q Q^T) E and E^H x = conj(E conj(x)); a Ritz value is below: still a floor
+                    y = x.reshape(-1, 1)
+                    y = apply(apply((y - q @ (q.T @ y)).conj()).conj())
+                    return np.asarray((y - q @ (q.T @ y))[:, 0])
+
+                operator = spla.LinearOperator((n, n), matvec=squared, dtype=complex)
+                values, vectors = spla.eigsh(operator, k=1, tol=FLOOR_TOLERANCE, v0=last)
+                out[i], last = np.sqrt(max(float(values[0]), 0.0)), vectors[:, 0] + 0.1 * rng.standard_normal(n) / np.sqrt(n)
+        return out / self.size
+
+    def _norms(self, reduced: Complex, *, vectors: bool = True) -> tuple[Real, Complex]:
         """Relative norms (F,) and P^T u of their Takagi vectors u, (F, k)."""
         core = self._rest[:, None, None] - reduced
         if self._dense:
             lift = self.indicator
             matrices = self._whole + lift @ core @ lift.T
+            if not vectors:  # a third of the work
+                return np.linalg.norm(matrices, 2, axis=(1, 2)) / self.size, np.zeros((0, 0), dtype=complex)
             left, values, right = np.linalg.svd(matrices)
             # E = sum sigma u v^H with v = conj(u) up to a phase, which u takes half of
             u, v = left[:, :, 0], right[:, 0, :]
@@ -187,7 +221,7 @@ class BandError:
         return out / self.size, along
 
     def _product(self, i: int, w: float, core: Complex) -> Callable[[Complex], Complex]:
-        """X -> (T - P T_k P^T) x at one frequency, in the network's order of nodes."""
+        """The map x -> (T - P T_k P^T) x at one frequency, in the network's order of nodes."""
         deviation = self._held.get(w)
         if deviation is None:
             order, inner = self._operator.at(self._z[i], self._p[i], self._q[i])

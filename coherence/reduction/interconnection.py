@@ -5,32 +5,31 @@ r"""The interconnection of groups that is best in a band: L_k fitted over Laplac
 
 Quotient and refined Laplacian are what theory offers at s -> 0; here the weights answer to a band. First the mean square of the
 error on the span of the groups is minimised (Levenberg-Marquardt whose steps keep the bounds), from the quotient and from the
-refined Laplacian without its negative weights; then the largest error itself, by linear programs in a trust region (each
-singular value stands with its derivative). Both decrease what they minimise in every step, so that the result is never worse than a start.
-The frequencies are refined meanwhile: the modes of the reduced network move with its weights and are sampled again.
+refined Laplacian without its negative weights, each also by way of s = sigma + j omega with falling sigma: resonances that are
+apart see each other while they are wide. Then the largest error itself, by linear programs in a trust region (each singular value
+stands with its derivative). The result is the best that was met, never worse than a start. The frequencies are refined
+meanwhile: the modes of the reduced network move with its weights and are sampled again.
 A Laplacian of non-negative weights is positive semidefinite, so that passive nodes leave the reduced network stable.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
-import scipy.linalg as sla
-import scipy.optimize as sopt
 
 from coherence.display import Page
-from coherence.errors import InputError, PoleError
+from coherence.errors import InputError
 from coherence.graphs.laplacian import require_connected
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import Nodes
 from coherence.numerics.balancing import Band
 from coherence.numerics.rational import Rational
+from coherence.numerics.threads import single_thread
 from coherence.reduction.band_error import BandError
+from coherence.reduction.descent import SETTLED, attempt, least_squares, minimax
 from coherence.reduction.refined import refined_laplacian, require_partition
 from coherence.theory.frequencies import MODE_STATES, mode_frequencies
 from coherence.types import Int, Real
@@ -39,9 +38,10 @@ POINTS = 60  # sampled frequencies to begin with
 LOWEST = 1e-3  # of the high end: where a band from 0 begins to be sampled
 FLOOR = 1e-6  # of the quotient's weight: the least weight of a pair that the network joins, so that the groups stay connected
 ROUNDS = 4  # of sampling anew
-SQUARES, MINIMAX = 60, 40  # steps at most
-SETTLED = 1e-4  # relative decrease below which a fit ends
-LEAST_DAMPING = 1e-10  # of a step, beyond which the matrix would be singular to rounding
+CONTINUED = (0.3, 0.1, 0.03, 0.01)  # of the high end: decays of the fits that lead to the given one
+MIXED = 3  # weights that are mixed with the best
+SCALES = np.geomspace(0.2, 5.0, 13)  # of all weights, tried before the largest error is minimised
+TIED = 1e-2  # relative distance of largest errors that count as equal
 STABLE = 1e-9  # of the largest pole: real parts up to this count as none
 
 
@@ -59,7 +59,8 @@ class InterconnectionFit(Page):
     decay : float
         1/s; errors are at s = decay + j omega.
     errors : DataFrame
-        omega [rad/s] -> relative error of each start and of the fit, ||T - P T_k P'||_2 / ||T||_2, at all sampled frequencies.
+        omega [rad/s] -> relative error of each start and of the fit, ||T - P T_k P'||_2 / ||T||_2, at all sampled frequencies, and
+        the floor ||(I - Q Q') T||_2 / ||T||_2, below which no model on these groups comes (Q = P N^{-1/2}).
     stable : bool or None
         Of the network that is returned; None where it has no state space of up to 1500 states.
 
@@ -85,6 +86,11 @@ class InterconnectionFit(Page):
         return self.network.dense_laplacian
 
     @property
+    def floor(self) -> float:
+        """The largest relative error that no model on these groups comes below: max ||(I - Q Q') T||_2 / ||T||_2."""
+        return float(self.errors["floor"].max())
+
+    @property
     def error(self) -> float:
         """The largest relative error at the sampled frequencies: what was minimised."""
         return float(self.errors["fitted"].max())
@@ -92,11 +98,12 @@ class InterconnectionFit(Page):
     @property
     def facts(self) -> dict[str, str]:
         """What was reached, from where."""
-        worst = ", ".join(f"{name} {value:.4g}" for name, value in self.errors.max().items())
+        worst = ", ".join(f"{name} {value:.4g}" for name, value in self.errors.drop(columns="floor").max().items())
         verdict = {True: "stable", False: "not stable", None: "not checked"}[self.stable]
         return {
             "band": f"{self.band.low:g} to {self.band.high:g} rad/s, {len(self.errors)} frequencies sampled",
             "largest relative error": worst,
+            "no model on these groups below": f"{self.floor:.4g}",
             "reduced network": verdict,
         }
 
@@ -188,8 +195,8 @@ def fitted_laplacian(
         found = f"{len(own)} nodes" if isinstance(own, Nodes) else f"a {type(own).__name__}"
         raise InputError(f"nodes is {found}; give Nodes, one for each of the {partition.k} groups in their order")
     require_decay(network, limits, decay)
-    search = _Search(network, partition, own, quotient.dense_laplacian, limits, pairs == "all", float(decay))
-    return search.run()
+    with single_thread(network.size):
+        return _Search(network, partition, own, quotient.dense_laplacian, limits, pairs == "all", float(decay)).run()
 
 
 def require_band(band: object) -> Band:
@@ -208,24 +215,23 @@ def require_decay(network: Network, band: Band, decay: float) -> None:
     if decay > 0 or not has_poles(network):
         return
     poles = network.poles()
-    undamped = (
-        (np.abs(poles.real) <= STABLE * np.abs(poles)) & (poles.imag >= band.low) & (poles.imag <= band.high) & (poles.imag > 0)
-    )
-    if undamped.any():
+    poles = poles[(np.abs(poles.real) <= STABLE * np.abs(poles)) & (poles.imag > 0)]
+    undamped = poles.imag[(poles.imag >= band.low) & (poles.imag <= band.high)]
+    if undamped.size:
         raise InputError(
-            f"the network has an undamped mode at {poles.imag[undamped].min():.4g} rad/s, inside the band, where no relative error is "
-            "finite; give decay > 0 (errors at s = decay + j omega) or the nodes damping"
+            f"the network has an undamped mode at {undamped.min():.4g} rad/s, in the band, and at those of a reduced network no "
+            "relative error is finite: give decay > 0 (errors at s = decay + j omega), or damping to the nodes"
         )
 
 
-def band_samples(network: Network, band: Band, count: int = POINTS) -> Real:
+def band_samples(network: Network, band: Band, count: int = POINTS, *, modes: bool = True) -> Real:
     """Half of them equally spaced, half in the logarithm, and the network's modes (at most as many)."""
     low = max(band.low, LOWEST * band.high)
-    modes = np.sort(mode_frequencies(network, low, band.high))
-    if len(modes) > count:
-        modes = modes[np.linspace(0, len(modes) - 1, count).astype(int)]
+    own = np.sort(mode_frequencies(network, low, band.high)) if modes else np.zeros(0)
+    if len(own) > count:
+        own = own[np.linspace(0, len(own) - 1, count).astype(int)]
     half = count // 2
-    return np.unique(np.concatenate([np.geomspace(low, band.high, half), np.linspace(low, band.high, half), modes]))
+    return np.unique(np.concatenate([np.geomspace(low, band.high, half), np.linspace(low, band.high, half), own]))
 
 
 def has_poles(network: Network) -> bool:
@@ -270,29 +276,63 @@ class _Search:
             self.samples.add(self._modes(self.samples.laplacian(weights)))
         passed = list(inside.values())
         best = passed[0]
-        for _ in range(ROUNDS if len(self.pairs) else 0):
+        if len(self.pairs):
+            passed += [self._continued(weights) for weights in inside.values()]
+        for number in range(ROUNDS if len(self.pairs) else 0):
             tried = [least_squares(self.samples, w, self.floor) for w in passed[-2:]] + passed
-            best = min(tried, key=self._largest)
-            best = minimax(self.samples, best, self.floor, self.scale)
-            passed += [best]
+            first, second = sorted(tried, key=self._largest)[:2]
+            begin = [first]
+            if number == 0:
+                begin += [second, min((np.maximum(c * first, self.floor) for c in SCALES), key=self._largest)]
+            found = [minimax(self.samples, w, self.floor, self.scale) for w in begin]
+            best = min(found, key=self._largest)
+            passed += found
             before, known = self._largest(best), len(self.samples.omega)
             self.samples.add(np.concatenate([self._modes(self.samples.laplacian(best)), self._around(best)]))
             if len(self.samples.omega) == known or self._largest(best) <= (1 + 100 * SETTLED) * before:
                 break
-        passed = sorted(passed, key=self._largest)
-        reduced = [Network(self.nodes, self.samples.laplacian(w), self.network.coupling) for w in passed]
-        stable = next((i for i, one in enumerate(reduced) if is_stable(one) is not False), 0)
-        found = reduced[stable]
+        chosen = self._chosen(passed, list(inside.values()))
         columns = {name: self.samples.errors(self.samples.laplacian(w)) for name, w in inside.items()}
-        columns["fitted"] = self.samples.errors(found.dense_laplacian)
+        columns["fitted"] = self.samples.errors(chosen.dense_laplacian)
+        columns["floor"] = self.samples.floor()
         frame = pd.DataFrame(columns, index=pd.Index(self.samples.omega, name="omega [rad/s]"))
-        return InterconnectionFit(found, self.partition, self.band, self.decay, frame, is_stable(found))
+        return InterconnectionFit(chosen, self.partition, self.band, self.decay, frame, is_stable(chosen))
+
+    def _chosen(self, passed: list[Real], starts: list[Real]) -> Network:
+        """A stable network of least largest error; where many weights reach it, as at the floor, that of least mean square."""
+        while True:
+            passed = sorted(passed, key=self._largest)
+            fair = sorted(passed[1:], key=self._mean_square)[:MIXED]
+            passed += [passed[0] + part * (w - passed[0]) for w in fair for part in (0.3, 0.6)]
+            limit = min(self._largest(passed[0]) * (1 + TIED), *[self._largest(w) for w in starts], np.inf)
+            tied = sorted([w for w in passed if self._largest(w) <= limit], key=self._mean_square)
+            order = tied + sorted([w for w in passed if self._largest(w) > limit], key=self._largest)
+            networks = (Network(self.nodes, self.samples.laplacian(w), self.network.coupling) for w in order)
+            chosen = next((one for one in networks if is_stable(one) is not False), None)
+            if chosen is None:
+                chosen = Network(self.nodes, self.samples.laplacian(order[0]), self.network.coupling)
+            known = len(self.samples.omega)
+            self.samples.add(self._modes(chosen.dense_laplacian))  # its own resonances must have been seen
+            if len(self.samples.omega) == known:
+                return chosen
+
+    def _mean_square(self, weights: Real) -> float:
+        return float(attempt(lambda: self.samples.normal_equations(weights)[0], np.inf))
+
+    def _continued(self, weights: Real) -> Real:
+        """Mean-square fits at s = sigma + j omega for falling sigma: narrow peaks that are apart meet while they are wide."""
+        for part in CONTINUED:
+            at = self.decay + part * self.band.high
+            grid = band_samples(self.network, self.band, POINTS // 2, modes=False)
+            samples = BandError(self.network, self.partition, self.nodes, self.pairs, grid, decay=at)
+            weights = least_squares(samples, weights, self.floor, settled=SETTLED)
+        return weights
 
     def _weights(self, laplacian: Real) -> Real:
         return np.maximum(-laplacian[self.pairs[:, 0], self.pairs[:, 1]], self.floor)
 
     def _largest(self, weights: Real) -> float:
-        return _tried(lambda: float(self.samples.errors(self.samples.laplacian(weights)).max()), np.inf)
+        return attempt(lambda: float(self.samples.errors(self.samples.laplacian(weights)).max()), np.inf)
 
     def _modes(self, laplacian: Real) -> Real:
         low, high = max(self.band.low, LOWEST * self.band.high), self.band.high
@@ -312,69 +352,3 @@ def _refined(network: Network, partition: Partition) -> Real | None:
         return refined_laplacian(network, partition)[0]
     except InputError:  # lambda_k = lambda_{k+1}: there is none to start from
         return None
-
-
-def _tried(compute: Callable[[], Any], otherwise: Any) -> Any:
-    """A step onto a pole is a step too far."""
-    try:
-        return compute()
-    except PoleError:
-        return otherwise
-
-
-def least_squares(samples: BandError, weights: Real, floor: Real) -> Real:
-    """Weights >= floor at which the mean square of the error on the groups' span is least, by Levenberg-Marquardt."""
-    value, gradient, matrix = samples.normal_equations(weights)
-    damping = 1e-3
-    for _ in range(SQUARES):
-        size = np.sqrt(np.maximum(np.diag(matrix), np.finfo(float).tiny))
-        scaled = matrix / np.outer(size, size) + damping * np.eye(len(size))
-        root = sla.cholesky(scaled)
-        target = root @ (size * (weights - floor)) - sla.solve_triangular(root, gradient / size, trans=1)
-        try:
-            new = floor + sopt.nnls(root, target)[0] / size
-        except RuntimeError:  # no end of its iterations: a shorter step has one
-            damping *= 10.0
-            continue
-        missing = (np.inf, gradient, matrix)
-        trial = _tried(lambda at=new: samples.normal_equations(at), missing)
-        if trial[0] < value:
-            settled = value - trial[0] <= SETTLED**2 * value
-            weights, (value, gradient, matrix), damping = new, trial, max(0.1 * damping, LEAST_DAMPING)
-            if settled:
-                break
-        else:
-            damping *= 10.0
-            if damping > 1e8:
-                break
-    return weights
-
-
-def minimax(samples: BandError, weights: Real, floor: Real, scale: Real) -> Real:
-    """Weights >= floor at which the largest sampled error has a local minimum, by linear programs in a trust region."""
-    error, slope = samples.slopes(weights)
-    radius = 0.3
-    for _ in range(MINIMAX):
-        value = float(error.max())
-        if value == 0.0:
-            break
-        unit = np.maximum(weights, 0.01 * scale)
-        # columns: steps in units, then t; rows: error + slope d <= t
-        rows = np.hstack([slope * unit, -np.full((len(error), 1), value)]) / value
-        bounds = [*zip(np.maximum(-radius, (floor - weights) / unit), np.full(len(unit), radius), strict=True), (0.0, None)]
-        found = sopt.linprog(np.append(np.zeros(len(unit)), 1.0), A_ub=rows, b_ub=-error / value, bounds=bounds, method="highs")
-        promised = 1.0 - found.fun if found.status == 0 else 0.0
-        if promised <= SETTLED:
-            break
-        new = np.maximum(weights + unit * found.x[:-1], floor)
-        trial = _tried(lambda at=new: samples.slopes(at), None)
-        gained = -np.inf if trial is None else 1.0 - float(trial.error.max()) / value
-        if trial is not None and gained > 0.0:
-            weights, (error, slope) = new, trial
-        if gained < 0.25 * promised:
-            radius *= 0.4
-        elif gained > 0.75 * promised:
-            radius *= 2.0
-        if radius < SETTLED:
-            break
-    return weights

@@ -14,7 +14,7 @@ import numpy as np
 import scipy.linalg as sla
 
 from coherence.errors import InputError
-from coherence.graphs.laplacian import require_connected
+from coherence.graphs.laplacian import components, require_connected
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network
 from coherence.types import Real
@@ -44,13 +44,14 @@ def refined_laplacian(network: Network, partition: Partition) -> tuple[Real, flo
         The network falls apart.
     """
     require_connected(network.laplacian, network.labels, "the refined aggregation")
-    k, values = partition.k, network.slow_values(min(partition.k + 1, network.size))
+    k = partition.k
+    values, vectors = _slowest(network, k)
     if not slowest_defined(values, k):
         raise InputError(
             f"lambda_{k} = lambda_{k + 1} = {values[k]:.6g}: the {k} slowest directions are not defined, so "
             "there is no refinement; take another number of groups or interconnection='quotient'"
         )
-    s, error = refinement(network.slow_vectors(k), partition)
+    s, error = refinement(vectors, partition)
     sizes = partition.sizes.astype(float)
     root = sizes[:, None] * s * np.sqrt(np.maximum(values[:k], 0.0))
     reduced = root @ root.T
@@ -63,13 +64,20 @@ def slowest_defined(values: Real, k: int) -> bool:
     return not 1 < k < len(values) or bool(values[k] - values[k - 1] > APART * values[k])
 
 
+def _slowest(network: Network, k: int) -> tuple[Real, Real]:
+    """The k + 1 least eigenvalues of L (n where k = n) and V_k; few of a sparse connected L by shift-invert."""
+    if components(network.laplacian).max() > 0:
+        return network.eigenvalues[: k + 1], network.eigenvectors[:, :k]
+    return network.slow_values(min(k + 1, network.size)), network.slow_vectors(k)
+
+
 def principal_angle(network: Network, partition: Partition) -> float:
     """The largest principal angle between span P and span V_k [degrees]; NaN where V_k is not defined."""
-    k = partition.k
-    if not slowest_defined(network.slow_values(min(k + 1, network.size)), k):
+    values, vectors = _slowest(network, partition.k)
+    if not slowest_defined(values, partition.k):
         return float("nan")
     basis = partition.indicator / np.sqrt(partition.sizes)
-    cosine = np.linalg.svd(basis.T @ network.slow_vectors(k), compute_uv=False)[-1]
+    cosine = np.linalg.svd(basis.T @ vectors, compute_uv=False)[-1]
     return float(np.degrees(np.arccos(np.clip(cosine, 0.0, 1.0))))
 
 
