@@ -48,8 +48,9 @@ class BlockErrors(Page):
         rad/s.
     frame : DataFrame
         draw -> connected, recovered, error refined and error quotient (the largest over omega of ||T - P T_red P'||, in units of T)
-        and, where there was a disturbance, response error refined and quotient (largest over nodes and time) and response (the
-        largest itself). Missing where a draw falls apart or has no groups; of the groups found where they are not the blocks.
+        and, where there was a disturbance, response error (largest over nodes and time) and centre error (of the groups' centers of
+        inertia, where nodes have inertia) of both, and response (the largest itself). Missing where a draw falls apart or has no
+        groups; of the groups found where they are not the blocks.
     refined, quotient : (D, F) float
         The errors frequency by frequency.
 
@@ -245,8 +246,11 @@ def _one(
     seed: np.random.Generator,
 ) -> tuple[dict[str, Any], Real, Real]:
     """One draw: its row of the frame and its errors over the frequencies."""
-    names = ["error refined", "error quotient"]
-    names += [] if disturbance is None else ["response error refined", "response error quotient", "response"]
+    both = ("refined", "quotient")
+    names = [f"error {name}" for name in both]
+    names += (
+        [] if disturbance is None else [f"{what} error {name}" for what in ("response", "centre") for name in both] + ["response"]
+    )
     row: dict[str, Any] = {"connected": True, "recovered": False} | dict.fromkeys(names, np.nan)
     unknown = np.full(len(w), np.nan)
     network = drawn_block_network(model, nodes, seed, coupling)
@@ -257,17 +261,20 @@ def _one(
         return row, unknown, unknown
     row["recovered"] = bool(np.array_equal(groups, model.assignment))
     partition = Partition.of(groups.tolist(), labels=network.labels)
-    both = {name: _aggregated(network, partition, name) for name in ("refined", "quotient")}
-    curves = {name: _error(network, partition, found, w) for name, found in both.items()}
+    models = {name: _aggregated(network, partition, name) for name in both}
+    curves = {name: _error(network, partition, found, w) for name, found in models.items()}
     for name, curve in curves.items():
         row[f"error {name}"] = float(curve.max())
     if disturbance is not None:
         full = simulate(network, disturbance, time)
         row["response"] = float(full.frame.abs().to_numpy().max())
-        for name, found in both.items():
+        centres = full.groups(partition) if (partition.indicator.T @ full.inertia > 0).all() else None
+        for name, found in models.items():
             if found is not None:
                 small = simulate(found.network, disturbance.grouped(partition), full.time)
                 row[f"response error {name}"] = response_difference(full, small, partition).linf
+                if centres is not None:
+                    row[f"centre error {name}"] = response_difference(centres, small).linf
     return row, curves["refined"], curves["quotient"]
 
 

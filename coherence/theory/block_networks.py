@@ -200,8 +200,9 @@ def certified_size(
         if m is None:
             reasons[form] = why or f"it would take more than {MOST:.0e} nodes"
         rows[form] = {} if m is None else {"n": m * _unit(model).n} | at(m)
-    frame = pd.DataFrame.from_dict(rows, orient="index").reindex(columns=COLUMNS).rename_axis("form")
-    frame["n"] = pd.Series([rows[form].get("n") for form in FORMS], FORMS, dtype=object)
+    index = pd.Index(FORMS, name="form")
+    frame = pd.DataFrame([rows[form] for form in FORMS], index=index, columns=COLUMNS[1:], dtype=float)
+    frame.insert(0, "n", pd.Series([rows[form].get("n") for form in FORMS], index, dtype=object))
     return CertifiedSize(model, constants, float(eps), float(delta), float(left), frame, reasons)
 
 

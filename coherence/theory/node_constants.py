@@ -29,8 +29,8 @@ from coherence.types import Real
 
 TOLERANCE = 5e-4  # of M and r, relative, by which intervals of frequencies may raise them
 START, ROUNDS = 32, 25  # intervals, and how often those that matter are halved
-LOOKED, INDEXED = 3000, 300  # points of a support at which M and r, and passivity, are looked at
-DISC_STEPS = 300  # towards the smallest disc: any centre is safe
+LOOKED, INDEXED = 1000, 300  # points of a support at which M and r, and passivity, are looked at
+DISC_STEPS = 100  # towards the smallest disc: any centre is safe
 CHUNK = 1_000_000  # (intervals, nodes) held at a time
 
 
@@ -82,7 +82,7 @@ class NodeConstants(Page):
                 raise InputError(f"{name} = {getattr(self, name)}; give a number {sign}")
         if self.largest * self.gamma < 1 - 1e-9:
             raise InputError(
-                f"largest = {self.largest:g} is below 1/gamma = {1 / self.gamma:g}, but passive nodes have |1/g| >= Re 1/g >= 1/gamma"
+                f"largest = {self.largest:g} is below 1/gamma = {1 / self.gamma:g}, but passive nodes have |1/g| >= 1/gamma"
             )
 
     def __repr__(self) -> str:
