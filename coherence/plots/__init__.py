@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from coherence.plots.frequency import columns, concentration, incoherence, limit
 from coherence.plots.graphs import embedding, grid, laplacian, network
-from coherence.plots.responses import guarantee, hankel, mode_shape, response, response_grid, responses
+from coherence.plots.responses import group_responses, guarantee, hankel, mode_shape, response, response_grid, responses
 from coherence.studies import Study
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ __all__ = [
     "concentration",
     "embedding",
     "grid",
+    "group_responses",
     "guarantee",
     "hankel",
     "incoherence",

@@ -30,7 +30,7 @@ from coherence.types import Real
 TOLERANCE = 5e-4  # of M and r, relative, by which intervals of frequencies may raise them
 START, ROUNDS = 32, 25  # intervals, and how often those that matter are halved
 LOOKED, INDEXED = 1000, 300  # points of a support at which M and r, and passivity, are looked at
-DISC_STEPS = 100  # towards the smallest disc: any centre is safe
+DISC_STEPS = 300  # towards the smallest disc: any centre is safe
 CHUNK = 1_000_000  # (intervals, nodes) held at a time
 
 
