@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 import coherence as co
+from coherence import plots
 from coherence.ensembles import upper_limit
 from coherence.graphs.block_model import chosen_pairs, largest_variance
 from coherence.graphs.families import pair_ends
@@ -710,6 +711,19 @@ def test_results_show_themselves_and_survive_pickling():
         assert page._repr_html_().startswith("<div>")
         json.dumps(page.to_dict(), allow_nan=False)
         assert len(repr(page)) < 250
+
+
+def test_the_picture_has_all_nodes_and_one_panel_per_group():
+    model = EXAMPLE.scaled(20)
+    network = co.Network(MACHINES.draw(20, random_state=0), model.sample(1).toarray(), "1/s")
+    blocks, step = model.partition(network.labels), co.Step({"2": 1.0})
+    full = co.simulate(network, step)
+    small = co.simulate(co.aggregate(network, blocks).network, step.grouped(blocks), full.time)
+    axes = plots.group_responses(full, small, blocks, title="$1").axes
+    assert [ax.get_title(loc="left") for ax in axes] == [r"\$1", "group 1: 5 nodes", "group 2: 10 nodes", "group 3: 5 nodes"]
+    assert [len([line for line in ax.get_lines() if len(line.get_xdata())]) for ax in axes] == [23, 6, 11, 6]
+    with pytest.raises(co.InputError, match="partition is of other nodes"):
+        plots.group_responses(small, full, blocks)
 
 
 @pytest.mark.slow
