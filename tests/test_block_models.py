@@ -636,6 +636,8 @@ def test_the_shares_of_failures_are_counted():
     assert table.loc["either, refined", "share"] == (worse | missed).mean()
     assert table.loc["error > eps, quotient", "share"] == (~(found.quotient[:, :2].max(axis=1) <= eps)).mean()
     assert (found.failures(eps)["share"] >= table["share"]).all()
+    lenient = found.failures(1e9)["share"]  # wrong groups have errors, too, and fail by being wrong
+    assert lenient["either, refined"] == lenient["either, quotient"] == missed.mean() > lenient["error > eps, refined"]
     assert (table["upper limit"] > table["share"]).all()
     with pytest.raises(co.InputError, match="eps = 0"):
         found.failures(0)
