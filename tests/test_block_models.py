@@ -624,7 +624,7 @@ def test_errors_of_a_draw_are_those_of_its_network():
 
 
 def test_the_shares_of_failures_are_counted():
-    found = co.block_errors(EXAMPLE.scaled(12), MACHINES, [0.5, 1.0, 9.0], draws=30, random_state=2, n_jobs=1)
+    found = co.block_errors(EXAMPLE.scaled(12), MACHINES, [0.5, 1.0, 9.0], draws=60, random_state=2, n_jobs=1)
     eps = float(np.nanmedian(found.refined[:, 1]))
     table = found.failures(eps, 1.0)
     worse = ~(found.refined[:, :2].max(axis=1) <= eps)
