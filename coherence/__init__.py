@@ -18,6 +18,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.compare import step_error as step_error
     from coherence.compare import step_size as step_size
     from coherence.description import describe as describe
+    from coherence.ensembles import BlockErrors as BlockErrors
+    from coherence.ensembles import block_errors as block_errors
     from coherence.errors import CaseError as CaseError
     from coherence.errors import ClusterError as ClusterError
     from coherence.errors import CoherenceError as CoherenceError
@@ -29,6 +31,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.errors import ToleranceError as ToleranceError
     from coherence.errors import UnitsWarning as UnitsWarning
     from coherence.errors import UnknownNameError as UnknownNameError
+    from coherence.graphs.block_model import BlockModel as BlockModel
     from coherence.graphs.families import complete_graph as complete_graph
     from coherence.graphs.families import erdos_renyi_graph as erdos_renyi_graph
     from coherence.graphs.families import lattice_graph as lattice_graph
@@ -57,6 +60,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.groups.changes import group_changes as group_changes
     from coherence.groups.changes import inertia_draws as inertia_draws
     from coherence.groups.grouping import Grouping as Grouping
+    from coherence.groups.recovery import RecoveryRates as RecoveryRates
+    from coherence.groups.recovery import recovery_rates as recovery_rates
     from coherence.groups.spectral import coherent_groups as coherent_groups
     from coherence.groups.spectral import spectral_groups as spectral_groups
     from coherence.network.files import load_network as load_network
@@ -118,6 +123,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.simulation.steady import steady_state as steady_state
     from coherence.studies import Study as Study
     from coherence.studies import study as study
+    from coherence.theory.block_networks import CertifiedSize as CertifiedSize
+    from coherence.theory.block_networks import certified_size as certified_size
     from coherence.theory.bounds import Bound as Bound
     from coherence.theory.bounds import disc_bound as disc_bound
     from coherence.theory.bounds import hull_bound as hull_bound
@@ -143,6 +150,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.theory.limits import connectivity_limit as connectivity_limit
     from coherence.theory.limits import pole_limit as pole_limit
     from coherence.theory.limits import size_limit as size_limit
+    from coherence.theory.node_constants import NodeConstants as NodeConstants
+    from coherence.theory.node_constants import node_constants as node_constants
     from coherence.theory.passivity import Passivity as Passivity
     from coherence.theory.passivity import passivity as passivity
     from coherence.theory.supremum import Supremum as Supremum
@@ -198,6 +207,11 @@ _PUBLIC = {
     "coherence.theory.concentration": ["Concentration", "concentration"],
     "coherence.nodes.distributions": ["RandomNodes"],
     "coherence.graphs.families": ["complete_graph", "erdos_renyi_graph", "lattice_graph", "ring_graph", "star_graph"],
+    "coherence.graphs.block_model": ["BlockModel"],
+    "coherence.groups.recovery": ["RecoveryRates", "recovery_rates"],
+    "coherence.theory.node_constants": ["NodeConstants", "node_constants"],
+    "coherence.theory.block_networks": ["CertifiedSize", "certified_size"],
+    "coherence.ensembles": ["BlockErrors", "block_errors"],
     "coherence.theory.limits": ["Limit", "band_bound", "connectivity_limit", "pole_limit", "size_limit"],
     "coherence.simulation.disturbances": ["Disturbance", "ExponentialApproach", "Pulse", "Ramp", "Sampled", "Sinusoid", "Step"],
     "coherence.simulation.a_priori": ["a_priori_guarantee"],

@@ -27,6 +27,7 @@ FLOOR = {
     "grids": 4,
     "compare": 5,
     "description": 6,
+    "ensembles": 6,
     "studies": 6,
     "terminal": 7,
     "cli": 7,

@@ -87,11 +87,7 @@ def erdos_renyi_graph(n: int, *, probability: float, weight: Any = 1.0, random_s
     rng = np.random.default_rng(random_state)
     pairs = n * (n - 1) // 2
     chosen = rng.choice(pairs, size=rng.binomial(pairs, probability), replace=False, shuffle=False)
-    # pair number p is (i, j), i < j, counted by columns: p = j (j - 1)/2 + i
-    columns = ((1 + np.sqrt(1 + 8 * chosen.astype(float))) // 2).astype(int)
-    columns -= chosen < columns * (columns - 1) // 2
-    columns += chosen >= columns * (columns + 1) // 2
-    return _laplacian(n, chosen - columns * (columns - 1) // 2, columns, weight, rng)
+    return _laplacian(n, *pair_ends(chosen), weight, rng)
 
 
 def ring_graph(n: int, *, neighbours: int = 1, weight: Any = 1.0, random_state: Any = None) -> sp.csr_array:
@@ -186,6 +182,20 @@ def lattice_graph(n: int, *, weight: Any = 1.0, random_state: Any = None) -> sp.
     place = np.arange(n).reshape(side, side)
     rows = np.concatenate([place[:, :-1].ravel(), place[:-1].ravel()])
     return _laplacian(n, rows, np.concatenate([place[:, 1:].ravel(), place[1:].ravel()]), weight, random_state)
+
+
+def pair_ends(number: Int) -> tuple[Int, Int]:
+    """The pairs (i, j), i < j, of pair numbers j (j - 1)/2 + i: all pairs, counted by columns.
+
+    Examples
+    --------
+    >>> [part.tolist() for part in pair_ends(np.arange(6))]
+    [[0, 0, 1, 0, 1, 2], [1, 2, 2, 3, 3, 3]]
+    """
+    columns = ((1 + np.sqrt(1 + 8 * number.astype(float))) // 2).astype(int)
+    columns -= number < columns * (columns - 1) // 2
+    columns += number >= columns * (columns + 1) // 2
+    return number - columns * (columns - 1) // 2, columns
 
 
 def _size(n: int, least: int) -> None:

@@ -230,18 +230,29 @@ class RandomNodes(Page):
             variance[i : i + chunk] = np.abs(z - own[:, None]) ** 2 @ weight
         return mean, variance, square
 
-    def _range(self, points: Complex) -> Complex | None:
+    def support_grid(self, points: int = GRID) -> Nodes | None:
+        """The nodes on a grid of about `points` points of the support, its corners included; None where the support is unbounded.
+
+        Raises
+        ------
+        InputError
+            The family refuses an end of the support (an inertia of 0, say).
+        """
         axes = []
         for name in self.random:
             low, high = (float(x) for x in self.coefficients[name].support())
             if not (np.isfinite(low) and np.isfinite(high)):
                 return None
-            axes.append(np.unique(np.linspace(low, high, max(2, int(GRID ** (1 / len(self.random)))))))
+            axes.append(np.unique(np.linspace(low, high, max(2, int(points ** (1 / len(self.random)))))))
         grid = np.array(list(itertools.product(*axes))).T
+        return self._filled(dict(zip(self.random, grid, strict=True)))
+
+    def _range(self, points: Complex) -> Complex | None:
         try:
-            return self._filled(dict(zip(self.random, grid, strict=True))).inverse(points)
+            nodes = self.support_grid()
+            return None if nodes is None else nodes.inverse(points)
         except (InputError, PoleError):
-            return None  # the support ends where the family does (an inertia of 0, say): no bound on g^{-1}
+            return None  # the support ends where the family does: no bound on g^{-1}
 
     def _filled(self, columns: dict[str, Real]) -> Nodes:
         count = next(iter(columns.values())).size

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from coherence.plots.frequency import columns, concentration, incoherence, interconnections, limit
 from coherence.plots.graphs import embedding, grid, laplacian, network
 from coherence.plots.reduction import errors_by_groups, reduction
-from coherence.plots.responses import guarantee, hankel, mode_shape, response, response_grid, responses
+from coherence.plots.responses import group_responses, guarantee, hankel, mode_shape, response, response_grid, responses
 from coherence.studies import Study
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ __all__ = [
     "embedding",
     "errors_by_groups",
     "grid",
+    "group_responses",
     "guarantee",
     "hankel",
     "incoherence",

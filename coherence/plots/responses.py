@@ -10,6 +10,7 @@ from matplotlib.ticker import MaxNLocator
 
 from coherence.compare import ResponseDifference
 from coherence.errors import InputError, UnknownNameError
+from coherence.graphs.partition import Partition
 from coherence.network.modes import Modes
 from coherence.nodes.nodes import unknown_name
 from coherence.plots import style
@@ -158,6 +159,29 @@ def responses(study: Study) -> Figure:
         handles, labels = axes[0].get_legend_handles_labels()
         figure.legend(handles, labels, loc="outside lower center", ncols=min(5, 2 * columns), fontsize=10)
         figure.suptitle(style.plain(f"{study.title}: step of {study.disturbance.sentence}"), fontsize=12, wrap=True)
+    return figure
+
+
+def group_responses(full: Response, reduced: Response, partition: Partition, *, title: str = "") -> Figure:
+    """All nodes with one node per group dashed upon them (Figure 3-5): together at the left, group by group beside."""
+    if partition.labels != tuple(full.frame.columns) or set(partition.groups) != set(reduced.frame.columns):
+        raise InputError("the partition is of other nodes, or the reduced response of other groups; give those of one aggregation")
+    with drawing(3.4 * (partition.k + 1) + 1.2, 4.2) as figure:
+        axes = figure.subplots(1, partition.k + 1, sharex=True, sharey=True)
+        for i, group in enumerate(partition.groups):
+            own = full.frame[list(partition.members(group))]
+            for ax in (axes[0], axes[i + 1]):
+                ax.plot(full.time, own.to_numpy(), color=colour(i), lw=0.6, alpha=0.5)
+                ax.plot(reduced.time, reduced.frame[group], color="black", lw=1.4, ls=(0, (4, 2.5)))
+            axes[0].plot([], [], color=colour(i), lw=1.2, label=style.plain(f"nodes of group {group}"))
+            style.title(axes[i + 1], f"group {group}: {own.shape[1]} node{'s' if own.shape[1] > 1 else ''}")
+        axes[0].plot([], [], color="black", lw=1.4, ls=(0, (4, 2.5)), label="one node per group")
+        style.title(axes[0], title or "all nodes")
+        for ax in axes:
+            ax.set_xlabel("time [s]")
+            ax.set_xlim(0, full.time[-1])
+        axes[0].set_ylabel(UNIT)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=partition.k + 1, fontsize=10)
     return figure
 
 
