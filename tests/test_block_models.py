@@ -19,7 +19,7 @@ from coherence.ensembles import upper_limit
 from coherence.graphs.block_model import chosen_pairs, largest_variance
 from coherence.graphs.families import pair_ends
 from coherence.groups.recovery import drawn_block_network
-from coherence.reduction.aggregate import refinement
+from coherence.reduction.refined import refinement
 from tests.draws import norm2
 
 Q = np.full((3, 3), 0.1) + 0.7 * np.eye(3)
