@@ -120,7 +120,7 @@ def test_partitions_and_group_numbers_out_of_range_are_refused():
         network.project(co.Partition.of([0, 1], labels=["a", "b"]))
     with pytest.raises(co.InputError, match="linearly dependent"):
         network.project(np.ones((2, 2)))
-    with pytest.raises(co.InputError, match="give 'refined' or 'quotient'"):
+    with pytest.raises(co.InputError, match="give 'refined', 'quotient' or 'fitted'"):
         co.aggregate(network, co.Partition.of([0, 0], labels=network.labels), interconnection="best")
 
 

@@ -282,6 +282,20 @@ def test_the_sixteen_machines_need_a_decay_and_their_slow_modes_are_found(sixtee
     assert worst["fitted"] < 1.01 < 1.9 < worst["quotient"]
 
 
+@pytest.mark.parametrize("damping", [2.0, 10.0])
+def test_hardly_damped_resonances_of_the_fit_are_among_the_samples(damping):
+    network = co.linearize(co.load_case("nets_nyps68"), convention="classical", damping=damping)
+    areas = co.coherent_groups(network, 5, method="slow_coherency")
+    fit = co.fitted_laplacian(network, areas, band=(0, 5))
+    poles = fit.network.poles()
+    modes = np.sort(poles.imag[(poles.imag > 0.005) & (poles.imag < 5)])
+    sampled = fit.errors.index.to_numpy()
+    assert np.abs(modes[:, None] - sampled).min(axis=1).max() <= 1e-9
+    fine = np.linspace(0.01, 5, 4001)
+    assert relative_errors(network, areas, fit.network, fine).max() <= 1.05 * fit.error
+    assert fit.error < 0.5 * fit.errors["quotient"].max()
+
+
 @given(st.integers(0, 10_000), st.integers(2, 4))
 def test_inertial_frequencies_are_those_of_the_pencil_and_interlace(seed, k):
     network, partition = uneven(seed, 9, k)
