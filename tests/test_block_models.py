@@ -542,7 +542,7 @@ def test_each_step_of_the_theorem_holds_with_the_deviation_drawn(model, seed):
 
 def test_the_figures_blocks_are_found_in_every_draw_by_every_method():
     found = co.recovery_rates(EXAMPLE, draws=4, nodes=MACHINES, n_jobs=1)
-    assert found.frame.shape == (1, 9)
+    assert found.frame.shape == (1, 10)
     assert (found.frame == 1).all(axis=None)
     assert (found.rand == 1).all(axis=None)
 

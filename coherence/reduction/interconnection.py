@@ -26,12 +26,12 @@ from coherence.graphs.partition import Partition
 from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import Nodes
 from coherence.numerics.balancing import Band
-from coherence.numerics.rational import Rational
 from coherence.numerics.threads import single_thread
 from coherence.reduction.band_error import BandError
 from coherence.reduction.descent import SETTLED, attempt, least_squares, minimax
 from coherence.reduction.refined import refined_laplacian, require_partition
-from coherence.theory.frequencies import MODE_STATES, mode_frequencies
+from coherence.theory.damping import is_stable, require_damped
+from coherence.theory.frequencies import mode_frequencies
 from coherence.types import Int, Real
 
 POINTS = 60  # sampled frequencies to begin with
@@ -42,7 +42,6 @@ CONTINUED = (0.3, 0.1, 0.03, 0.01)  # of the high end: decays of the fits that l
 MIXED = 3  # weights that are mixed with the best
 SCALES = np.geomspace(0.2, 5.0, 13)  # of all weights, tried before the largest error is minimised
 TIED = 1e-2  # relative distance of largest errors that count as equal
-STABLE = 1e-9  # of the largest pole: real parts up to this count as none
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -186,7 +185,7 @@ def fitted_laplacian(
     require_nodes(network, "a fitted interconnection")
     require_partition(network, partition)
     require_connected(network.laplacian, network.labels, "a fitted interconnection")
-    limits = require_band(band)
+    limits = Band.of(band)
     if pairs not in ("joined", "all"):
         raise InputError(f"pairs = {pairs!r}; give 'joined' or 'all'")
     quotient = network.project(partition)
@@ -194,34 +193,9 @@ def fitted_laplacian(
     if not isinstance(own, Nodes) or len(own) != partition.k:
         found = f"{len(own)} nodes" if isinstance(own, Nodes) else f"a {type(own).__name__}"
         raise InputError(f"nodes is {found}; give Nodes, one for each of the {partition.k} groups in their order")
-    require_decay(network, limits, decay)
+    require_damped(network, limits, decay)
     with single_thread(network.size):
         return _Search(network, partition, own, quotient.dense_laplacian, limits, pairs == "all", float(decay)).run()
-
-
-def require_band(band: object) -> Band:
-    """The band as a value, or one sentence why it is none."""
-    if isinstance(band, Band):
-        return band
-    if not isinstance(band, (tuple, list, np.ndarray)) or len(band) != 2:
-        raise InputError(f"band = {band!r:.60}; give (low, high) in rad/s")
-    return Band(*band)
-
-
-def require_decay(network: Network, band: Band, decay: float) -> None:
-    """Refuse what is no decay, and an undamped mode in the band where there is none."""
-    if isinstance(decay, bool) or not isinstance(decay, (int, float, np.number)) or not (np.isfinite(decay) and decay >= 0):
-        raise InputError(f"decay = {decay!r}; give a number >= 0 in 1/s")
-    if decay > 0 or not has_poles(network):
-        return
-    poles = network.poles()
-    poles = poles[(np.abs(poles.real) <= STABLE * np.abs(poles)) & (poles.imag > 0)]
-    undamped = poles.imag[(poles.imag >= band.low) & (poles.imag <= band.high)]
-    if undamped.size:
-        raise InputError(
-            f"the network has an undamped mode at {undamped.min():.4g} rad/s, in the band, and at those of a reduced network no "
-            "relative error is finite: give decay > 0 (errors at s = decay + j omega), or damping to the nodes"
-        )
 
 
 def band_samples(network: Network, band: Band, count: int = POINTS, *, modes: bool = True) -> Real:
@@ -232,20 +206,6 @@ def band_samples(network: Network, band: Band, count: int = POINTS, *, modes: bo
         own = own[np.linspace(0, len(own) - 1, count).astype(int)]
     half = count // 2
     return np.unique(np.concatenate([np.geomspace(low, band.high, half), np.linspace(low, band.high, half), own]))
-
-
-def has_poles(network: Network) -> bool:
-    """Whether all poles are to be had: a state space, and not too large a one."""
-    rational = isinstance(network.coupling, Rational) and not network.nodes.functions
-    return rational and not network.nodes.passive.any() and network.order <= MODE_STATES
-
-
-def is_stable(network: Network) -> bool | None:
-    """Whether no pole has a positive real part beyond rounding; None where poles are not to be had."""
-    if not has_poles(network):
-        return None
-    poles = network.poles()
-    return bool(poles.real.max(initial=-np.inf) <= STABLE * np.abs(poles).max(initial=0.0))
 
 
 class _Search:

@@ -24,9 +24,9 @@ from coherence.graphs.partition import Partition
 from coherence.network.network import Network
 from coherence.nodes.nodes import Nodes, concatenate
 from coherence.numerics.balancing import Band
-from coherence.reduction.interconnection import is_stable
 from coherence.reduction.search import Samples
 from coherence.reduction.truncate import balance_nodes
+from coherence.theory.damping import is_stable
 from coherence.types import Complex, Int, Real
 
 METHODS = ("truncate", "residualize")

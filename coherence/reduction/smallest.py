@@ -24,11 +24,12 @@ from coherence.graphs.partition import Partition
 from coherence.network.network import Network, require_nodes
 from coherence.numerics.balancing import Band
 from coherence.progress import Progress, silent
-from coherence.reduction.interconnection import band_samples, fitted_laplacian, is_stable
+from coherence.reduction.interconnection import band_samples, fitted_laplacian
 from coherence.reduction.orders import NodeModels, OrderSearch
 from coherence.reduction.picking import require_tolerance
 from coherence.reduction.search import GroupSearch, Samples, least_groups
 from coherence.theory.certificate import CertifiedError, certified_error, relative_errors
+from coherence.theory.damping import is_stable
 from coherence.types import ArrayLike
 
 MARGIN = 0.98  # of the tolerance, for what the samples may see: the rest is for what lies between them

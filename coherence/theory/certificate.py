@@ -38,6 +38,7 @@ from coherence.nodes.nodes import Nodes
 from coherence.numerics.balancing import Band
 from coherence.numerics.rational import Rational
 from coherence.numerics.threads import single_thread
+from coherence.theory.damping import require_damped
 from coherence.theory.supremum import require_no_pole
 from coherence.types import ArrayLike, Complex, Real
 
@@ -170,8 +171,8 @@ def certified_error(
     if not (np.isfinite(floor) and floor >= LEAST_FLOOR):
         raise InputError(f"floor = {floor}; give a number >= {LEAST_FLOOR:g}: evaluations are to rounding")
     require_matching(network, partition, reduced)
-    if require_decay(decay) == 0.0:
-        for each in (network, reduced):
+    for each in (network, reduced):
+        if require_damped(each, limits, decay) == 0.0:
             require_no_pole(each, low, high)
     pair = _Pair(network, partition, reduced, output_map(network, partition, outputs), decay)
     return _Search(pair, low, high, gap, floor, most, outputs).run()
@@ -209,17 +210,10 @@ def relative_errors(
     True
     """
     require_matching(network, partition, reduced)
-    pair = _Pair(network, partition, reduced, output_map(network, partition, outputs), require_decay(decay))
+    pair = _Pair(network, partition, reduced, output_map(network, partition, outputs), decay)
     w = np.atleast_1d(np.asarray(omega, dtype=float))
     size = max(1, ENTRIES // network.size**2)
     return np.concatenate([pair.errors(w[i : i + size]) for i in range(0, len(w), size)])
-
-
-def require_decay(decay: float) -> float:
-    """The real part of a line [1/s] that is >= 0, or one sentence."""
-    if isinstance(decay, bool) or not isinstance(decay, (int, float, np.number)) or not 0 <= decay < np.inf:
-        raise InputError(f"decay = {decay!r}; give a number >= 0 in 1/s")
-    return float(decay)
 
 
 def require_matching(network: Network, partition: Partition, reduced: Network) -> None:
