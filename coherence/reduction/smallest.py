@@ -28,11 +28,11 @@ from coherence.reduction.interconnection import band_samples, fitted_laplacian
 from coherence.reduction.orders import NodeModels, OrderSearch
 from coherence.reduction.picking import require_tolerance
 from coherence.reduction.search import GroupSearch, Samples, least_groups
-from coherence.theory.certificate import CertifiedError, certified_error, relative_errors
+from coherence.theory.certificate import LEAST_GAP, CertifiedError, certified_error, relative_errors
 from coherence.theory.damping import is_stable
 from coherence.types import ArrayLike
 
-MARGIN = 0.98  # of the tolerance, for what the samples may see: the rest is for what lies between them
+MARGIN = 0.995  # of the tolerance, for what the samples may see: the rest is for what lies between them
 ROUNDS = 6  # of certificates
 PATIENCE = 3  # numbers of groups that are tried without fewer states
 FITTED = 20  # groups up to which weights are fitted: beyond, the quotient is within a per cent of the best
@@ -238,6 +238,8 @@ class _Search:
             model = self._smallest()
             self.progress("certifying", 0.9)
             error = self._certified(model)
+            if error.lower < self.tolerance < error.upper:
+                error = self._certified(model, gap=max(LEAST_GAP, 0.9 * (self.tolerance / error.lower - 1)))
             if error.upper <= self.tolerance:
                 return self._result(model, error)
             self.samples.add(np.array([error.omega]))
@@ -308,8 +310,8 @@ class _Search:
         best = min(models, key=lambda m: m.error)
         if best.error <= self.goal or partitions[0].k == 1 or partitions[0].k > FITTED:
             return best
-        for p in partitions:
-            if self.samples.floors(p).max() <= self.goal:
+        for floor, p in sorted(((float(self.samples.floors(p).max()), p) for p in partitions), key=lambda pair: pair[0]):
+            if floor <= self.goal < best.error:
                 best = min(best, self._model(p, self._fitted(p), "fitted"), key=lambda m: m.error)
         return best
 
