@@ -2,6 +2,7 @@
 
 import itertools
 
+import mpmath as mp
 import numpy as np
 import pytest
 from hypothesis import assume, given
@@ -13,7 +14,7 @@ from coherence.nodes.nodes import concatenate
 from coherence.reduction.orders import NodeModels, OrderSearch
 from coherence.reduction.search import GroupSearch, Samples, least_errors, least_groups
 from coherence.theory.certificate import _Pair, _Side, output_map
-from tests.draws import networks, random_laplacian, random_nodes
+from tests.draws import exact_transfer_matrix, networks, random_laplacian, random_nodes
 
 HZ = 2 * np.pi
 
@@ -81,12 +82,16 @@ def test_the_expansion_holds_its_remainder_and_its_change(network, seed, decay):
         r = w * 10 ** rng.uniform(-4, -0.3, 4)
         found = side.expand(w, r)
         for x in np.linspace(-1, 1, 21):
-            moved = side.value(w + x * r)
-            linear = found.value - (1j * x * r)[:, None, None] * found.first
-            rest = np.linalg.norm(moved - linear, 2, axis=(1, 2))
-            size = np.linalg.norm(found.value, 2, axis=(1, 2))
+            moved = side.lifted(*side.parts(w + x * r)[1:])
+            value = side.lifted(found.total, found.deviation)
+            v = found.side[:, :, None]
+            slope = found.slope[:, None, None] + v + v.swapaxes(1, 2) + found.inside
+            root = np.sqrt(side.sizes)
+            rest = np.linalg.norm(moved - (value - (1j * x * r)[:, None, None] * (root[:, None] * slope * root)), 2, axis=(1, 2))
+            size = np.linalg.norm(value, 2, axis=(1, 2))
+            assert size == pytest.approx(found.size, rel=1e-12)
             assert (rest <= found.rest * (1 + 1e-9) + 1e-11 * size).all()
-            change = np.linalg.norm(moved - found.value, 2, axis=(1, 2))
+            change = np.linalg.norm(moved - value, 2, axis=(1, 2))
             assert (change <= found.change * (1 + 1e-9) + 1e-11 * size).all()
 
 
@@ -113,6 +118,24 @@ def test_the_tail_at_zero_falls_with_its_end(iceland):
     groups = co.coherent_groups(iceland, 5)
     pair = _Pair(iceland, groups, iceland.project(groups), None, 0.0)
     assert [pair.low_bound(w) < 2e3 * w for w in (1e-4, 1e-5, 1e-6)] == [True] * 3
+
+
+def test_almost_undamped_networks_keep_their_digits_at_low_frequency():
+    """T and P T_k P' are both 1e10 there, their difference is not: against 50 digits."""
+    rng = np.random.default_rng(0)
+    m = 10 ** rng.uniform(-1, 1, 4)
+    network = co.Network(co.swing(inertia=m, damping=1e-8 * m * rng.uniform(0.1, 2, 4)), 30 * (4 * np.eye(4) - 1), "1/s")
+    one = co.Partition.of(["a"] * 4, labels=network.labels)
+    whole = network.project(one)
+    found = co.certified_error(network, one, whole, band=(0, 0.1))
+    assert found.omega > 0.09
+    for w in (3e-6, 1e-3, 0.1):
+        with mp.workdps(50):
+            t, g = (exact_transfer_matrix(net, mp.mpc(0, w))[0] for net in (network, whole))
+            gap = t - g[0, 0] * mp.ones(4)
+            exact = [max(mp.svd_c(x, compute_uv=False)) for x in (gap, t)]
+        assert co.relative_errors(network, one, whole, [w])[0] == pytest.approx(float(exact[0] / exact[1]), rel=1e-8)
+    assert co.reduce(network, band=(0, 0.1), tolerance=1e-3).network.size == 1
 
 
 def test_equal_networks_have_no_error(iceland):

@@ -24,6 +24,7 @@ from coherence.graphs.clustering import renumbered
 from coherence.graphs.partition import Partition
 from coherence.groups.spectral import coherent_groups
 from coherence.network.network import Network
+from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.threads import single_thread
 from coherence.theory.certificate import output_map
 from coherence.types import Complex, Int, Real
@@ -31,19 +32,25 @@ from coherence.types import Complex, Int, Real
 LINKAGES = ("complete", "average", "ward")
 METHODS = ("bach_jordan", "slow_coherency", "reference_machines")
 WORK = 4e9  # of (frequencies x n^3) that a descent may take at one number of groups
+DIRECT = 60  # nodes up to which norms are singular values
+BLOCK, ITERATIONS, SETTLED = 6, 40, 2e-4  # of the subspace iteration beyond
+COARSE = 12  # samples by which many groupings of large networks are compared
 WORST = 6  # samples of largest error, which decide most moves
 PAIRS = 12  # of groups that are tried to be joined
 
 
 class Samples:
-    """T at sampled frequencies, and errors of reduced networks there: U = T f, which needs no f."""
+    """T at sampled frequencies, and errors of reduced networks there.
+
+    U = T f = 11'/a + D, a the sum of G^{-1}/f, needs no f; D by elimination, so that nothing cancels at low frequency.
+    """
 
     def __init__(self, network: Network, omega: Real, *, decay: float = 0.0, outputs: str = "nodes") -> None:
         self.network, self.outputs, self.decay = network, outputs, decay
-        self.omega = np.zeros(0)
         n = network.size
+        self.omega = np.zeros(0)
         self.zeta = np.zeros((0, n), dtype=complex)
-        self.u = np.zeros((0, n, n), dtype=complex)
+        self.deviation = np.zeros((0, n, n), dtype=complex)
         self.size = np.zeros(0)
         self.add(omega)
 
@@ -53,14 +60,15 @@ class Samples:
         s = self.decay + 1j * new
         zeta = self.network.nodes.inverse(s) / self.network.coupling(s)[:, None]
         with single_thread(self.network.size):
-            u = np.linalg.inv(self.network.dense_laplacian + zeta[:, :, None] * np.eye(self.network.size))
-            size = np.linalg.norm(u, 2, axis=(1, 2))
-        self.omega = np.concatenate([self.omega, new])
-        self.zeta, self.u, self.size = (
-            np.concatenate([self.zeta, zeta]),
-            np.concatenate([self.u, u]),
-            np.concatenate([self.size, size]),
-        )
+            deviation = _deviation(zeta, self.network.dense_laplacian)
+            size = np.linalg.norm(deviation + 1 / zeta.sum(axis=1)[:, None, None], 2, axis=(1, 2))
+        self.omega, self.size = np.concatenate([self.omega, new]), np.concatenate([self.size, size])
+        self.zeta, self.deviation = np.concatenate([self.zeta, zeta]), np.concatenate([self.deviation, deviation])
+
+    @property
+    def u(self) -> Complex:
+        """T f, (F, n, n)."""
+        return np.asarray(self.deviation + 1 / self.zeta.sum(axis=1)[:, None, None])
 
     def inverses(self, reduced: Network) -> Complex:
         """G_k^{-1} / f of a reduced network, (F, k)."""
@@ -68,10 +76,10 @@ class Samples:
         return np.asarray(reduced.nodes.inverse(s) / reduced.coupling(s)[:, None])
 
     def distances(self) -> Real:
-        """D, (n, n)."""
-        largest = np.zeros(self.u.shape[1:])
-        for u, size in zip(self.u, self.size, strict=True):
-            gram = (u @ u.conj().T).real / size**2
+        """D_ij of the module, (n, n): the uniform motion is in no difference of rows."""
+        largest = np.zeros(self.deviation.shape[1:])
+        for matrix, size in zip(self.deviation, self.size, strict=True):
+            gram = (matrix @ matrix.conj().T).real / size**2
             own = np.diag(gram)
             largest = np.maximum(largest, own[:, None] + own - 2 * gram)
         return np.sqrt(np.maximum(largest, 0.0))
@@ -86,7 +94,7 @@ class Samples:
     def model(self, zeta: Complex, laplacian: Real) -> Complex:
         """U_k of node inverses (F, k) and a Laplacian."""
         with single_thread(zeta.shape[1]):
-            return np.asarray(np.linalg.inv(laplacian + zeta[:, :, None] * np.eye(zeta.shape[1])))
+            return np.asarray(_deviation(zeta, laplacian) + 1 / zeta.sum(axis=1)[:, None, None])
 
     def quotient_errors(self, partition: Partition, among: Int | None = None) -> Real:
         """Relative errors of the quotient, (F,) or at some of the samples."""
@@ -96,17 +104,37 @@ class Samples:
     def errors(self, partition: Partition, zeta: Complex, laplacian: Real, among: Int | None = None) -> Real:
         """Relative errors of node inverses (F, k) and a Laplacian on these groups, (F,) or at some of the samples."""
         at = slice(None) if among is None else among
-        p = partition.indicator
+        p, own = partition.indicator, zeta[at]
+        a, b = self.zeta[at].sum(axis=1), own.sum(axis=1)
+        apart = (own - self.zeta[at] @ p).sum(axis=1) / (a * b)  # 1/a - 1/b
         with single_thread(self.network.size):
-            return np.asarray(_norms(self._mapped(partition, at) - p @ self.model(zeta[at], laplacian) @ p.T) / self.size[at])
+            error = self._mapped(partition, at) - p @ _deviation(own, laplacian) @ p.T + apart[:, None, None]
+            return np.asarray(_norms(error) / self.size[at])
 
     def _mapped(self, partition: Partition, at: Int | slice) -> Complex:
         outputs = output_map(self.network, partition, self.outputs)
-        return self.u[at] if outputs is None else np.asarray(outputs @ self.u[at])
+        return self.deviation[at] if outputs is None else np.asarray(outputs @ self.deviation[at])
+
+
+def _deviation(zeta: Complex, laplacian: Real) -> Complex:
+    one = np.ones(len(zeta), dtype=complex)
+    return uniform_deviation(zeta, one, one, laplacian)
 
 
 def _norms(matrices: Complex) -> Real:
-    return np.asarray(np.linalg.norm(matrices, 2, axis=(1, 2)))
+    """Spectral norms; of large matrices by subspace iteration, from below by less than a per mille as a rule."""
+    n = matrices.shape[-1]
+    if n <= DIRECT:
+        return np.asarray(np.linalg.norm(matrices, 2, axis=(1, 2)))
+    x = np.random.default_rng(0).normal(size=(n, BLOCK)).astype(complex)
+    found = np.zeros(len(matrices))
+    for _ in range(ITERATIONS):
+        y = matrices @ np.linalg.qr(x)[0]
+        x = matrices.conj().swapaxes(1, 2) @ y
+        before, found = found, np.linalg.norm(y, 2, axis=(1, 2))
+        if (found - before <= SETTLED * found).all():
+            break
+    return found
 
 
 def least_errors(samples: Samples) -> Real:
@@ -199,7 +227,11 @@ class GroupSearch:
 
     def _descended(self, start: list[Partition], measure: Callable[..., Real]) -> Partition:
         """The best of some groupings, its nodes moved to their next nearest group, the most doubtful first, while that helps."""
-        errors, best = min(((measure(p), p) for p in start), key=lambda pair: pair[0].max())
+        best = start[0]
+        if len(start) > 1:
+            few = np.linspace(0, len(self.samples.omega) - 1, COARSE).astype(int) if len(best.labels) > DIRECT else None
+            best = min(start, key=lambda p: measure(p, few).max())
+        errors = measure(best)
         k, n = best.k, len(best.labels)
         left = int(WORK / (len(self.samples.omega) * float(n) ** 3)) if 1 < k < n else 0
         moved = True

@@ -24,7 +24,6 @@ the same of the reduced one with its groups weighted by their sizes, and |1 - g_
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 
@@ -36,6 +35,7 @@ from coherence.network.network import Network, require_nodes
 from coherence.nodes.enclosures import balanced, enclosure
 from coherence.nodes.nodes import Nodes
 from coherence.numerics.balancing import Band
+from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.rational import Rational
 from coherence.numerics.threads import single_thread
 from coherence.theory.damping import require_damped
@@ -254,13 +254,18 @@ def output_map(network: Network, partition: Partition, outputs: str) -> Real | N
     return np.asarray(p @ (p * inertia[:, None] / total).T)
 
 
-class _Expansion(NamedTuple):
-    """U around the middles of I intervals: value, first-order term, and bounds over the interval."""
+@dataclass(frozen=True)
+class _Expansion:
+    """U = 11'/a + D around the middles of I intervals, its slope U zeta' U in the same parts, and bounds over the interval."""
 
-    value: Complex  # (I, m, m)
-    first: Complex  # derivative with respect to j omega, without its minus sign
-    rest: Real  # bound on what is left
-    change: Real  # bound on ||U - U_0||
+    total: Complex  # a, (I,)
+    deviation: Complex  # D, (I, m, m)
+    slope: Complex  # (1' zeta') / a^2, (I,)
+    side: Complex  # D zeta' / a, (I, m)
+    inside: Complex  # D zeta' D, (I, m, m)
+    size: Real  # ||U||, lifted
+    rest: Real  # bound on what is left of the lifted expansion
+    change: Real  # bound on ||U - U_0||, lifted
 
 
 class _Side:
@@ -272,45 +277,50 @@ class _Side:
         assert isinstance(network.coupling, Rational)
         self.coupling = network.coupling
         self.sizes = sizes
-        root = np.sqrt(sizes)
-        self.laplacian = network.dense_laplacian / np.outer(root, root)
+        self.laplacian = network.dense_laplacian
         self.share = sizes / sizes.sum()
-        self.labels = network.labels
-        values = np.linalg.eigvalsh(self.laplacian)
+        root = np.sqrt(sizes)
+        values = np.linalg.eigvalsh(self.laplacian / np.outer(root, root))
         self.connectivity = float(values[1] - len(sizes) * np.finfo(float).eps * values[-1]) if len(sizes) > 1 else np.inf
 
-    def value(self, w: Real) -> Complex:
+    def parts(self, w: Real) -> tuple[Complex, Complex, Complex]:
+        """Zeta (F, m), its sum a (F,) and D = U - 11'/a (F, m, m), by elimination so that nothing cancels at low frequency."""
         s = self.decay + 1j * w
-        zeta = self.nodes.inverse(s) / self.coupling(s)[:, None] / self.sizes
-        return self._inverse(zeta, w)
+        zeta = self.nodes.inverse(s) / self.coupling(s)[:, None]
+        return zeta, zeta.sum(axis=1), self._deviation(zeta)
 
-    def _inverse(self, zeta: Complex, w: Real) -> Complex:
-        matrix = self.laplacian + zeta[:, :, None] * np.eye(len(self.sizes))
-        try:
-            return np.asarray(np.linalg.inv(matrix))
-        except np.linalg.LinAlgError:
-            raise PoleError(f"a frequency between {w.min():.6g} and {w.max():.6g} rad/s is a pole of T") from None
+    def _deviation(self, zeta: Complex) -> Complex:
+        one = np.ones(len(zeta), dtype=complex)
+        return uniform_deviation(zeta, one, one, self.laplacian)
+
+    def lifted(self, total: Complex, deviation: Complex) -> Complex:
+        """N^{1/2} U N^{1/2}, whose norm is that of P U P'."""
+        root = np.sqrt(self.sizes)
+        return np.asarray(root[:, None] * (deviation + 1.0 / total[:, None, None]) * root)
 
     def expand(self, w: Real, r: Real) -> _Expansion:
         """The module's expansion around w with radius r, (I,) each."""
         z, slope, bend = enclosure(self.nodes, w, r, shift=self.decay)
         psi, psi1, psi2, top, top1 = self._reciprocal(w, r)
-        zeta1 = (slope * psi[:, None] + z * psi1[:, None]) / self.sizes
-        u = self._inverse(z * psi[:, None] / self.sizes, w)
-        first = (u * zeta1[:, None, :]) @ u
+        zeta, zeta1 = z * psi[:, None], slope * psi[:, None] + z * psi1[:, None]
+        total, deviation = zeta.sum(axis=1), self._deviation(zeta)
+        along = zeta1.sum(axis=1) / total  # D zeta = 0
+        side = np.einsum("iab,ib->ia", deviation, zeta1 - along[:, None] * zeta) / total[:, None]
+        inside = (deviation * zeta1[:, None, :]) @ deviation
+        u = self.lifted(total, deviation)
         with np.errstate(all="ignore"):  # bounds are infinite where an interval is too wide for its enclosure
             steep = np.abs(slope) + r[:, None] * bend
             most = np.abs(z) + r[:, None] * steep
             b = (bend * top[:, None] + 2 * steep * top1[:, None] + most * psi2[:, None]) / self.sizes
-            d = r[:, None] * np.abs(zeta1) + 0.5 * r[:, None] ** 2 * b
+            d = r[:, None] * np.abs(zeta1) / self.sizes + 0.5 * r[:, None] ** 2 * b
             known = np.asarray(np.isfinite(b).all(axis=1))
             b, d = np.where(known[:, None], b, 0.0), np.where(known[:, None], d, 0.0)
-            side = u * np.sqrt(d)[:, None, :]
-            q = _norm_bound(np.sqrt(d)[:, :, None] * side)
+            half = u * np.sqrt(d)[:, None, :]
+            q = _norm_bound(np.sqrt(d)[:, :, None] * half)
             room = known & (q < 1)
-            series = np.where(room, _norm_bound(side) ** 2 / (1 - q), np.inf)
+            series = np.where(room, _norm_bound(half) ** 2 / (1 - q), np.inf)
             rest = 0.5 * r**2 * _norm_bound(u * np.sqrt(b)[:, None, :]) ** 2 + series * q
-        return _Expansion(u, first, np.where(room, rest, np.inf), series)
+        return _Expansion(total, deviation, along / total, side, inside, _norms(u), np.where(room, rest, np.inf), series)
 
     def _reciprocal(self, w: Real, r: Real) -> tuple[Complex, Complex, Real, Real, Real]:
         """1/f and its derivative at the middles, and bounds over the interval on its second derivative, its size and its slope."""
@@ -359,27 +369,35 @@ class _Pair:
     def __init__(self, network: Network, partition: Partition, reduced: Network, outputs: Real | None, decay: float) -> None:
         sizes = partition.sizes.astype(float)
         self.full, self.small = _Side(network, np.ones(network.size), decay), _Side(reduced, sizes, decay)
-        self.lift = partition.indicator / np.sqrt(sizes)
+        self.indicator = partition.indicator
         self.outputs = outputs
         self.gain = 1.0 if outputs is None else float(np.linalg.norm(outputs, 2))
 
     def errors(self, w: Real) -> Real:
         """Relative errors at frequencies, (F,)."""
-        with single_thread(len(self.lift)):
-            u = self.full.value(w)
-            return np.asarray(_norms(self._mapped(u) - self._lifted(self.small.value(w))) / _norms(u))
+        with single_thread(self.full.laplacian.shape[0]):
+            zeta, a, d = self.full.parts(w)
+            own, b, e = self.small.parts(w)
+            apart = (own - zeta @ self.indicator).sum(axis=1) / (a * b)
+            return np.asarray(_norms(self._difference(apart, d, e)) / _norms(self.full.lifted(a, d)))
 
     def bounds(self, left: Real, right: Real) -> tuple[Real, Real]:
         """Relative errors at the middles of intervals, and bounds over them."""
         w, r = 0.5 * (left + right), 0.5 * (right - left)
-        with single_thread(len(self.lift)):
+        with single_thread(self.full.laplacian.shape[0]):
             full, small = self.full.expand(w, r), self.small.expand(w, r)
-            error = self._mapped(full.value) - self._lifted(small.value)
-            tilt = (1j * r)[:, None, None] * (self._mapped(full.first) - self._lifted(small.first))
-            size = _norms(full.value)
+            s = self.full.decay + 1j * w
+            sums = (self.small.nodes.inverse(s) - self.full.nodes.inverse(s) @ self.indicator).sum(axis=1)
+            apart = sums / self.full.coupling(s) / (full.total * small.total)
+            error = self._difference(apart, full.deviation, small.deviation)
+            tilt = self._difference(full.slope - small.slope, full.inside, small.inside)
+            below = small.side @ self.indicator.T
+            tilt += (full.side - below)[:, None, :]
+            tilt += self._mapped(full.side[:, :, None]) - below[:, :, None]
+            tilt *= (1j * r)[:, None, None]
             most = np.maximum(_norms(error - tilt), _norms(error + tilt)) + self.gain * full.rest + small.rest
-            least = size - full.change
-            here = _norms(error) / size
+            least = full.size - full.change
+            here = _norms(error) / full.size
         with np.errstate(all="ignore"):
             upper = np.where((least > 0) & np.isfinite(most), most / np.where(least > 0, least, 1.0), np.inf)
         return here, np.maximum(upper, here)
@@ -388,7 +406,7 @@ class _Pair:
         """A bound over [0, w] where f has a pole at 0."""
         full, least, most = self.full.low(w)
         small, least_small, _ = self.small.low(w)
-        n, r = len(self.lift), np.array([0.5 * w])
+        n, r = len(self.indicator), np.array([0.5 * w])
         (z, z1, z2), (y, y1, y2) = (enclosure(side.nodes, r, r) for side in (self.full, self.small))
         apart = abs(z.sum() - y.sum()) + r[0] * (abs(z1.sum() - y1.sum()) + r[0] * (z2.sum() + y2.sum()))
         if not (np.isfinite(full + small) and least > 0 and least_small > 0 and np.isfinite(apart)):
@@ -400,8 +418,10 @@ class _Pair:
     def _mapped(self, u: Complex) -> Complex:
         return u if self.outputs is None else np.asarray(self.outputs @ u)
 
-    def _lifted(self, v: Complex) -> Complex:
-        return np.asarray(self.lift @ v @ self.lift.T)
+    def _difference(self, uniform: Complex, full: Complex, small: Complex) -> Complex:
+        """Uniform 11' + full - P small P', the first two as outputs."""
+        p = self.indicator
+        return np.asarray(uniform[:, None, None] + self._mapped(full) - p @ small @ p.T)
 
 
 def _norms(matrices: Complex) -> Real:
@@ -435,7 +455,7 @@ class _Search:
         self.tail = pair.low_bound(self.start) if self.tailed else 0.0
 
     def _bounds(self, left: Real, right: Real) -> tuple[Real, Real]:
-        size = max(1, ENTRIES // len(self.pair.lift) ** 2)
+        size = max(1, ENTRIES // len(self.pair.indicator) ** 2)
         parts = [self.pair.bounds(left[i : i + size], right[i : i + size]) for i in range(0, len(left), size)]
         return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
