@@ -17,8 +17,8 @@ test: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest $(if $(CI),,-m "not slow")
-	$(BIN)/pytest --nbmake notebooks
+	$(BIN)/pytest -n auto $(if $(CI),,-m "not slow")
+	$(BIN)/pytest -n auto --nbmake notebooks
 	$(BIN)/python docs/build.py build/site
 	$(MAKE) package
 

@@ -296,10 +296,12 @@ def write_study(result: Study, folder: Path) -> None:
 
 
 def write_reduction(result: Reduction, folder: Path) -> None:
-    """Write the summary, groups, ledger and network of a reduction into an existing folder."""
+    """Write the summary, groups, ledger, error over frequency and network of a reduction into an existing folder."""
+    from coherence import plots
     from coherence.network.files import save_network
 
     (folder / "summary.txt").write_text(result.text() + "\n", encoding="utf-8")
+    plots.reduction(result).savefig(folder / "error.png", dpi=130)
     result.ledger.to_csv(folder / "ledger.csv")
     result.partition.series.to_csv(folder / "groups.csv", index_label="node")
     save_network(result.network, folder / "reduced.json")

@@ -19,7 +19,7 @@ from coherence.errors import InputError, UnknownNameError
 from coherence.graphs.block_model import BlockModel
 from coherence.graphs.partition import Partition
 from coherence.groups.recovery import drawn_block_network, found_groups, require_draws, require_random_nodes
-from coherence.groups.spectral import _METHODS
+from coherence.groups.spectral import METHODS
 from coherence.network.network import Network
 from coherence.nodes.distributions import RandomNodes
 from coherence.nodes.nodes import unknown_name
@@ -205,8 +205,8 @@ def block_errors(
     if not isinstance(model, BlockModel):
         raise InputError(f"model is a {type(model).__name__}; give a BlockModel")
     require_random_nodes(nodes)
-    if method not in _METHODS:
-        raise UnknownNameError(unknown_name("method", method, tuple(_METHODS)))
+    if method not in METHODS:
+        raise UnknownNameError(unknown_name("method", method, tuple(METHODS)))
     if disturbance is not None and not isinstance(disturbance, Disturbance):
         raise InputError(f"disturbance is a {type(disturbance).__name__}; give one such as Step({{'2': 1.0}})")
     w = frequencies(omega)

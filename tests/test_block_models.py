@@ -736,3 +736,12 @@ def test_the_figures_setting_over_two_hundred_seeds():
     errors = co.block_errors(EXAMPLE, MACHINES, [0.5, 1.0, 10.0], draws=200)
     assert (errors.failures(0.01, 1.0)["share"] == 0).all()
     assert errors.frame["error refined"].median() < errors.frame["error quotient"].median()
+
+
+def test_blocks_that_nothing_joins_are_certified_at_no_size():
+    apart = co.BlockModel([4, 4], [[0.9, 0.0], [0.0, 0.9]], [[1.0, 0.0], [0.0, 1.0]])
+    found = co.certified_size(
+        apart, co.NodeConstants(eta=1.0, gamma=1.0, largest=2.0, radius=0.05, least_coupling=1.0), eps=1.0, delta=0.1
+    )
+    assert found.n is None
+    assert "falls apart" in found.reasons["certified"]

@@ -19,11 +19,11 @@ from coherence.graphs.cosines import loose_groups, row_sums, tight_groups
 from coherence.graphs.pivots import complete_pivots, pivoted_qr, reference_machines
 from coherence.graphs.spectrum import pivot_rows, settled, slow_basis
 from coherence.groups.changes import matched
-from coherence.groups.spectral import _METHODS
+from coherence.groups.spectral import METHODS
 from coherence.numerics.sparse import least_eigenpairs
 from tests.draws import block_example, networks, random_laplacian
 
-METHODS = tuple(_METHODS)
+METHODS = tuple(METHODS)
 BY_TOLERANCE = ("loose_coherency", "tight_coherency")
 WITH_INERTIA = ("slow_coherency", "reference_machines", *BY_TOLERANCE)
 
@@ -560,3 +560,26 @@ def test_drawn_inertias_are_seeded_one_by_one_and_in_their_range(sixteen):
     for options, message in (({"draws": 0}, "draws = 0; give an integer >= 1"), ({"spread": 1.0}, "spread = 1.0; give a number")):
         with pytest.raises(co.InputError, match=message):
             co.inertia_draws(sixteen, **options)
+
+
+def test_bach_jordan_weighs_nodes_by_their_degree_and_shi_malik_does_not():
+    """Each is the better by its own criterion, on a graph whose weights span three decades."""
+    rng = np.random.default_rng(3)
+    weights = -random_laplacian(rng, 14, 0.2)
+    spread = 10 ** rng.uniform(-1.5, 1.5, (14, 14))
+    weights *= np.sqrt(spread * spread.T)
+    np.fill_diagonal(weights, 0.0)
+    network = co.Network(co.swing(inertia=np.ones(14), damping=1), np.diag(weights.sum(axis=1)) - weights, "1/s")
+    found = {m: co.coherent_groups(network, 4, method=m, allow_ties=True) for m in ("bach_jordan", "shi_malik")}
+    degree = np.diag(network.dense_laplacian)
+
+    def distance(groups, weight):
+        x, total = found["bach_jordan"].embedding.to_numpy(), 0.0
+        for g in range(4):
+            own = groups.assignment == g
+            centre = np.average(x[own], axis=0, weights=weight[own])
+            total += (weight[own] * ((x[own] - centre) ** 2).sum(axis=1)).sum()
+        return total
+
+    assert distance(found["bach_jordan"], degree) < distance(found["shi_malik"], degree)
+    assert distance(found["shi_malik"], np.ones(14)) < distance(found["bach_jordan"], np.ones(14))

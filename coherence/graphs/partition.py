@@ -42,6 +42,9 @@ class Partition(Page):
         if given.ndim != 1 or not (given.size == 0 or np.issubdtype(given.dtype, np.integer)) or (given < 0).any():
             raise InputError("the assignment must hold one group number >= 0 per node; use Partition.of for names")
         object.__setattr__(self, "assignment", given)
+        if len(set(self.labels)) < len(self.labels):
+            twice = next(label for i, label in enumerate(self.labels) if label in self.labels[:i])
+            raise InputError(f"two nodes are named {twice!r}; labels must be unique")
         if len(set(self.groups)) < len(self.groups):
             twice = next(group for i, group in enumerate(self.groups) if group in self.groups[:i])
             raise InputError(f"two groups are named {twice!r}; give each its own name")

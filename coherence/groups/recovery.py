@@ -15,7 +15,7 @@ from coherence.errors import InputError, UnknownNameError
 from coherence.graphs.block_model import BlockModel
 from coherence.graphs.clustering import adjusted_rand, renumbered
 from coherence.graphs.laplacian import components
-from coherence.groups.spectral import _METHODS, coherent_groups
+from coherence.groups.spectral import METHODS, coherent_groups
 from coherence.network.network import DENSE_LIMIT, Network
 from coherence.nodes.distributions import RandomNodes
 from coherence.nodes.families import swing
@@ -138,10 +138,10 @@ def recovery_rates(
     if not isinstance(model, BlockModel):
         raise InputError(f"model is a {type(model).__name__}; give a BlockModel")
     require_random_nodes(nodes, missing_too=True)
-    names = tuple(_METHODS) if methods is None else (methods,) if isinstance(methods, str) else tuple(methods)
+    names = tuple(METHODS) if methods is None else (methods,) if isinstance(methods, str) else tuple(methods)
     for name in names:
-        if name not in _METHODS:
-            raise UnknownNameError(unknown_name("method", name, tuple(_METHODS)))
+        if name not in METHODS:
+            raise UnknownNameError(unknown_name("method", name, tuple(METHODS)))
     if not names or len(set(names)) < len(names):
         raise InputError("methods is empty or holds one twice; give distinct methods of coherent_groups")
     count = require_draws(draws)
@@ -186,7 +186,7 @@ def drawn_block_network(
 
 def found_groups(network: Network, k: int, method: str) -> Int | None:
     """The groups of a drawn network, numbered by their first node; None where its slow modes are not unique."""
-    lacking = _METHODS[method].weight == "inertia" and not (network.nodes.inertia > 0).all()
+    lacking = METHODS[method].weight == "inertia" and not (network.nodes.inertia > 0).all()
     try:
         return renumbered(coherent_groups(network, k, method=method).assignment)
     except InputError:

@@ -67,7 +67,7 @@ def _cosines(basis: SlowBasis, tolerance: float, tight: bool) -> Clusters:
     return centred((tight_groups if tight else loose_groups)(rows, tolerance), rows)
 
 
-_METHODS = {
+METHODS = {
     "bach_jordan": _Method("degree", lambda basis, asked: _means(basis.shapes, asked, basis.weight)),
     "shi_malik": _Method("degree", lambda basis, asked: _means(basis.shapes, asked)),
     "normalised_cut": _Method("degree", _cut),
@@ -170,12 +170,11 @@ def coherent_groups(
     """
     require_nodes(network, "grouping")
     require_method(method)
-    how = _METHODS[method]
+    how = METHODS[method]
     tol = _tolerance(tolerance, method)
     if k != "auto" and (isinstance(k, bool) or not isinstance(k, (int, np.integer))):
         raise InputError(f"k = {k!r} is not a number of groups; give an integer or 'auto'")
-    if isinstance(random_state, bool) or not isinstance(random_state, (int, np.integer)) or random_state < 0:
-        raise InputError(f"random_state = {random_state!r}; give an integer >= 0")
+    require_seed(random_state)
     require_connected(network.laplacian, network.labels, "grouping")
     n = network.size
     count = min(n, MOST + 1) if k == "auto" else min(n, require_groups(int(k), n) + 1)
@@ -187,6 +186,12 @@ def coherent_groups(
     modes = SlowBasis(basis.values[:used], basis.vectors[:, :used], basis.weight, basis.rounding)
     clusters = how.cluster(modes, _Asked(network.laplacian, tol, int(random_state)))
     return _grouping(network, method, clusters, basis.values[: used + 1], unique)
+
+
+def require_seed(random_state: object) -> None:
+    """Refuse what is no seed."""
+    if isinstance(random_state, bool) or not isinstance(random_state, (int, np.integer)) or random_state < 0:
+        raise InputError(f"random_state = {random_state!r}; give an integer >= 0")
 
 
 def spectral_groups(network: Network, k: int | str = "auto", *, random_state: int = 0) -> Grouping:
@@ -234,14 +239,14 @@ def spectral_groups(network: Network, k: int | str = "auto", *, random_state: in
 
 def require_method(name: str) -> None:
     """Refuse what is no method of `coherent_groups`, with close names."""
-    if name not in _METHODS:
-        raise UnknownNameError(unknown_name("method", name, tuple(_METHODS)))
+    if name not in METHODS:
+        raise UnknownNameError(unknown_name("method", name, tuple(METHODS)))
 
 
 def _tolerance(tolerance: float | None, method: str) -> float:
     if tolerance is None:
         return TOLERANCE
-    if not _METHODS[method].by_tolerance:
+    if not METHODS[method].by_tolerance:
         raise InputError(f"method {method!r} has no tolerance; leave it out, or take 'loose_coherency' or 'tight_coherency'")
     if isinstance(tolerance, bool) or not isinstance(tolerance, (int, float, np.number)) or not 0 < tolerance < 1:
         raise InputError(f"tolerance = {tolerance!r}; give a number between 0 and 1, such as {TOLERANCE}")

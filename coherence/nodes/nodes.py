@@ -345,7 +345,8 @@ def unknown_name(kind: str, name: object, known: Sequence[str]) -> str:
     """The sentence for a name that does not exist: close names, else the first few."""
     import difflib
 
-    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5)
+    parts = [one for one in known if name and str(name).lower() in one.lower()][:3]
+    close = difflib.get_close_matches(str(name), known, n=3, cutoff=0.5) or parts
     hint = (
         f"did you mean {' or '.join(map(repr, close))}?"
         if close

@@ -30,7 +30,7 @@ from coherence.theory.damping import is_stable
 from coherence.types import Complex, Int, Real
 
 METHODS = ("truncate", "residualize")
-MOST = 8  # orders below the full one that are tried of a node
+MOST = 8  # the largest order that is tried of a node, beside its own
 
 
 class NodeModels:
@@ -118,7 +118,6 @@ class OrderSearch:
 
     def lowest(self, tolerance: float) -> list[int]:
         """Orders of the least sum found whose error meets the tolerance; the full ones where none does."""
-        full = [int(r) for r in self.orders]
         levels = np.unique([row[0] for rows in self.library for row in rows.values()])
         low, high = 0, len(levels)  # levels[low] meets it
         while high - low > 1:
@@ -127,8 +126,7 @@ class OrderSearch:
                 low = middle
             else:
                 high = middle
-        picked = self._below(levels[low]) if low else full
-        return self._lowered(picked, tolerance)
+        return self._lowered(self._below(levels[low]), tolerance)
 
     def _below(self, threshold: float) -> list[int]:
         return [min(r for r, row in rows.items() if row[0] <= threshold) for rows in self.library]

@@ -1,6 +1,7 @@
 r"""Which nodes may be one: groupings for the error of a reduced network over a band, and how few groups can be enough.
 
-At sampled frequencies R = T / ||T||. Two nodes respond alike to all disturbances where
+At sampled frequencies R = T / ||T||; with outputs="groups" errors and floors are those of P C R. Two nodes respond alike to all
+disturbances where
 
     D_ij = max over omega of ||(e_i - e_j)^T R||_2
 
@@ -10,7 +11,7 @@ group, and at least the (k+1)-th singular value of R (Eckart-Young). So a set of
 sqrt 2 times the tolerance needs a group for each.
 
 Groupings: complete, average and Ward linkage of D, the methods of `coherent_groups`, and from the best of them a descent:
-nodes move to other groups, and pairs of groups are joined, as long as the error falls or the tolerance is met.
+nodes move to other groups as long as the error falls, in networks of up to some 300 nodes.
 """
 
 from __future__ import annotations
@@ -187,22 +188,36 @@ class GroupSearch:
             self._found[k] = tuple(found[:1] if same else found)
         return self._found[k]
 
+    def fewest(self, tolerance: float) -> int:
+        """The least number of groups at which a linkage has a floor within the tolerance; they are nested, so by bisection."""
+        low, high = 0, self.network.size
+        while high - low > 1:
+            middle = (low + high) // 2
+            if any(self.samples.floors(p).max() <= tolerance for p in self._linked(middle)):
+                high = middle
+            else:
+                low = middle
+        return high
+
+    def _linked(self, k: int) -> Iterator[Partition]:
+        from scipy.cluster.hierarchy import fcluster
+
+        for tree in self.trees:
+            found = fcluster(tree, k, "maxclust") - 1
+            if found.max() == k - 1:
+                yield self._partition(found)
+
     def _partition(self, assignment: Int) -> Partition:
         """Groups "1", "2", ... by their first node."""
         return Partition.of([str(g + 1) for g in renumbered(assignment)], labels=self.network.labels)
 
     def _candidates(self, k: int) -> Iterator[Partition]:
         """Groupings to begin with."""
-        from scipy.cluster.hierarchy import fcluster
-
         n = self.network.size
         if k in (1, n):
             yield self._partition(np.arange(n) if k == n else np.zeros(n, dtype=int))
             return
-        for tree in self.trees:
-            found = fcluster(tree, k, "maxclust") - 1
-            if found.max() == k - 1:
-                yield self._partition(found)
+        yield from self._linked(k)
         for method in METHODS:
             try:
                 found = coherent_groups(self.network, k, method=method, random_state=self.random_state, allow_ties=True)

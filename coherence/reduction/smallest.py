@@ -21,19 +21,21 @@ import pandas as pd
 from coherence.display import Page
 from coherence.errors import InputError, ToleranceError
 from coherence.graphs.partition import Partition
-from coherence.network.network import Network, require_nodes
+from coherence.groups.spectral import require_seed
+from coherence.network.network import Network
 from coherence.numerics.balancing import Band
 from coherence.progress import Progress, silent
 from coherence.reduction.interconnection import band_samples, fitted_laplacian
 from coherence.reduction.orders import NodeModels, OrderSearch
 from coherence.reduction.picking import require_tolerance
 from coherence.reduction.search import GroupSearch, Samples, least_groups
-from coherence.theory.certificate import LEAST_GAP, CertifiedError, certified_error, relative_errors
-from coherence.theory.damping import is_stable
+from coherence.theory.certificate import LEAST_GAP, CertifiedError, certified_error, relative_errors, require_certifiable
+from coherence.theory.damping import is_stable, require_damped
 from coherence.types import ArrayLike
 
 MARGIN = 0.995  # of the tolerance, for what the samples may see: the rest is for what lies between them
 ROUNDS = 6  # of certificates
+BELOW = 3  # numbers of groups below what linkages need that are tried
 PATIENCE = 3  # numbers of groups that are tried without fewer states
 FITTED = 20  # groups up to which weights are fitted: beyond, the quotient is within a per cent of the best
 
@@ -64,7 +66,7 @@ class Reduction(Page):
     >>> from coherence import linearize, load_case, reduce
     >>> small = reduce(linearize(load_case("iceland")), band=(0, 3.14), tolerance=0.1)
     >>> small.network.size, small.error.upper <= 0.1
-    (6, True)
+    (5, True)
     """
 
     network: Network
@@ -166,7 +168,8 @@ def reduce(
     Raises
     ------
     ToleranceError
-        The groups asked for cannot meet the tolerance; what they reach, and how many groups it takes, stand in the message.
+        The groups asked for cannot meet the tolerance; what they reach, and how many groups it takes, stand in the message. Or the
+        tolerance is so close to what the samples see that six rounds of certificates do not settle it.
     InputError
         A tolerance or band out of range, more groups than nodes, a partition of other nodes, or an undamped mode in the band.
     DisconnectedError
@@ -176,7 +179,9 @@ def reduce(
     -----
     The full network itself, with every node a group, meets every tolerance: what cannot be joined stays apart. A tolerance of
     `outputs="nodes"` asks the most: machines of one group differ by their swings against each other, whose frequency must lie well
-    above the band. Where the network is stable so is what is returned; weights are fitted up to 20 groups.
+    above the band. Where the network is stable so is what is returned (if poles can be had: up to 1500 states, no passive nodes).
+    Weights are fitted up to 20 groups. From some 300 nodes on groups are taken as linkages and methods propose them: moving single
+    nodes would take too long.
 
     References
     ----------
@@ -189,7 +194,6 @@ def reduce(
     >>> reduce(network, band=(0, 3.14), tolerance=0.05, outputs="groups").network.size
     1
     """
-    require_nodes(network, "a reduction")
     return _Search(network, Band.of(band), tolerance, groups, outputs, decay, random_state, progress).run()
 
 
@@ -218,19 +222,28 @@ class _Search:
         self.tolerance = require_tolerance(tolerance)
         if not 1e-6 <= self.tolerance < 1:
             raise InputError(f"tolerance = {tolerance!r}; give a number from 1e-6 to 1, such as 0.03 for 3 %")
+        require_certifiable(network, "a reduction")
+        require_damped(network, band, decay)
+        require_seed(random_state)
         n = network.size
         if (
             groups is not None
             and not isinstance(groups, Partition)
             and (isinstance(groups, bool) or not isinstance(groups, (int, np.integer)) or not 1 <= groups <= n)
         ):
-            raise InputError(f"groups = {groups!r}; give a number from 1 to {n}, a Partition, or leave it out")
+            raise InputError(
+                f"groups is {groups!r:.40}; give a number from 1 to {n}, a Partition (see Partition.from_groups), or nothing"
+            )
+        if isinstance(groups, Partition) and groups.labels != network.labels:
+            raise InputError("the partition is of other nodes than this network's; build it from network.labels")
         self.groups = groups
+        self.stable = is_stable(network) is True
         self.samples = Samples(network, band_samples(network, band), decay=decay, outputs=outputs)
         self.search = GroupSearch(self.samples, random_state)
         self.models = NodeModels(self.samples, band)
         self.goal = MARGIN * self.tolerance
         self._fits: dict[bytes, Network] = {}
+        self._least: dict[int, int] = {}
 
     def run(self) -> Reduction:
         """Propose, certify, and propose again with what the certificate found."""
@@ -279,14 +292,27 @@ class _Search:
                 best, waited = model, 0
             else:
                 waited += 1
-            if waited == PATIENCE or 2 * (k + 1) - 1 >= best.network.order:
+            if waited == PATIENCE or self._least_order(k + 1) >= best.network.order:
                 break
         assert best is not None  # every node a group has no error
         return best
 
+    def _least_order(self, k: int) -> int:
+        """One state a node, and the coupling's for each but one."""
+        return k + (k - 1) * self.network.coupling.order
+
     def _counts(self) -> Iterable[int]:
         """Numbers of groups in the order they are tried."""
-        return range(least_groups(self.samples, self.tolerance), self.network.size + 1)
+        least = self._least_groups()
+        if self.outputs == "nodes":
+            least = max(least, self.search.fewest(self.goal) - BELOW)
+        return range(least, self.network.size + 1)
+
+    def _least_groups(self) -> int:
+        at = len(self.samples.omega)
+        if at not in self._least:
+            self._least[at] = least_groups(self.samples, self.tolerance)
+        return self._least[at]
 
     def _given(self) -> _Model:
         assert self.groups is not None
@@ -295,7 +321,7 @@ class _Search:
         if model.error > self.goal:
             found = self._certified(model, gap=0.05)
             if found.upper > self.tolerance:
-                least = least_groups(self.samples, self.tolerance)
+                least = self._least_groups()
                 more = f"; the tolerance takes at least {least}" if least > partitions[0].k else ""
                 raise ToleranceError(
                     f"{partitions[0].k} groups with all their states reach {found.upper:.3g} over the band (attained: "
@@ -323,7 +349,8 @@ class _Search:
 
     def _model(self, partition: Partition, reduced: Network, interconnection: str) -> _Model:
         errors = self.samples.errors(partition, self.samples.inverses(reduced), reduced.dense_laplacian)
-        return _Model(partition, reduced, interconnection, float(errors.max()))
+        error = np.inf if self.stable and is_stable(reduced) is False else float(errors.max())
+        return _Model(partition, reduced, interconnection, error)
 
     def _lowered(self, model: _Model) -> _Model:
         search = OrderSearch(self.models, model.partition, model.network)
@@ -334,7 +361,7 @@ class _Search:
         partition = model.partition
         whole = self.network.project(partition)
         joined = Network(whole.nodes, model.network.laplacian, self.network.coupling)
-        before = error if joined.order == model.network.order else self._certified(model._replace(network=joined))
+        before = error if joined.order == model.network.order else self._certified(model._replace(network=joined), gap=0.05)
         rows = {
             "groups": (self.samples.floors(partition).max(), np.nan, whole.order),
             "interconnection": (before.lower, before.upper, joined.order),
@@ -343,5 +370,5 @@ class _Search:
         ledger = pd.DataFrame.from_dict(rows, orient="index", columns=["error, lower", "error, upper", "states"])
         ledger.insert(0, "nodes", partition.k)
         ledger.index.name = "step"
-        least = least_groups(self.samples, self.tolerance)
+        least = self._least_groups()
         return Reduction(model.network, partition, model.interconnection, self.tolerance, error, ledger, least, self.network)

@@ -12,17 +12,20 @@ import numpy as np
 import pandas as pd
 
 from coherence.errors import InputError
-from coherence.network.network import Network, require_nodes
+from coherence.groups.spectral import require_seed
+from coherence.network.network import Network
 from coherence.numerics.balancing import Band
 from coherence.reduction.interconnection import band_samples, fitted_laplacian
 from coherence.reduction.search import GroupSearch, Samples, least_errors
+from coherence.theory.certificate import require_certifiable
+from coherence.theory.damping import require_damped
 
 
 def errors_by_groups(
     network: Network,
     *,
     band: tuple[float, float] | Band,
-    groups: Iterable[int] | None = None,
+    groups: int | Iterable[int] | None = None,
     outputs: str = "nodes",
     decay: float = 0.0,
     fitted: bool = True,
@@ -36,7 +39,7 @@ def errors_by_groups(
         Connected, of rational nodes, at most 1000.
     band : (low, high) or Band
         rad/s.
-    groups : iterable of int, optional
+    groups : int or iterable of int, optional
         Numbers of groups; by default 1 to 10, or to the number of nodes.
     outputs : "nodes" or "groups"
         See `certified_error`.
@@ -56,7 +59,10 @@ def errors_by_groups(
     Raises
     ------
     InputError
-        A band that is none, or a number of groups out of range.
+        A band that is none, a number of groups out of range, nodes known by their response, too many nodes, or an undamped mode in
+        the band where decay = 0.
+    DisconnectedError
+        The network falls apart.
 
     References
     ----------
@@ -70,8 +76,12 @@ def errors_by_groups(
     >>> bool((found["any groups"] <= found["these groups"]).all() and (found["these groups"] <= found["quotient"]).all())
     True
     """
-    require_nodes(network, "a reduction")
     limits, n = Band.of(band), network.size
+    require_certifiable(network, "errors by groups")
+    require_damped(network, limits, decay)
+    require_seed(random_state)
+    if groups is not None and not isinstance(groups, Iterable):
+        groups = [groups]
     counts = list(range(1, min(n, 10) + 1)) if groups is None else list(groups)
     for k in counts:
         if isinstance(k, bool) or not isinstance(k, (int, np.integer)) or not 1 <= k <= n:

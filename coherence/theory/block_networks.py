@@ -29,6 +29,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.sparse.csgraph import connected_components
 
 from coherence.display import Page
 from coherence.errors import InputError
@@ -262,7 +263,12 @@ def _corrected(
         return {"bound": modal + refined} | parts | {"sin theta": sine, "||T - T_k||": modal, "||T_k - T^_k||": refined}
 
     near = 1e-12 * star
-    why = x.missing or ("" if gap > near else "the blocks have no gap: lambda_k of L_blk is not below lambda_{k+1}")
+    apart = connected_components(unit.mean_weights > 0)[0] > 1
+    why = x.missing
+    if not why and apart:
+        why = "blocks that nothing joins: every draw falls apart, and has no groups"
+    if not why and gap <= near:
+        why = "the blocks have no gap: lambda_k of L_blk is not below lambda_{k+1}"
     return at, why
 
 

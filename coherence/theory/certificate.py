@@ -38,13 +38,14 @@ from coherence.numerics.balancing import Band
 from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.rational import Rational
 from coherence.numerics.threads import single_thread
-from coherence.theory.damping import require_damped
+from coherence.theory.damping import require_damped, require_decay
 from coherence.theory.supremum import require_no_pole
-from coherence.types import ArrayLike, Complex, Real
+from coherence.types import ArrayLike, Complex, Real, real_vector
 
 MOST_NODES = 1000  # dense matrices of that size take seconds a frequency
 ENTRIES = 2_000_000  # matrix entries held at a time
 START = 24  # intervals over the upper three decades of the band
+PIECES = 4  # of an interval that is too wide
 LEAST_GAP = 1e-3
 LEAST_FLOOR = 1e-8
 OUTPUTS = ("nodes", "groups")
@@ -166,14 +167,13 @@ def certified_error(
     """
     limits = Band.of(band)
     low, high = float(limits.low), float(limits.high)
-    if not (np.isfinite(gap) and gap >= LEAST_GAP):
-        raise InputError(f"gap = {gap}; give a number >= {LEAST_GAP:g}")
-    if not (np.isfinite(floor) and floor >= LEAST_FLOOR):
-        raise InputError(f"floor = {floor}; give a number >= {LEAST_FLOOR:g}: evaluations are to rounding")
+    for name, value, least in (("gap", gap, LEAST_GAP), ("floor", floor, LEAST_FLOOR), ("most", most, 1)):
+        if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not least <= value < np.inf:
+            raise InputError(f"{name} = {value!r}; give a number >= {least:g}")
     require_matching(network, partition, reduced)
     for each in (network, reduced):
-        if require_damped(each, limits, decay) == 0.0:
-            require_no_pole(each, low, high)
+        require_damped(each, limits, decay)
+        require_no_pole(each, low, high, decay)
     pair = _Pair(network, partition, reduced, output_map(network, partition, outputs), decay)
     return _Search(pair, low, high, gap, floor, most, outputs).run()
 
@@ -210,20 +210,38 @@ def relative_errors(
     True
     """
     require_matching(network, partition, reduced)
-    pair = _Pair(network, partition, reduced, output_map(network, partition, outputs), decay)
-    w = np.atleast_1d(np.asarray(omega, dtype=float))
+    pair = _Pair(network, partition, reduced, output_map(network, partition, outputs), require_decay(decay))
+    w = real_vector(omega, "omega")
+    if (w < 0).any() or ((w == 0).any() and decay == 0 and pair.full.coupling.den[-1] == 0):
+        raise InputError("omega holds frequencies that are not > 0 (at 0 with a pole of f only a limit exists); leave them out")
+    if not w.size:
+        return np.zeros(0)
     size = max(1, ENTRIES // network.size**2)
     return np.concatenate([pair.errors(w[i : i + size]) for i in range(0, len(w), size)])
 
 
+def require_certifiable(network: Network, what: str) -> None:
+    """Refuse what is too large for dense evaluations, has no enclosures, or falls apart."""
+    require_nodes(network, what)
+    if network.size > MOST_NODES:
+        raise InputError(
+            f"{network.size} nodes are too many for {what} (at most {MOST_NODES}); eliminate passive nodes with "
+            "network.kron_reduce(), or bound the error of given groups by hull_bound"
+        )
+    require_connected(network.laplacian, network.labels, what)
+    network.nodes.require_rational(what)
+    if not isinstance(network.coupling, Rational):
+        raise InputError(f"{what} needs a rational coupling f; this one is known by its values only")
+
+
 def require_matching(network: Network, partition: Partition, reduced: Network) -> None:
     """Refuse networks that are not one and its reduction by these groups, or that cannot be certified."""
-    for each, what in ((network, "a certified error"), (reduced, "a certified error of a reduced network")):
-        require_nodes(each, what)
-        require_connected(each.laplacian, each.labels, what)
-        each.nodes.require_rational(what)
-        if not isinstance(each.coupling, Rational):
-            raise InputError(f"{what} needs a rational coupling f; this one is known by its values only")
+    require_certifiable(network, "a certified error")
+    require_certifiable(reduced, "a certified error of a reduced network")
+    if not isinstance(partition, Partition):
+        raise InputError(
+            f"the partition is a {type(partition).__name__}; build one with Partition.of(groups, labels=network.labels)"
+        )
     if partition.labels != network.labels:
         raise InputError("the partition is of other nodes than this network's; build it from network.labels")
     if reduced.size != partition.k:
@@ -232,11 +250,6 @@ def require_matching(network: Network, partition: Partition, reduced: Network) -
         raise InputError(
             f"the reduced network is coupled by {reduced.coupling.sentence}, the network by {network.coupling.sentence}; "
             "they must agree"
-        )
-    if network.size > MOST_NODES:
-        raise InputError(
-            f"{network.size} nodes are too many for dense certificates (at most {MOST_NODES}); eliminate passive nodes with "
-            "network.kron_reduce(), or bound the error by hull_bound"
         )
 
 
@@ -337,11 +350,13 @@ class _Side:
             phi -= 1.0 / (s - root)
             off = np.maximum(np.abs(w - root.imag) - r, 0.0)
             change += 1.0 / ((self.decay - root.real) ** 2 + off**2)
-        steep = np.abs(phi) + r * change
-        i_most = np.abs(inverse) * np.exp(r * steep)
-        i1, i1_most, i2_most = phi * inverse, steep * i_most, (steep**2 + change) * i_most
-        second = p2 * i_most + 2 * p1_most * i1_most + p_most * i2_most
-        return p * inverse, p1 * inverse + p * i1, second, p_most * i_most, p1_most * i_most + p_most * i1_most
+        with np.errstate(all="ignore"):  # infinite, or none, where an interval reaches a zero of f
+            steep = np.abs(phi) + r * change
+            i_most = np.abs(inverse) * np.exp(r * steep)
+            i1, i1_most, i2_most = phi * inverse, steep * i_most, (steep**2 + change) * i_most
+            second = p2 * i_most + 2 * p1_most * i1_most + p_most * i2_most
+            top, top1 = p_most * i_most, p1_most * i_most + p_most * i1_most
+        return p * inverse, p1 * inverse + p * i1, second, top, top1
 
     def low(self, w: float) -> tuple[float, float, float]:
         """Over [0, w]: a bound on ||T - g_hat 11'||, and bounds on |sum z| from below and above."""
@@ -477,8 +492,7 @@ class _Search:
                     f"the relative error lies in [{best:.4g}, {reached:.4g}] after {self.count} evaluations (a relative gap of "
                     f"{self.gap:g} was asked); allow more, a larger gap or a narrower band"
                 )
-            pieces = 4
-            edges = self._pieces(pieces)
+            edges = self._pieces(PIECES)
             left, right = edges[:, :-1].ravel(), edges[:, 1:].ravel()
             if self.tailed and self.tail > goal:
                 top = self.start

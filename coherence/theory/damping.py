@@ -27,12 +27,17 @@ def is_stable(network: Network) -> bool | None:
     return bool(poles.real.max(initial=-np.inf) <= STABLE * np.abs(poles).max(initial=0.0))
 
 
-def require_damped(network: Network, band: Band, decay: float) -> float:
-    """The decay, if it is one, and unless it is 0 and the band holds an undamped mode."""
+def require_decay(decay: object) -> float:
+    """The decay, if it is one."""
     if isinstance(decay, bool) or not isinstance(decay, (int, float, np.number)) or not 0 <= decay < np.inf:
         raise InputError(f"decay = {decay!r}; give a number >= 0 in 1/s")
-    if decay > 0 or not has_poles(network):
-        return float(decay)
+    return float(decay)
+
+
+def require_damped(network: Network, band: Band, decay: object) -> None:
+    """Refuse what is no decay, and a band with an undamped mode where it is 0."""
+    if require_decay(decay) > 0 or not has_poles(network):
+        return
     poles = network.poles()
     poles = poles[(np.abs(poles.real) <= STABLE * np.abs(poles)) & (poles.imag > 0)]
     undamped = poles.imag[(poles.imag >= band.low) & (poles.imag <= band.high)]
@@ -41,4 +46,3 @@ def require_damped(network: Network, band: Band, decay: float) -> float:
             f"the network has an undamped mode at {undamped.min():.4g} rad/s, in the band, and at those of a reduced network no "
             "relative error is finite: give decay > 0 (errors at s = decay + j omega), or damping to the nodes"
         )
-    return float(decay)

@@ -140,7 +140,7 @@ def supremum(network: Network, low: float = 0.0, high: float = np.inf, *, gap: f
     return _Search(network, low, high, gap, most).run()
 
 
-def require_no_pole(network: Network, low: float, high: float) -> None:
+def require_no_pole(network: Network, low: float, high: float, decay: float = 0.0) -> None:
     """Refuse a band with a pole or zero of f or a pole of a node's inverse on the axis: nothing bounds what is around it."""
     assert isinstance(network.coupling, Rational)
     found = [(root, "pole", "the coupling f") for root in np.roots(network.coupling.den) if root != 0]
@@ -150,13 +150,13 @@ def require_no_pole(network: Network, low: float, high: float) -> None:
         found += [
             (root, "pole", f"the inverse dynamics of node {network.labels[owner]!r} (a zero of its transfer function)")
             for owner, own in zip(bank.owner, values, strict=True)
-            for root in own[np.abs(own.real) <= ON_AXIS * np.abs(own)]
+            for root in own[np.abs(own.real - decay) <= ON_AXIS * np.abs(own)]
         ]
     for root, kind, what in found:
-        if abs(root.real) <= ON_AXIS * abs(root) and low <= root.imag <= high:
+        if abs(root.real - decay) <= ON_AXIS * abs(root) and low <= root.imag <= high:
             where = f"{root.imag:.6g}j" if root.imag else "0"
             raise PoleError(f"the band {low:g} to {high:g} rad/s contains the {kind} {where} of {what}; take bands beside it")
-    if low == 0.0 and network.coupling.den[-1] == 0.0:
+    if low == decay == 0.0 and network.coupling.den[-1] == 0.0:
         z = network.nodes.inverse(0.0)[0]
         if abs(z.sum()) <= ON_AXIS * float(np.abs(z).sum()):
             raise PoleError("the coherent dynamics has a pole at 0 (no damping and no droop); begin the band above 0")
