@@ -486,3 +486,13 @@ def test_a_group_or_node_without_inertia_is_named():
         co.inertial_aggregation(network, co.Partition.of(["m", "m", "bus"], labels=network.labels))
     with pytest.raises(co.InputError, match="node 'c' has no inertia"):
         co.undamped_frequencies(network)
+
+
+def test_a_network_of_one_node_and_every_node_a_group_have_no_error():
+    one = co.Network(co.swing(inertia=1.0, damping=0.1), [[0.0]], "1/s")
+    two = co.Network(co.swing(inertia=[1.0, 2.0], damping=0.1), [[1.0, -1.0], [-1.0, 1.0]], "1/s")
+    for network in (one, two):
+        alone = co.Partition.of(network.labels, labels=network.labels)
+        assert co.hull_bound(network, [1j], partition=alone).value.tolist() == [0.0]
+        found = co.compare_interconnections(network, alone, (0.1, 1))
+        assert found.errors.max().max() <= 1e-12

@@ -181,7 +181,8 @@ def hull_bound(network: Network, s: ArrayLike, *, k: int = 1, partition: Partiti
     True
     """
     x = _frame(network, s, k, partition)
-    d = hull_distance(x.z, x.f, x.least, _largest(network, a_priori))
+    alone = np.isinf(x.least)  # every node a group: nothing is left across
+    d = np.full(len(x.z), np.inf) if alone else hull_distance(x.z, x.f, x.least, _largest(network, a_priori))
     name = "hull bound" if partition is None else "hull bound of the quotient"
     top = np.where(x.regular, 1 + x.alpha**2, np.inf)
     return _bound(name, "d > q", top, d - x.q, x.finite, {"alpha": x.alpha, "q": x.q, "d": d})
