@@ -72,7 +72,7 @@ class OrderSearch:
         self.laplacian = reduced.dense_laplacian
         self.orders: Int = np.asarray(reduced.nodes.orders)
         self.keeps_stable = is_stable(reduced) is True
-        self.library = [self._rows(i, models.of(np.flatnonzero(partition.assignment == i), reduced, i)) for i in range(partition.k)]
+        self.choices = [self._rows(i, models.of(np.flatnonzero(partition.assignment == i), reduced, i)) for i in range(partition.k)]
 
     def _rows(self, i: int, nodes: list[Nodes]) -> dict[int, tuple[float, Nodes, Complex]]:
         """Order -> (cost, model, its inverse over f at the samples), the full order first, costs rising as orders fall."""
@@ -106,19 +106,19 @@ class OrderSearch:
 
     def meets(self, picked: list[int], tolerance: float) -> bool:
         """Whether the error is within the tolerance, and the network stable where the one of full order is."""
-        zeta = np.column_stack([rows[r][2] for rows, r in zip(self.library, picked, strict=True)])
+        zeta = np.column_stack([rows[r][2] for rows, r in zip(self.choices, picked, strict=True)])
         errors = self.samples.errors(self.partition, zeta, self.laplacian)
         return bool(errors.max() <= tolerance) and not (self.keeps_stable and is_stable(self.network(picked)) is False)
 
     def network(self, picked: list[int]) -> Network:
         """With these orders."""
-        rows = zip(self.library, picked, self.partition.groups, strict=True)
+        rows = zip(self.choices, picked, self.partition.groups, strict=True)
         nodes = concatenate([row[r][1].renamed([group]) for row, r, group in rows])
         return Network(nodes, self.laplacian, self.reduced.coupling)
 
     def lowest(self, tolerance: float) -> list[int]:
         """Orders of the least sum found whose error meets the tolerance; the full ones where none does."""
-        levels = np.unique([row[0] for rows in self.library for row in rows.values()])
+        levels = np.unique([row[0] for rows in self.choices for row in rows.values()])
         low, high = 0, len(levels)  # levels[low] meets it
         while high - low > 1:
             middle = (low + high) // 2
@@ -129,14 +129,14 @@ class OrderSearch:
         return self._lowered(self._below(levels[low]), tolerance)
 
     def _below(self, threshold: float) -> list[int]:
-        return [min(r for r, row in rows.items() if row[0] <= threshold) for rows in self.library]
+        return [min(r for r, row in rows.items() if row[0] <= threshold) for rows in self.choices]
 
     def _lowered(self, picked: list[int], tolerance: float) -> list[int]:
         moved = True
         while moved:
             moved = False
             options = []
-            for i, rows in enumerate(self.library):
+            for i, rows in enumerate(self.choices):
                 lower = [r for r in rows if r < picked[i]]
                 if lower:
                     options.append((rows[max(lower)][0], i, max(lower)))

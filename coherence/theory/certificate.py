@@ -1,20 +1,15 @@
 r"""The certified relative error of a reduced network over a band: between evaluations by a second-order expansion.
 
-With zeta = diag G^{-1} / f the coupling drops out of ||T - T_hat|| / ||T||, T = U/f and U = (diag zeta + L)^{-1}: only a diagonal
-changes along a line Re s = decay. Around s_0, with |zeta(s) - zeta(s_0)| <= d = r |zeta'| + r^2/2 b, b a bound on |zeta''|,
+The responses of both networks, U = T f, lie within R and R_hat of a straight line over an interval of frequencies (`expansion`).
+To first order their difference is a segment of matrices, whose norm is largest at an end; so over the interval
 
-    U(s) = U_0 - (s - s_0) U_0 diag(zeta') U_0 + R,   ||R|| <= r^2/2 ||U_0 b^{1/2}||^2 + ||U_0 d^{1/2}||^2 q / (1 - q),
-    q = ||d^{1/2} U_0 d^{1/2}|| < 1,
+    ||T - T_hat|| / ||T||  <=  (max_+- ||E_0 -+ jr E_1|| + R + R_hat) / (||U_0|| - change),
 
-and the same of the reduced network, lifted to all nodes: P U_k P^T = Q V Q^T, Q = P N^{-1/2}, V = N^{1/2} U_k N^{1/2}. To first
-order the difference is a segment of matrices, whose norm is largest at an end; so over the interval
+E_0 and E_1 the differences of values and slopes at the middle, by the parts of U = 11^T/a + D, so that nothing cancels. Intervals
+where that is too much are cut; what is left of the gap shrinks with the square of their width.
 
-    ||T - T_hat|| / ||T||  <=  (max_+- ||E_0 -+ jr E_1|| + R + R_hat) / (||U_0|| - ||U_0 d^{1/2}||^2 / (1 - q)),
-
-E_1 = U_0 zeta' U_0 - Q V zeta_hat' V Q^T. Intervals where that is too much are halved; what is left of the gap shrinks with r^2.
-
-At s = 0 with a pole of f there, both are taken apart into uniform motion and the rest (block elimination as in `bounds`): with
-z = diag G^{-1}, mean z_m, variance v and |z_i| <= M over [0, w],
+At s = 0 with a pole of f there, both networks are taken apart into uniform motion and the rest (block elimination as in `bounds`):
+with z = diag G^{-1}, mean z_m, variance v and |z_i| <= M over [0, w],
 
     ||T - g_hat 11^T||  <=  (1 + v/|z_m|^2) / (|f| lambda_2 - M - v/|z_m|),
 
@@ -32,13 +27,12 @@ from coherence.errors import InputError, PoleError, ToleranceError
 from coherence.graphs.laplacian import require_connected
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network, require_nodes
-from coherence.nodes.enclosures import balanced, enclosure
-from coherence.nodes.nodes import Nodes
+from coherence.nodes.enclosures import enclosure
 from coherence.numerics.balancing import Band
-from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.rational import Rational
 from coherence.numerics.threads import single_thread
 from coherence.theory.damping import require_damped, require_decay
+from coherence.theory.expansion import Side, norms
 from coherence.theory.supremum import require_no_pole
 from coherence.types import ArrayLike, Complex, Real, real_vector
 
@@ -267,123 +261,12 @@ def output_map(network: Network, partition: Partition, outputs: str) -> Real | N
     return np.asarray(p @ (p * inertia[:, None] / total).T)
 
 
-@dataclass(frozen=True)
-class _Expansion:
-    """U = 11'/a + D around the middles of I intervals, its slope U zeta' U in the same parts, and bounds over the interval."""
-
-    total: Complex  # a, (I,)
-    deviation: Complex  # D, (I, m, m)
-    slope: Complex  # (1' zeta') / a^2, (I,)
-    side: Complex  # D zeta' / a, (I, m)
-    inside: Complex  # D zeta' D, (I, m, m)
-    size: Real  # ||U||, lifted
-    rest: Real  # bound on what is left of the lifted expansion
-    change: Real  # bound on ||U - U_0||, lifted
-
-
-class _Side:
-    """U = (diag zeta + L)^{-1} of one network, lifted: zeta/sizes and N^{-1/2} L N^{-1/2}."""
-
-    def __init__(self, network: Network, sizes: Real, decay: float) -> None:
-        self.decay = decay
-        self.nodes: Nodes = balanced(network.nodes)
-        assert isinstance(network.coupling, Rational)
-        self.coupling = network.coupling
-        self.sizes = sizes
-        self.laplacian = network.dense_laplacian
-        self.share = sizes / sizes.sum()
-        root = np.sqrt(sizes)
-        values = np.linalg.eigvalsh(self.laplacian / np.outer(root, root))
-        self.connectivity = float(values[1] - len(sizes) * np.finfo(float).eps * values[-1]) if len(sizes) > 1 else np.inf
-
-    def parts(self, w: Real) -> tuple[Complex, Complex, Complex]:
-        """Zeta (F, m), its sum a (F,) and D = U - 11'/a (F, m, m), by elimination so that nothing cancels at low frequency."""
-        s = self.decay + 1j * w
-        zeta = self.nodes.inverse(s) / self.coupling(s)[:, None]
-        return zeta, zeta.sum(axis=1), self._deviation(zeta)
-
-    def _deviation(self, zeta: Complex) -> Complex:
-        one = np.ones(len(zeta), dtype=complex)
-        return uniform_deviation(zeta, one, one, self.laplacian)
-
-    def lifted(self, total: Complex, deviation: Complex) -> Complex:
-        """N^{1/2} U N^{1/2}, whose norm is that of P U P'."""
-        root = np.sqrt(self.sizes)
-        return np.asarray(root[:, None] * (deviation + 1.0 / total[:, None, None]) * root)
-
-    def expand(self, w: Real, r: Real) -> _Expansion:
-        """The module's expansion around w with radius r, (I,) each."""
-        z, slope, bend = enclosure(self.nodes, w, r, shift=self.decay)
-        psi, psi1, psi2, top, top1 = self._reciprocal(w, r)
-        zeta, zeta1 = z * psi[:, None], slope * psi[:, None] + z * psi1[:, None]
-        total, deviation = zeta.sum(axis=1), self._deviation(zeta)
-        along = zeta1.sum(axis=1) / total  # D zeta = 0
-        side = np.einsum("iab,ib->ia", deviation, zeta1 - along[:, None] * zeta) / total[:, None]
-        inside = (deviation * zeta1[:, None, :]) @ deviation
-        u = self.lifted(total, deviation)
-        with np.errstate(all="ignore"):  # bounds are infinite where an interval is too wide for its enclosure
-            steep = np.abs(slope) + r[:, None] * bend
-            most = np.abs(z) + r[:, None] * steep
-            b = (bend * top[:, None] + 2 * steep * top1[:, None] + most * psi2[:, None]) / self.sizes
-            d = r[:, None] * np.abs(zeta1) / self.sizes + 0.5 * r[:, None] ** 2 * b
-            known = np.asarray(np.isfinite(b).all(axis=1))
-            b, d = np.where(known[:, None], b, 0.0), np.where(known[:, None], d, 0.0)
-            half = u * np.sqrt(d)[:, None, :]
-            q = _norm_bound(np.sqrt(d)[:, :, None] * half)
-            room = known & (q < 1)
-            series = np.where(room, _norm_bound(half) ** 2 / (1 - q), np.inf)
-            rest = 0.5 * r**2 * _norm_bound(u * np.sqrt(b)[:, None, :]) ** 2 + series * q
-        return _Expansion(total, deviation, along / total, side, inside, _norms(u), np.where(room, rest, np.inf), series)
-
-    def _reciprocal(self, w: Real, r: Real) -> tuple[Complex, Complex, Real, Real, Real]:
-        """1/f and its derivative at the middles, and bounds over the interval on its second derivative, its size and its slope."""
-        s = self.decay + 1j * w
-        far = np.abs(s) + r
-        den, num = np.array(self.coupling.den), np.array(self.coupling.num)
-        p, p1, p2 = np.polyval(den, s), np.polyval(np.polyder(den), s), np.polyval(np.abs(np.polyder(den, 2)), far)
-        p1_most = np.abs(p1) + r * p2
-        p_most = np.abs(p) + r * p1_most
-        # 1/num = prod 1/(s - root): logarithmic derivative phi, |phi| and |phi'| over the interval
-        inverse, phi = 1.0 / np.polyval(num, s), np.zeros(len(s), dtype=complex)
-        change = np.zeros(len(s))
-        for root in np.roots(num):
-            phi -= 1.0 / (s - root)
-            off = np.maximum(np.abs(w - root.imag) - r, 0.0)
-            change += 1.0 / ((self.decay - root.real) ** 2 + off**2)
-        with np.errstate(all="ignore"):  # infinite, or none, where an interval reaches a zero of f
-            steep = np.abs(phi) + r * change
-            i_most = np.abs(inverse) * np.exp(r * steep)
-            i1, i1_most, i2_most = phi * inverse, steep * i_most, (steep**2 + change) * i_most
-            second = p2 * i_most + 2 * p1_most * i1_most + p_most * i2_most
-            top, top1 = p_most * i_most, p1_most * i_most + p_most * i1_most
-        return p * inverse, p1 * inverse + p * i1, second, top, top1
-
-    def low(self, w: float) -> tuple[float, float, float]:
-        """Over [0, w]: a bound on ||T - g_hat 11'||, and bounds on |sum z| from below and above."""
-        middle = np.array([0.5 * w])
-        z, slope, bend = (found[0] / self.sizes for found in enclosure(self.nodes, middle, middle))
-        r = 0.5 * w
-        mean, mean1, mean2 = (float(abs(self.share @ x)) for x in (z, slope, bend))
-        off = np.abs(z - self.share @ z) + r * (np.abs(slope - self.share @ slope) + r * (bend + mean2))
-        least, most = mean - r * (mean1 + r * mean2), mean + r * (mean1 + r * mean2)
-        if not (np.isfinite(most) and least > 0):
-            return np.inf, 0.0, np.inf
-        variance = float(self.share @ off**2)
-        largest = float((np.abs(z) + r * (np.abs(slope) + r * bend)).max())
-        powers_p, powers_q = np.array(self.coupling.num)[::-1], np.array(self.coupling.den)[::-1]
-        p = abs(powers_p[0]) - float(np.sum(np.abs(powers_p[1:]) * w ** np.arange(1, len(powers_p))))
-        q = float(np.sum(np.abs(powers_q[1:]) * w ** np.arange(1, len(powers_q))))
-        reach = max(p, 0.0) / q * self.connectivity - largest - variance / least
-        bound = 0.0 if len(z) == 1 else (1 + variance / least**2) / reach if reach > 0 else np.inf
-        return bound, least * self.sizes.sum(), most * self.sizes.sum()
-
-
 class _Pair:
     """The two networks and what is compared."""
 
     def __init__(self, network: Network, partition: Partition, reduced: Network, outputs: Real | None, decay: float) -> None:
         sizes = partition.sizes.astype(float)
-        self.full, self.small = _Side(network, np.ones(network.size), decay), _Side(reduced, sizes, decay)
+        self.full, self.small = Side(network, np.ones(network.size), decay), Side(reduced, sizes, decay)
         self.indicator = partition.indicator
         self.outputs = outputs
         self.gain = 1.0 if outputs is None else float(np.linalg.norm(outputs, 2))
@@ -394,7 +277,7 @@ class _Pair:
             zeta, a, d = self.full.parts(w)
             own, b, e = self.small.parts(w)
             apart = (own - zeta @ self.indicator).sum(axis=1) / (a * b)
-            return np.asarray(_norms(self._difference(apart, d, e)) / _norms(self.full.lifted(a, d)))
+            return np.asarray(norms(self._difference(apart, d, e)) / norms(self.full.lifted(a, d)))
 
     def bounds(self, left: Real, right: Real) -> tuple[Real, Real]:
         """Relative errors at the middles of intervals, and bounds over them."""
@@ -410,9 +293,9 @@ class _Pair:
             tilt += (full.side - below)[:, None, :]
             tilt += self._mapped(full.side[:, :, None]) - below[:, :, None]
             tilt *= (1j * r)[:, None, None]
-            most = np.maximum(_norms(error - tilt), _norms(error + tilt)) + self.gain * full.rest + small.rest
+            most = np.maximum(norms(error - tilt), norms(error + tilt)) + self.gain * full.rest + small.rest
             least = full.size - full.change
-            here = _norms(error) / full.size
+            here = norms(error) / full.size
         with np.errstate(all="ignore"):
             upper = np.where((least > 0) & np.isfinite(most), most / np.where(least > 0, least, 1.0), np.inf)
         return here, np.maximum(upper, here)
@@ -437,18 +320,6 @@ class _Pair:
         """Uniform 11' + full - P small P', the first two as outputs."""
         p = self.indicator
         return np.asarray(uniform[:, None, None] + self._mapped(full) - p @ small @ p.T)
-
-
-def _norms(matrices: Complex) -> Real:
-    return np.asarray(np.linalg.norm(matrices, 2, axis=(1, 2)))
-
-
-def _norm_bound(matrices: Complex) -> Real:
-    """||A||_2 from above, within n^{1/8} and mostly a few per cent: the root of ||A^H A A^H A||_F."""
-    scale = np.abs(matrices).max(axis=(1, 2))
-    a = matrices / np.where(scale > 0, scale, 1.0)[:, None, None]
-    gram = a.conj().swapaxes(1, 2) @ a
-    return np.asarray(scale * np.linalg.norm(gram @ gram, axis=(1, 2)) ** 0.25)
 
 
 class _Search:
