@@ -474,3 +474,14 @@ def test_groups_without_inertia_have_no_center_of_it():
     groups = co.Partition.of(["a", "b", "a"], labels=network.labels)
     with pytest.raises(InputError, match="group 'b' has none"):
         output_map(network, groups, "groups")
+
+
+def test_groups_that_leave_the_network_unstable_are_refused():
+    """Nodes that are not passive: the network is stable, its quotient is not."""
+    rng = np.random.default_rng(297)
+    nodes = random_nodes(rng, 4, degrees=(1,))
+    network = co.Network(nodes, 10 ** rng.uniform(-1, 1.5) * random_laplacian(rng, 4), "1/s")
+    groups = co.Partition.of(["a", "a", "b", "b"], labels=network.labels)
+    assert network.poles().real.max() < 0 < network.project(groups).poles().real.max()
+    with pytest.raises(ToleranceError, match="leave the network unstable"):
+        co.reduce(network, band=(0, 1), tolerance=0.9, groups=groups)

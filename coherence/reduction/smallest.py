@@ -318,6 +318,8 @@ class _Search:
         assert self.groups is not None
         partitions = (self.groups,) if isinstance(self.groups, Partition) else self.search.at(int(self.groups))
         model = self._joined(partitions)
+        if np.isinf(model.error):
+            raise ToleranceError(f"these {model.partition.k} groups leave the network unstable, which is stable; give others")
         if model.error > self.goal:
             found = self._certified(model, gap=0.05)
             if found.upper > self.tolerance:
