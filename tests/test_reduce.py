@@ -14,7 +14,7 @@ from coherence.nodes.nodes import concatenate
 from coherence.reduction.orders import NodeModels, OrderSearch
 from coherence.reduction.search import GroupSearch, Samples, least_errors, least_groups
 from coherence.theory.certificate import _Pair, output_map
-from coherence.theory.expansion import Side
+from coherence.theory.expansion import LiftedResponse
 from tests.draws import exact_transfer_matrix, networks, random_laplacian, random_nodes
 
 HZ = 2 * np.pi
@@ -79,7 +79,10 @@ def test_the_expansion_holds_its_remainder_and_its_change(network, seed, decay):
     """Every frequency of an interval, not the middle only."""
     rng = np.random.default_rng(seed)
     partition = groups_of(rng, network)
-    for side in (Side(network, np.ones(network.size), decay), Side(network.project(partition), partition.sizes + 0.0, decay)):
+    for side in (
+        LiftedResponse(network, np.ones(network.size), decay),
+        LiftedResponse(network.project(partition), partition.sizes + 0.0, decay),
+    ):
         w = rng.uniform(0.1, 5, 4)
         r = w * 10 ** rng.uniform(-4, -0.3, 4)
         found = side.expand(w, r)
@@ -99,7 +102,7 @@ def test_the_expansion_holds_its_remainder_and_its_change(network, seed, decay):
 
 def test_the_remainder_is_of_second_order():
     network = co.linearize(co.load_case("iceland"))
-    side = Side(network, np.ones(35), 0.0)
+    side = LiftedResponse(network, np.ones(35), 0.0)
     found = side.expand(np.full(3, 2.0), np.array([4e-3, 2e-3, 1e-3]))
     assert found.rest[:-1] / found.rest[1:] == pytest.approx([4, 4], rel=0.1)
 
@@ -313,7 +316,7 @@ def test_the_reciprocal_of_the_coupling_is_bounded_over_intervals(seed):
     zeros = [[1.0, rng.uniform(0.1, 3)], [1.0, rng.uniform(0.05, 1), rng.uniform(0.2, 4)]][rng.integers(2)]
     f = co.Rational.of((zeros, [1.0, rng.uniform(0.1, 2), 0.0]))
     network = co.Network(co.swing(inertia=[1, 2], damping=1), [[1, -1], [-1, 1]], f)
-    side = Side(network, np.ones(2), 0.0)
+    side = LiftedResponse(network, np.ones(2), 0.0)
     w = rng.uniform(0.2, 3, 3)
     r = w * rng.uniform(0.01, 0.8, 3)
     value, slope, *bounds = side._reciprocal(w, r)

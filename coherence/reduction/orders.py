@@ -70,7 +70,6 @@ class OrderSearch:
     def __init__(self, models: NodeModels, partition: Partition, reduced: Network) -> None:
         self.samples, self.partition, self.reduced = models.samples, partition, reduced
         self.laplacian = reduced.dense_laplacian
-        self.orders: Int = np.asarray(reduced.nodes.orders)
         self.keeps_stable = is_stable(reduced) is True
         self.choices = [self._rows(i, models.of(np.flatnonzero(partition.assignment == i), reduced, i)) for i in range(partition.k)]
 

@@ -25,9 +25,9 @@ from coherence.graphs.clustering import renumbered
 from coherence.graphs.partition import Partition
 from coherence.groups.spectral import coherent_groups
 from coherence.network.network import Network
-from coherence.numerics.deflation import uniform_deviation
 from coherence.numerics.threads import single_thread
 from coherence.theory.certificate import output_map
+from coherence.theory.expansion import norms, uncoupled_deviation
 from coherence.types import Complex, Int, Real
 
 LINKAGES = ("complete", "average", "ward")
@@ -61,7 +61,7 @@ class Samples:
         s = self.decay + 1j * new
         zeta = self.network.nodes.inverse(s) / self.network.coupling(s)[:, None]
         with single_thread(self.network.size):
-            deviation = _deviation(zeta, self.network.dense_laplacian)
+            deviation = uncoupled_deviation(zeta, self.network.dense_laplacian)
             size = np.linalg.norm(deviation + 1 / zeta.sum(axis=1)[:, None, None], 2, axis=(1, 2))
         self.omega, self.size = np.concatenate([self.omega, new]), np.concatenate([self.size, size])
         self.zeta, self.deviation = np.concatenate([self.zeta, zeta]), np.concatenate([self.deviation, deviation])
@@ -95,7 +95,7 @@ class Samples:
     def model(self, zeta: Complex, laplacian: Real) -> Complex:
         """U_k of node inverses (F, k) and a Laplacian."""
         with single_thread(zeta.shape[1]):
-            return np.asarray(_deviation(zeta, laplacian) + 1 / zeta.sum(axis=1)[:, None, None])
+            return np.asarray(uncoupled_deviation(zeta, laplacian) + 1 / zeta.sum(axis=1)[:, None, None])
 
     def quotient_errors(self, partition: Partition, among: Int | None = None) -> Real:
         """Relative errors of the quotient, (F,) or at some of the samples."""
@@ -109,7 +109,7 @@ class Samples:
         a, b = self.zeta[at].sum(axis=1), own.sum(axis=1)
         apart = (own - self.zeta[at] @ p).sum(axis=1) / (a * b)  # 1/a - 1/b
         with single_thread(self.network.size):
-            error = self._mapped(partition, at) - p @ _deviation(own, laplacian) @ p.T + apart[:, None, None]
+            error = self._mapped(partition, at) - p @ uncoupled_deviation(own, laplacian) @ p.T + apart[:, None, None]
             return np.asarray(_norms(error) / self.size[at])
 
     def _mapped(self, partition: Partition, at: Int | slice) -> Complex:
@@ -117,16 +117,11 @@ class Samples:
         return self.deviation[at] if outputs is None else np.asarray(outputs @ self.deviation[at])
 
 
-def _deviation(zeta: Complex, laplacian: Real) -> Complex:
-    one = np.ones(len(zeta), dtype=complex)
-    return uniform_deviation(zeta, one, one, laplacian)
-
-
 def _norms(matrices: Complex) -> Real:
     """Spectral norms; of large matrices by subspace iteration, from below by less than a per mille as a rule."""
     n = matrices.shape[-1]
     if n <= DIRECT:
-        return np.asarray(np.linalg.norm(matrices, 2, axis=(1, 2)))
+        return norms(matrices)
     x = np.random.default_rng(0).normal(size=(n, BLOCK)).astype(complex)
     found = np.zeros(len(matrices))
     for _ in range(ITERATIONS):

@@ -32,7 +32,7 @@ from coherence.numerics.balancing import Band
 from coherence.numerics.rational import Rational
 from coherence.numerics.threads import single_thread
 from coherence.theory.damping import require_damped, require_decay
-from coherence.theory.expansion import Side, norms
+from coherence.theory.expansion import LiftedResponse, norms
 from coherence.theory.supremum import require_no_pole
 from coherence.types import ArrayLike, Complex, Real, real_vector
 
@@ -266,7 +266,7 @@ class _Pair:
 
     def __init__(self, network: Network, partition: Partition, reduced: Network, outputs: Real | None, decay: float) -> None:
         sizes = partition.sizes.astype(float)
-        self.full, self.small = Side(network, np.ones(network.size), decay), Side(reduced, sizes, decay)
+        self.full, self.small = LiftedResponse(network, np.ones(network.size), decay), LiftedResponse(reduced, sizes, decay)
         self.indicator = partition.indicator
         self.outputs = outputs
         self.gain = 1.0 if outputs is None else float(np.linalg.norm(outputs, 2))
@@ -284,9 +284,7 @@ class _Pair:
         w, r = 0.5 * (left + right), 0.5 * (right - left)
         with single_thread(self.full.laplacian.shape[0]):
             full, small = self.full.expand(w, r), self.small.expand(w, r)
-            s = self.full.decay + 1j * w
-            sums = (self.small.nodes.inverse(s) - self.full.nodes.inverse(s) @ self.indicator).sum(axis=1)
-            apart = sums / self.full.coupling(s) / (full.total * small.total)
+            apart = (small.zeta - full.zeta @ self.indicator).sum(axis=1) / (full.total * small.total)
             error = self._difference(apart, full.deviation, small.deviation)
             tilt = self._difference(full.slope - small.slope, full.inside, small.inside)
             below = small.side @ self.indicator.T

@@ -29,7 +29,8 @@ from coherence.types import Complex, Real
 class Expansion:
     """U = 11'/a + D around the middles of I intervals, its slope U zeta' U in the same parts, and bounds over the interval."""
 
-    total: Complex  # a, (I,)
+    zeta: Complex  # (I, m)
+    total: Complex  # a, its sum, (I,)
     deviation: Complex  # D, (I, m, m)
     slope: Complex  # (1' zeta') / a^2, (I,)
     side: Complex  # D zeta' / a, (I, m)
@@ -39,7 +40,7 @@ class Expansion:
     change: Real  # bound on ||U - U_0||, lifted
 
 
-class Side:
+class LiftedResponse:
     """U = (diag zeta + L)^{-1} of one network, lifted: zeta/sizes and N^{-1/2} L N^{-1/2}."""
 
     def __init__(self, network: Network, sizes: Real, decay: float) -> None:
@@ -58,11 +59,7 @@ class Side:
         """Zeta (F, m), its sum a (F,) and D = U - 11'/a (F, m, m), by elimination so that nothing cancels at low frequency."""
         s = self.decay + 1j * w
         zeta = self.nodes.inverse(s) / self.coupling(s)[:, None]
-        return zeta, zeta.sum(axis=1), self._deviation(zeta)
-
-    def _deviation(self, zeta: Complex) -> Complex:
-        one = np.ones(len(zeta), dtype=complex)
-        return uniform_deviation(zeta, one, one, self.laplacian)
+        return zeta, zeta.sum(axis=1), uncoupled_deviation(zeta, self.laplacian)
 
     def lifted(self, total: Complex, deviation: Complex) -> Complex:
         """N^{1/2} U N^{1/2}, whose norm is that of P U P'."""
@@ -74,7 +71,7 @@ class Side:
         z, slope, bend = enclosure(self.nodes, w, r, shift=self.decay)
         psi, psi1, psi2, top, top1 = self._reciprocal(w, r)
         zeta, zeta1 = z * psi[:, None], slope * psi[:, None] + z * psi1[:, None]
-        total, deviation = zeta.sum(axis=1), self._deviation(zeta)
+        total, deviation = zeta.sum(axis=1), uncoupled_deviation(zeta, self.laplacian)
         along = zeta1.sum(axis=1) / total  # D zeta = 0
         side = np.einsum("iab,ib->ia", deviation, zeta1 - along[:, None] * zeta) / total[:, None]
         inside = (deviation * zeta1[:, None, :]) @ deviation
@@ -91,7 +88,8 @@ class Side:
             room = known & (q < 1)
             series = np.where(room, norm_bound(half) ** 2 / (1 - q), np.inf)
             rest = 0.5 * r**2 * norm_bound(u * np.sqrt(b)[:, None, :]) ** 2 + series * q
-        return Expansion(total, deviation, along / total, side, inside, norms(u), np.where(room, rest, np.inf), series)
+        rest = np.where(room, rest, np.inf)
+        return Expansion(zeta, total, deviation, along / total, side, inside, norms(u), rest, series)
 
     def _reciprocal(self, w: Real, r: Real) -> tuple[Complex, Complex, Real, Real, Real]:
         """1/f and its derivative at the middles, and bounds over the interval on its second derivative, its size and its slope."""
@@ -134,6 +132,12 @@ class Side:
         reach = max(p, 0.0) / q * self.connectivity - largest - variance / least
         bound = 0.0 if len(z) == 1 else (1 + variance / least**2) / reach if reach > 0 else np.inf
         return bound, least * self.sizes.sum(), most * self.sizes.sum()
+
+
+def uncoupled_deviation(zeta: Complex, laplacian: Real) -> Complex:
+    """D = (diag zeta + L)^{-1} - 11'/sum(zeta), (F, m, m)."""
+    one = np.ones(len(zeta), dtype=complex)
+    return uniform_deviation(zeta, one, one, laplacian)
 
 
 def norms(matrices: Complex) -> Real:
