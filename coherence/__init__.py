@@ -31,6 +31,11 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.errors import ToleranceError as ToleranceError
     from coherence.errors import UnitsWarning as UnitsWarning
     from coherence.errors import UnknownNameError as UnknownNameError
+    from coherence.formats.folder import shipped_cases as shipped_cases
+    from coherence.formats.machines import add_machines as add_machines
+    from coherence.formats.pandapower import case_of_pandapower as case_of_pandapower
+    from coherence.formats.read import load_case as load_case
+    from coherence.formats.read import read_case as read_case
     from coherence.graphs.block_model import BlockModel as BlockModel
     from coherence.graphs.families import complete_graph as complete_graph
     from coherence.graphs.families import erdos_renyi_graph as erdos_renyi_graph
@@ -41,14 +46,9 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.graphs.partition import Partition as Partition
     from coherence.grids.case import Case as Case
     from coherence.grids.convention import Convention as Convention
-    from coherence.grids.files import load_case as load_case
-    from coherence.grids.files import read_case as read_case
-    from coherence.grids.files import shipped_cases as shipped_cases
     from coherence.grids.linearize import linearize as linearize
     from coherence.grids.linearize import machine_nodes as machine_nodes
-    from coherence.grids.machines import add_machines as add_machines
     from coherence.grids.modes import modes as modes
-    from coherence.grids.pandapower import case_of_pandapower as case_of_pandapower
     from coherence.grids.powerflow import OperatingPoint as OperatingPoint
     from coherence.grids.powerflow import power_flow as power_flow
     from coherence.grids.synchronising import SynchronisingMatrix as SynchronisingMatrix
@@ -194,8 +194,9 @@ _PUBLIC = {
     "coherence.groups.grouping": ["Grouping"],
     "coherence.groups.changes": ["GroupStability", "edge_outages", "group_changes", "inertia_draws"],
     "coherence.grids.case": ["Case"],
-    "coherence.grids.files": ["load_case", "read_case", "shipped_cases"],
-    "coherence.grids.machines": ["add_machines"],
+    "coherence.formats.read": ["load_case", "read_case"],
+    "coherence.formats.folder": ["shipped_cases"],
+    "coherence.formats.machines": ["add_machines"],
     "coherence.grids.powerflow": ["OperatingPoint", "power_flow"],
     "coherence.grids.linearize": ["linearize", "machine_nodes"],
     "coherence.grids.convention": ["Convention"],
@@ -203,7 +204,7 @@ _PUBLIC = {
     "coherence.grids.topology": ["island", "islands"],
     "coherence.grids.modes": ["modes"],
     "coherence.network.modes": ["Modes"],
-    "coherence.grids.pandapower": ["case_of_pandapower"],
+    "coherence.formats.pandapower": ["case_of_pandapower"],
     "coherence.theory.concentration": ["Concentration", "concentration"],
     "coherence.nodes.distributions": ["RandomNodes"],
     "coherence.graphs.families": ["complete_graph", "erdos_renyi_graph", "lattice_graph", "ring_graph", "star_graph"],

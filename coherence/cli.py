@@ -98,7 +98,7 @@ def study(
     as_json: AsJson = False,
 ) -> None:
     """Reduce a grid or network to one low-order generator per group, with the error of every step."""
-    from coherence.grids.files import open_case
+    from coherence.formats.read import open_case
     from coherence.network.files import load_network
     from coherence.network.network import Network
     from coherence.studies import study as run
@@ -159,7 +159,7 @@ def reduce_(
     as_json: AsJson = False,
 ) -> None:
     """The smallest reduced network whose error over a band is certified to be within a tolerance."""
-    from coherence.grids.files import open_case
+    from coherence.formats.read import open_case
     from coherence.grids.linearize import linearize
     from coherence.network.files import load_network
     from coherence.reduction.smallest import reduce
@@ -205,7 +205,7 @@ def info(
 ) -> None:
     """Say what is in a case: sizes, operating point, machines, connectivity, stability."""
     from coherence.description import describe
-    from coherence.grids.files import open_case
+    from coherence.formats.read import open_case
     from coherence.network.files import load_network
 
     if case.endswith(".json"):
@@ -235,7 +235,7 @@ def modes(
     as_json: AsJson = False,
 ) -> None:
     """Electromechanical modes: frequency, damping, and how much each machine participates."""
-    from coherence.grids.files import open_case
+    from coherence.formats.read import open_case
     from coherence.grids.modes import modes as run
     from coherence.network.files import load_network
 
@@ -261,7 +261,7 @@ def cases(as_json: AsJson = False) -> None:
 @app.command()
 def new(folder: Annotated[Path, typer.Argument(help="Folder to make; it must not exist or be empty.")]) -> None:
     """Write a template case, small and complete, to fill in with your own grid."""
-    from coherence.grids.template import write_template
+    from coherence.formats.template import write_template
 
     for path in write_template(folder):
         typer.echo(f"wrote {path}")

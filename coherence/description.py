@@ -10,9 +10,10 @@ import pandas as pd
 
 from coherence.display import Page
 from coherence.errors import CoherenceError
+from coherence.formats.folder import shipped_cases
+from coherence.formats.read import load_case, open_case
 from coherence.grids.case import Case
 from coherence.grids.convention import Convention
-from coherence.grids.files import load_case, open_case, shipped_cases
 from coherence.grids.linearize import assemble, linearize
 from coherence.grids.modes import modes
 from coherence.grids.powerflow import OperatingPoint, power_flow

@@ -15,10 +15,10 @@ import pandas as pd
 from coherence.compare import StepError, coi_error, step_error, step_size
 from coherence.display import Page
 from coherence.errors import InputError
+from coherence.formats.read import open_case
 from coherence.graphs.partition import Partition
 from coherence.grids.case import Case
 from coherence.grids.convention import Convention
-from coherence.grids.files import open_case
 from coherence.grids.linearize import assemble, linearize
 from coherence.grids.powerflow import OperatingPoint, power_flow
 from coherence.grids.synchronising import SynchronisingMatrix, synchronising_matrix

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import coherence as co
-from coherence.grids.files import cases_folder
+from coherence.formats.folder import cases_folder
 from tests.draws import norm2
 
 PAIR = [[1.0, -1.0], [-1.0, 1.0]]

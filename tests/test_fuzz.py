@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 
 import coherence as co
-from coherence.grids.template import write_template
+from coherence.formats.template import write_template
 from tests.test_grids import MATPOWER, matpower_tables
 
 PIECES = [

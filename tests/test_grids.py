@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 import coherence as co
-from coherence.grids.files import cases_folder
+from coherence.formats.folder import cases_folder
 from coherence.nodes.governors import governor, one_lag
 
 

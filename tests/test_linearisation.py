@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import coherence as co
+from coherence.formats.folder import cases_folder
 from coherence.grids.case import bus_index
-from coherence.grids.files import cases_folder
 from coherence.grids.powerflow import admittance
 
 
@@ -803,7 +803,7 @@ def test_matpower_code_is_refused_and_dispatchable_loads_are_loads(tmp_path):
 
 
 def test_rows_out_of_service_are_left_out_and_unused_columns_noted(tmp_path):
-    from coherence.grids.template import write_template
+    from coherence.formats.template import write_template
 
     folder = tmp_path / "my"
     write_template(folder)
@@ -820,7 +820,7 @@ def test_rows_out_of_service_are_left_out_and_unused_columns_noted(tmp_path):
 
 
 def test_the_template_has_modes(tmp_path):
-    from coherence.grids.template import write_template
+    from coherence.formats.template import write_template
 
     write_template(tmp_path / "my")
     assert len(co.modes(co.read_case(tmp_path / "my")).table) == 2

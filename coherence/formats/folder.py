@@ -1,4 +1,4 @@
-r"""Cases from files: the readable folder format (version 1), MATPOWER files, and the shipped cases by name.
+r"""The readable folder format of cases (version 1), and the shipped cases, which are written in it.
 
 A case folder holds case.toml (format = 1, name, title, base_mva, f_hz, [damping]) and the tables of `case` as CSV with one header
 line: buses.csv, branches.csv, generators.csv, governors/MODEL.csv; or nodes.csv alone.
@@ -7,21 +7,17 @@ line: buses.csv, branches.csv, generators.csv, governors/MODEL.csv; or nodes.csv
 from __future__ import annotations
 
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from coherence.errors import CaseError, InputError, UnknownNameError
+from coherence.errors import CaseError
+from coherence.formats.tables import read_table
 from coherence.grids.case import REQUIRED, Case, check_case
-from coherence.grids.machines import add_machines
-from coherence.grids.matpower import read_matpower
-from coherence.grids.tables import read_table
-from coherence.grids.topology import finished, warn_of_units
+from coherence.grids.topology import finished
 from coherence.nodes.governors import MODELS
-from coherence.nodes.nodes import unknown_name
 
 USED = {  # columns that mean something, or say who said it
     "buses": {*REQUIRED["buses"], "kv", "vm_pu", "va_deg", "x", "y", "name", "in_service"},
@@ -55,105 +51,8 @@ def shipped_cases() -> list[str]:
     return sorted(folder.name for folder in cases_folder().iterdir() if (folder / "case.toml").is_file())
 
 
-def load_case(name: str) -> Case:
-    """A shipped case by name, e.g. "iceland" or "five_generators".
-
-    Parameters
-    ----------
-    name : str
-        One of `shipped_cases()`.
-
-    Returns
-    -------
-    Case
-
-    Raises
-    ------
-    UnknownNameError
-        No case of that name; close names are listed.
-
-    Examples
-    --------
-    >>> from coherence import load_case
-    >>> load_case("iceland")
-    Case('iceland': 189 buses, 206 branches, 35 generators, 50 Hz, 100 MVA)
-    """
-    known = shipped_cases()
-    if name not in known:
-        raise UnknownNameError(unknown_name("shipped case", name, known))
-    return _read_folder(cases_folder() / name)
-
-
-def read_case(path: str | Path, *, machines: str | Path | pd.DataFrame | None = None, f_hz: float | None = None) -> Case:
-    """Read a case folder or a MATPOWER file (.m, .mat).
-
-    Parameters
-    ----------
-    path : str or Path
-    machines : DataFrame or path of a CSV file, optional
-        Inertia, damping and droop of the generators where the file has none; see `add_machines`.
-    f_hz : float, optional
-        Nominal frequency [Hz]; MATPOWER files do not state it.
-
-    Returns
-    -------
-    Case
-
-    Raises
-    ------
-    CaseError
-        Names the file, row and column of the first thing that cannot be used.
-    MissingExtraError
-        A MATPOWER .m file without the extra `grids`.
-
-    Warns
-    -----
-    UnitsWarning
-        Machine figures that look doubled or on another base; they stand in `notes` too.
-
-    Examples
-    --------
-    >>> from coherence.grids.files import cases_folder
-    >>> read_case(cases_folder() / "five_generators")
-    Case('five_generators': 5 nodes, no grid)
-    """
-    source = Path(path)
-    if f_hz is not None and not (np.isfinite(f_hz) and f_hz > 0):
-        raise InputError(f"f_hz = {f_hz!r}; give the nominal frequency in Hz, > 0")
-    if source.suffix.lower() in (".m", ".mat") and not source.is_dir():
-        case = finished(read_matpower(source, f_hz=f_hz))
-    else:
-        case = _stated(_read_folder(source), f_hz)
-    return warn_of_units(case) if machines is None else add_machines(case, machines)
-
-
-def open_case(case: Case | str | Path, *, machines: str | Path | pd.DataFrame | None = None, f_hz: float | None = None) -> Case:
-    """A Case as it is, a shipped case by name, or a folder or file by path; the other parameters as in `read_case`."""
-    if isinstance(case, Case):
-        case = _stated(case, f_hz)
-        return case if machines is None else add_machines(case, machines)
-    if not isinstance(case, (str, Path)):
-        raise InputError(f"{case!r} is no case or network; give a Case, a Network, the name of a shipped case, or a path")
-    text = str(case)
-    if isinstance(case, str) and text in shipped_cases() and not (Path(text) / "case.toml").exists():
-        case = _stated(load_case(text), f_hz)
-        return case if machines is None else add_machines(case, machines)
-    if isinstance(case, Path) or Path(text).exists() or "/" in text or "\\" in text or Path(text).suffix:
-        return read_case(case, machines=machines, f_hz=f_hz)
-    return load_case(text)
-
-
-def _stated(case: Case, f_hz: float | None) -> Case:
-    if f_hz is None:
-        return case
-    if case.f_hz is None:
-        return replace(case, f_hz=float(f_hz))
-    if f_hz != case.f_hz:
-        raise InputError(f"case {case.name!r} states {case.f_hz:g} Hz; f_hz = {f_hz:g} contradicts it, leave it out")
-    return case
-
-
-def _read_folder(folder: Path) -> Case:
+def read_folder(folder: Path) -> Case:
+    """The case in a folder; errors as in `read_case`."""
     if not folder.exists():
         raise CaseError(
             f"{folder} does not exist; give a case folder, a MATPOWER file (.m, .mat) or one of {', '.join(shipped_cases())}"

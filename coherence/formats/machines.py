@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 
 from coherence.errors import CaseError
+from coherence.formats.tables import checked_table, read_table
 from coherence.grids.case import Case, check_case
-from coherence.grids.tables import checked_table, read_table
 from coherence.grids.topology import warn_of_units, with_unit_notes
 
 STATIC = "\0static"  # stands for sources that a file marks as no machines: '*' does not reach them
