@@ -1,0 +1,29 @@
+"""Text of files in whatever encoding they come."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from coherence.errors import CaseError
+
+MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
+
+
+def read_text(path: Path) -> str:
+    """The text of a file: UTF-8 or UTF-16 where it says or is so, otherwise Latin-1, in which every byte is a character.
+
+    Raises
+    ------
+    CaseError
+        The file does not exist, is a folder, or cannot be read.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise CaseError(f"{path} cannot be read: {error.strerror or error}") from None
+    known = next((name for mark, name in MARKS.items() if data.startswith(mark)), "utf-8")
+    try:
+        return data.decode(known)
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
