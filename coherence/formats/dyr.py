@@ -1,0 +1,255 @@
+r"""PSS/E DYR files: records of machines and governors for the generators of a case.
+
+    BUS 'MODEL' ID value value ... /          over any number of lines; what follows a slash on its line is a comment
+
+A machine gives H, D and x'd; a governor its record, which `nodes.governors` linearises. Every other record is skipped and listed
+with its reason in `Case.records`: an unknown model never stops the reading.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from itertools import chain, repeat
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from coherence.errors import CaseError, InputError
+from coherence.formats.dyr_models import GOVERNORS, MACHINES, purpose
+from coherence.formats.raw import number
+from coherence.formats.text import read_text
+from coherence.grids.case import Case
+from coherence.grids.topology import warn_of_units, with_unit_notes
+from coherence.nodes.governors import governor
+
+COLUMNS = ("line", "bus", "id", "model", "purpose", "used", "reason")
+MOST = 10_000  # values that a repeat count may stand for; the largest model has some hundred
+ATTACHED = ("H_s", "D_pu", "xd_prime_pu", "machine_model", "governor", "R_pu", "T_s")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One record: where it stands, whose it is, and its values as texts."""
+
+    line: int
+    bus: str
+    model: str
+    id: str
+    values: list[str]
+
+    @property
+    def machine(self) -> tuple[float, str]:
+        """Bus number and identifier of its machine."""
+        return number(self.bus), self.id
+
+
+def add_dyr(case: Case, path: Path) -> Case:
+    """The case with the machines and governors of a DYR file, and the table of its records.
+
+    Parameters
+    ----------
+    case : Case
+        Its generators are known by `bus` and `id` (the first at a bus is "1" where the case has no identifiers).
+    path : Path
+
+    Returns
+    -------
+    Case
+        With H_s, D_pu, xd_prime_pu, machine_model and governor of the generators set anew (H_s empty: no machine record, a static
+        source), `governors` and `records`.
+
+    Raises
+    ------
+    CaseError
+        A record that is cut off, too short, or given twice; a parameter out of range. File and line are named.
+    """
+    generators = case.grid[2].copy()
+    at = {key: row for row, key in enumerate(zip(generators["bus"], _identifiers(generators), strict=True))}
+    machines: dict[int, tuple[Record, dict[str, float]]] = {}
+    governors: dict[int, tuple[Record, dict[str, float]]] = {}
+    listed = []
+    for record in read_dyr(path):
+        found: dict[int, tuple[Record, dict[str, float]]] | None = None
+        what, reason = purpose(record.model), ""
+        if record.model in MACHINES:
+            found = machines
+        elif record.model in GOVERNORS:
+            found = governors
+        elif what == "governor":
+            reason = "this governor is not modelled: the machine has none"
+        elif what == "machine":
+            reason = "this machine is not modelled: the generator is a static source"
+        elif what == "unknown":
+            reason = "not known"
+        else:
+            reason = f"the model of speeds has no {what}" if not what.startswith(("relay", "compens")) else "not part of the model of speeds"
+        if found is not None:
+            row = at.get(record.machine)
+            if row is None:
+                reason = f"no generator in service at bus {record.bus} has the identifier {record.id!r}"
+            elif row in found:
+                raise CaseError(
+                    f"{path}, line {record.line}: {record.model} is a second {what} for {record.bus}|{record.id}, after "
+                    f"{found[row][0].model} in line {found[row][0].line}; remove one"
+                )
+            else:
+                values, reason = _values(record, path)
+                if values.get("H") == 0:
+                    reason = "H = 0 is an infinite bus, for which there is no node: the generator is a static source; give it an H"
+                else:
+                    found[row] = (record, values)
+        used = found is not None and row is not None and row in found and found[row][0] is record
+        listed.append((record.line, record.bus, record.id, record.model, what, used, reason))
+    return _attached(case, generators, machines, governors, pd.DataFrame(listed, columns=list(COLUMNS)), path)
+
+
+def read_dyr(path: Path) -> list[Record]:
+    """The records of a DYR file in their order.
+
+    Raises
+    ------
+    CaseError
+        The file cannot be read, or a record does not end; the line is named.
+    """
+    records: list[Record] = []
+    tokens: list[str] = []
+    begun = 0
+    for k, line in enumerate(read_text(path).splitlines(), start=1):
+        if line.lstrip().startswith(("//", "@!", "#", "!")):
+            continue
+        body = line.split("/", 1)[0] if "'" not in line else _UNQUOTED_SLASH.split(line, maxsplit=1)[0]
+        ends = len(body) < len(line)
+        found = [text for text in _TOKEN.findall(body) if text]
+        if found:
+            if tokens and len(found) > 2 and _begins(found):
+                raise CaseError(f"{path}, line {begun}: the record of {' '.join(tokens[:3])} does not end before line {k}; end it with '/'")
+            begun = begun if tokens else k
+            tokens.extend(found)
+        if ends and tokens:
+            records.append(_record(tokens, begun, path))
+            tokens = []
+    if tokens:
+        raise CaseError(f"{path}, line {begun}: the record of {' '.join(tokens[:3])} does not end; the file is cut off")
+    if not records:
+        raise CaseError(f"{path} has no records; a DYR record is BUS 'MODEL' ID values /")
+    return records
+
+
+_TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s,'\"]+|['\"]")
+_UNQUOTED_SLASH = re.compile(r"/(?=(?:[^']*'[^']*')*[^']*$)")
+_MODEL = re.compile(r"['\"][A-Za-z][\w\- ]*['\"]")
+
+
+def _begins(tokens: list[str]) -> bool:
+    """Whether a line looks like the beginning of a record: a bus number and a quoted model name that is known."""
+    name = tokens[1].strip("'\" ").upper()
+    return tokens[0].isdigit() and _MODEL.fullmatch(tokens[1]) is not None and purpose(name) != "unknown"
+
+
+def _record(tokens: list[str], line: int, path: Path) -> Record:
+    plain = [text.strip("'\"").strip() for text in tokens]
+    if len(plain) < 3:
+        raise CaseError(f"{path}, line {line}: {' '.join(tokens)!r} is no record; a DYR record is BUS 'MODEL' ID values /")
+    bus, model, key, values = plain[0], plain[1].upper(), plain[2] or "1", plain[3:]
+    if model.startswith("USR") and values:
+        model, values = values[0].upper(), values[1:]
+        model = model if model not in MACHINES and model not in GOVERNORS else f"USRMDL {model}"
+    return Record(line, bus, model, key, _repeated(values, line, path))
+
+
+def _repeated(values: list[str], line: int, path: Path) -> list[str]:
+    """Fortran's `3*0.0` written out."""
+    if not any("*" in text for text in values):
+        return values
+    pairs = [text.split("*", 1) if text.partition("*")[0].isdigit() else ["1", text] for text in values]
+    if any(len(count) > 5 or int(count) > MOST for count, _ in pairs):
+        raise CaseError(f"{path}, line {line}: a repeat count is above {MOST}; write the values out")
+    return list(chain.from_iterable(repeat(text, int(count)) for count, text in pairs))
+
+
+def _values(record: Record, path: Path) -> tuple[dict[str, float], str]:
+    """The values of a known model by name, and a remark on fields that are too many."""
+    names = (MACHINES | GOVERNORS)[record.model].split()
+    where = f"{path}, line {record.line}: {record.model} of {record.bus}|{record.id}"
+    if len(record.values) < len(names):
+        raise CaseError(f"{where} has {len(record.values)} values; it needs {len(names)}: {', '.join(names)}")
+    values = {name: number(text) for name, text in zip(names, record.values, strict=False)}
+    for name, value in values.items():
+        if not np.isfinite(value):
+            raise CaseError(f"{where}: {name} = {record.values[names.index(name)]!r} is not a finite number")
+    if record.model in MACHINES:
+        for name in ("H", "Xpd"):
+            if values.get(name, 1.0) < 0 or (name == "Xpd" and values.get(name) == 0):
+                raise CaseError(f"{where}: {name} = {values[name]:g}; it must be > 0")
+    extra = len(record.values) - len(names)
+    return values, f"{extra} more values than {record.model} has are not read" if extra else ""
+
+
+def _identifiers(generators: pd.DataFrame) -> list[str]:
+    if "id" in generators:
+        return list(generators["id"])
+    return [str(k + 1) for k in generators.groupby("bus").cumcount()]
+
+
+def _attached(
+    case: Case,
+    generators: pd.DataFrame,
+    machines: dict[int, tuple[Record, dict[str, float]]],
+    governors: dict[int, tuple[Record, dict[str, float]]],
+    records: pd.DataFrame,
+    path: Path,
+) -> Case:
+    if not machines:
+        raise CaseError(f"{path} has no machine record ({', '.join(MACHINES)}) for a generator of case {case.name!r}; is it another grid's?")
+    n, labels = len(generators), list(generators["label"])
+    columns = {name: np.full(n, np.nan) for name in ("H_s", "D_pu", "xd_prime_pu")}
+    kinds, models = [""] * n, [""] * n
+    for row, (record, values) in machines.items():
+        columns["H_s"][row], columns["D_pu"][row], kinds[row] = values["H"], values["D"], record.model
+        reactance = values.get("Xpd", generators["zx_pu"].iloc[row] if "zx_pu" in generators else np.nan)
+        columns["xd_prime_pu"][row] = reactance if reactance > 0 else np.nan
+    tables: dict[str, dict[str, dict[str, float]]] = {}
+    for row, (record, values) in governors.items():
+        if row not in machines:
+            records.loc[records["line"] == record.line, ["used", "reason"]] = [False, "its generator has no machine record"]
+            continue
+        try:
+            governor(record.model, values, H_s=columns["H_s"][row], D_pu=columns["D_pu"][row], mbase_mva=generators["mbase_mva"].iloc[row])
+        except InputError as error:
+            raise CaseError(f"{path}, line {record.line}, {record.bus}|{record.id}: {error}") from None
+        models[row] = record.model
+        tables.setdefault(record.model, {})[labels[row]] = values
+    kept = generators.drop(columns=[name for name in ATTACHED if name in generators])
+    result = replace(
+        case,
+        generators=kept.assign(**columns, machine_model=kinds, governor=models),
+        governors={
+            model: pd.DataFrame.from_dict(table, orient="index").rename_axis("label").reset_index() for model, table in sorted(tables.items())
+        },
+        records=records,
+        notes=(*case.notes, *_summary(records, path.name), *_unattended(generators, machines)),
+    )
+    return warn_of_units(with_unit_notes(result))
+
+
+def _summary(records: pd.DataFrame, name: str) -> list[str]:
+    """Notes on what a file holds and what of it was not used although it belongs to machines and governors."""
+    counts = records.groupby("purpose")["used"].agg(["size", "sum"])
+    used = [f"{int(counts.loc[what, 'sum'])} of {int(counts.loc[what, 'size'])} {what}s" for what in ("machine", "governor") if what in counts.index]
+    notes = [f"{name}: {len(records)} records, of which {' and '.join(used)} are used"]
+    missed = records[~records["used"] & records["purpose"].isin(["machine", "governor", "unknown"])]
+    for row in missed.head(6).itertuples():
+        notes.append(f"{name}, line {row.line}: {row.model} of {row.bus}|{row.id} skipped: {row.reason}")
+    if len(missed) > 6:
+        notes.append(f"{name}: {len(missed) - 6} more machine, governor or unknown records skipped, in the table of records")
+    return notes
+
+
+def _unattended(generators: pd.DataFrame, machines: dict[int, tuple[Record, dict[str, float]]]) -> list[str]:
+    idle = [label for row, label in enumerate(generators["label"]) if row not in machines]
+    if not idle:
+        return []
+    shown = ", ".join(idle[:4]) + (f" and {len(idle) - 4} more" if len(idle) > 4 else "")
+    return [f"{len(idle)} generators have no machine record and are static sources: {shown}"]
