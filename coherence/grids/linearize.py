@@ -22,7 +22,7 @@ from coherence.grids.synchronising import SynchronisingMatrix, synchronising_mat
 from coherence.grids.units import inertia, per_frequency
 from coherence.network.network import Network
 from coherence.nodes.families import swing, swing_turbine
-from coherence.nodes.governors import governor, one_lag, turbine
+from coherence.nodes.governors import governor, one_lag, turbine, turbine_damping
 from coherence.nodes.nodes import Nodes, make_banks
 from coherence.numerics.realization import Realization
 
@@ -202,32 +202,28 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
         for model, table in case.governors.items()
         for record in table.to_dict("records")
     }
-    turbine_damping = np.array(
-        [float(records[model, label].get("Dt", 0.0)) if model else 0.0 for model, label in zip(models, names, strict=True)]
-    )
-    nodes = swing(
-        inertia=inertia(g["H_s"].to_numpy(), rated, base_mva=case.base_mva, f_hz=case.f_hz),
-        damping=(g["D_pu"].fillna(0.0).to_numpy() + turbine_damping + declared) * base,
-        labels=names,
-    )
+    shaft = g["D_pu"].fillna(0.0).to_numpy() + declared  # damping [pu on machine base]; the turbine's joins it below
     droop, lag = (g[name].to_numpy() if name in g else np.full(len(g), np.nan) for name in ("R_pu", "T_s"))
     sections = []
     for i, (model, label) in enumerate(zip(models, names, strict=True)):
         if not model and not (np.isfinite(droop[i]) and governors != "none"):
             continue
         try:
-            h = governor(model, records[model, label]) if model else turbine(droop[i], lag[i])
+            if model:
+                record = records[model, label]
+                shaft[i] += turbine_damping(model, record, mbase_mva=rated[i])
+                h = governor(model, record, H_s=g["H_s"].iloc[i], D_pu=shaft[i], mbase_mva=rated[i])
+                if governors == "one_lag":
+                    gain, tau = one_lag(h)
+                    h = turbine(1 / gain, tau)
+            else:
+                h = turbine(droop[i], lag[i])
         except InputError as error:
             raise CaseError(f"case {case.name!r}, generator {label!r}: {error}") from None
-        if model and governors == "one_lag":
-            gain, tau = one_lag(h)
-            if tau <= 0:
-                raise CaseError(
-                    f"case {case.name!r}, generator {label!r}: the first moment of {model} is {tau:.3g} s, so it has "
-                    "no one-lag form; use governors='rational'"
-                )
-            h = turbine(1 / gain, tau)
         sections.append((i, Realization(h.a, h.b, h.c * base[i], h.d)))
+    nodes = swing(
+        inertia=inertia(g["H_s"].to_numpy(), rated, base_mva=case.base_mva, f_hz=case.f_hz), damping=shaft * base, labels=names
+    )
     return Nodes(nodes.labels, nodes.polynomial, make_banks(sections))
 
 
