@@ -31,7 +31,10 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.errors import ToleranceError as ToleranceError
     from coherence.errors import UnitsWarning as UnitsWarning
     from coherence.errors import UnknownNameError as UnknownNameError
+    from coherence.formats.dyr_writer import DyrExport as DyrExport
+    from coherence.formats.dyr_writer import write_dyr as write_dyr
     from coherence.formats.folder import shipped_cases as shipped_cases
+    from coherence.formats.folder_writer import write_case as write_case
     from coherence.formats.machines import add_machines as add_machines
     from coherence.formats.pandapower import case_of_pandapower as case_of_pandapower
     from coherence.formats.read import load_case as load_case
@@ -46,6 +49,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.graphs.partition import Partition as Partition
     from coherence.grids.case import Case as Case
     from coherence.grids.convention import Convention as Convention
+    from coherence.grids.equivalent import case_of_network as case_of_network
+    from coherence.grids.equivalent import machine_dispatch as machine_dispatch
     from coherence.grids.linearize import linearize as linearize
     from coherence.grids.linearize import machine_nodes as machine_nodes
     from coherence.grids.modes import modes as modes
@@ -226,6 +231,9 @@ _PUBLIC = {
     "coherence.theory.certificate": ["CertifiedError", "certified_error", "relative_errors"],
     "coherence.reduction.smallest": ["Reduction", "reduce"],
     "coherence.reduction.tradeoff": ["errors_by_groups"],
+    "coherence.grids.equivalent": ["case_of_network", "machine_dispatch"],
+    "coherence.formats.folder_writer": ["write_case"],
+    "coherence.formats.dyr_writer": ["DyrExport", "write_dyr"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
     "coherence.reduction.comparison": ["InterconnectionComparison", "compare_interconnections"],
     "coherence.reduction.inertial": ["InertialAggregation", "inertial_aggregation", "undamped_frequencies"],

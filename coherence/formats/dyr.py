@@ -66,7 +66,7 @@ def add_dyr(case: Case, path: Path) -> Case:
         A record that is cut off, too short, or given twice; a parameter out of range. File and line are named.
     """
     generators = case.grid[2].copy()
-    at = {key: row for row, key in enumerate(zip(generators["bus"], _identifiers(generators), strict=True))}
+    at = {key: row for row, key in enumerate(zip(case.generator_buses, _identifiers(case), strict=True))}
     machines: dict[int, tuple[Record, dict[str, float]]] = {}
     governors: dict[int, tuple[Record, dict[str, float]]] = {}
     listed = []
@@ -84,7 +84,11 @@ def add_dyr(case: Case, path: Path) -> Case:
         elif what == "unknown":
             reason = "not known"
         else:
-            reason = f"the model of speeds has no {what}" if not what.startswith(("relay", "compens")) else "not part of the model of speeds"
+            reason = (
+                f"the model of speeds has no {what}"
+                if not what.startswith(("relay", "compens"))
+                else "not part of the model of speeds"
+            )
         if found is not None:
             row = at.get(record.machine)
             if row is None:
@@ -124,7 +128,9 @@ def read_dyr(path: Path) -> list[Record]:
         found = [text for text in _TOKEN.findall(body) if text]
         if found:
             if tokens and len(found) > 2 and _begins(found):
-                raise CaseError(f"{path}, line {begun}: the record of {' '.join(tokens[:3])} does not end before line {k}; end it with '/'")
+                raise CaseError(
+                    f"{path}, line {begun}: the record of {' '.join(tokens[:3])} does not end before line {k}; end it with '/'"
+                )
             begun = begun if tokens else k
             tokens.extend(found)
         if ends and tokens:
@@ -187,10 +193,12 @@ def _values(record: Record, path: Path) -> tuple[dict[str, float], str]:
     return values, f"{extra} more values than {record.model} has are not read" if extra else ""
 
 
-def _identifiers(generators: pd.DataFrame) -> list[str]:
+def _identifiers(case: Case) -> list[str]:
+    generators = case.grid[2]
     if "id" in generators:
         return list(generators["id"])
-    return [str(k + 1) for k in generators.groupby("bus").cumcount()]
+    buses = case.generator_buses
+    return [str(k + 1) for k in buses.groupby(buses).cumcount()]
 
 
 def _attached(
@@ -202,7 +210,9 @@ def _attached(
     path: Path,
 ) -> Case:
     if not machines:
-        raise CaseError(f"{path} has no machine record ({', '.join(MACHINES)}) for a generator of case {case.name!r}; is it another grid's?")
+        raise CaseError(
+            f"{path} has no machine record ({', '.join(MACHINES)}) for a generator of case {case.name!r}; is it another grid's?"
+        )
     n, labels = len(generators), list(generators["label"])
     columns = {name: np.full(n, np.nan) for name in ("H_s", "D_pu", "xd_prime_pu")}
     kinds, models = [""] * n, [""] * n
@@ -216,9 +226,16 @@ def _attached(
             records.loc[records["line"] == record.line, ["used", "reason"]] = [False, "its generator has no machine record"]
             continue
         try:
-            governor(record.model, values, H_s=columns["H_s"][row], D_pu=columns["D_pu"][row], mbase_mva=generators["mbase_mva"].iloc[row])
+            governor(
+                record.model,
+                values,
+                H_s=columns["H_s"][row],
+                D_pu=columns["D_pu"][row],
+                mbase_mva=generators["mbase_mva"].iloc[row],
+            )
         except InputError as error:
-            raise CaseError(f"{path}, line {record.line}, {record.bus}|{record.id}: {error}") from None
+            records.loc[records["line"] == record.line, ["used", "reason"]] = [False, str(error)]
+            continue
         models[row] = record.model
         tables.setdefault(record.model, {})[labels[row]] = values
     kept = generators.drop(columns=[name for name in ATTACHED if name in generators])
@@ -226,7 +243,8 @@ def _attached(
         case,
         generators=kept.assign(**columns, machine_model=kinds, governor=models),
         governors={
-            model: pd.DataFrame.from_dict(table, orient="index").rename_axis("label").reset_index() for model, table in sorted(tables.items())
+            model: pd.DataFrame.from_dict(table, orient="index").rename_axis("label").reset_index()
+            for model, table in sorted(tables.items())
         },
         records=records,
         notes=(*case.notes, *_summary(records, path.name), *_unattended(generators, machines)),
@@ -237,7 +255,11 @@ def _attached(
 def _summary(records: pd.DataFrame, name: str) -> list[str]:
     """Notes on what a file holds and what of it was not used although it belongs to machines and governors."""
     counts = records.groupby("purpose")["used"].agg(["size", "sum"])
-    used = [f"{int(counts.loc[what, 'sum'])} of {int(counts.loc[what, 'size'])} {what}s" for what in ("machine", "governor") if what in counts.index]
+    used = [
+        f"{int(counts.loc[what, 'sum'])} of {int(counts.loc[what, 'size'])} {what}s"
+        for what in ("machine", "governor")
+        if what in counts.index
+    ]
     notes = [f"{name}: {len(records)} records, of which {' and '.join(used)} are used"]
     missed = records[~records["used"] & records["purpose"].isin(["machine", "governor", "unknown"])]
     for row in missed.head(6).itertuples():

@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 
 from coherence.errors import CaseError
+from coherence.formats.dyr import add_dyr
 from coherence.formats.tables import checked_table, read_table
 from coherence.grids.case import Case, check_case
 from coherence.grids.topology import warn_of_units, with_unit_notes
@@ -31,15 +32,16 @@ def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
     Parameters
     ----------
     case : Case
-    machines : DataFrame or path of a CSV file
-        Key column `label` or `bus` (`*`: every generator without a row of its own), `H_s` [s], and optionally `D_pu`
-        [pu power per pu speed], `mbase_mva`, `xd_prime_pu`, `R_pu` (droop) with `T_s` [s] (one-lag turbine). On machine base.
+    machines : DataFrame or path of a CSV or DYR file
+        The records of a DYR file are attached by bus and identifier, governors in full (`add_dyr`). A table has the key column
+        `label` or `bus` (`*`: every generator without a row of its own), `H_s` [s], and optionally `D_pu` [pu power per pu speed],
+        `mbase_mva`, `xd_prime_pu`, `R_pu` (droop) with `T_s` [s] (one-lag turbine). On machine base.
 
     Returns
     -------
     Case
-        A copy with the columns H_s, D_pu, mbase_mva, xd_prime_pu, R_pu and T_s of the generators set. Figures that look doubled or
-        on another base are noted, with a `UnitsWarning`.
+        A copy with the columns H_s, D_pu, mbase_mva, xd_prime_pu, R_pu and T_s of the generators set, or those of a DYR file.
+        Figures that look doubled or on another base are noted, with a `UnitsWarning`.
 
     Raises
     ------
@@ -54,6 +56,8 @@ def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
     >>> float(case.generators["H_s"].mean())
     4.0
     """
+    if isinstance(machines, (str, Path)) and Path(machines).suffix.lower() == ".dyr":
+        return add_dyr(case, Path(machines))
     generators = case.grid[2].copy()
     if isinstance(machines, pd.DataFrame):
         name = "the machine table"
@@ -71,7 +75,7 @@ def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
     if unknown:
         raise CaseError(f"{name}: column {unknown[0]!r} is not understood; known: label, bus, {', '.join(COLUMNS)}")
     wanted = table[key].map(_plain)
-    own = generators[key].map(_plain)
+    own = (case.generator_buses if key == "bus" else generators["label"]).map(_plain)
     present: set[str] = set(own)
     earlier: set[str] = set()
     for row, value in enumerate(wanted):

@@ -60,13 +60,13 @@ def fields(section: str, version: int) -> list[str]:
         "bus": "I NAME BASKV IDE AREA ZONE OWNER VM VA",
         "load": "I ID STATUS AREA ZONE PL QL IP IQ YP YQ OWNER SCALE INTRPT" + (" DGENP DGENQ DGENM" if new else ""),
         "fixed shunt": "I ID STATUS GL BL",
-        "generator": "I ID PG QG QT QB VS IREG "
-        + ("NREG " if version >= 35 else "")
-        + "MBASE ZR ZX RT XT GTAP STAT RMPCT PT PB",
+        "generator": "I ID PG QG QT QB VS IREG " + ("NREG " if version >= 35 else "") + "MBASE ZR ZX RT XT GTAP STAT RMPCT PT PB",
         "branch": "I J CKT R X B " + ("NAME " if new else "") + "RATE " * _RATES[version] + "GI BI GJ BJ ST",
         "switching device": "I J CKT X " + "RATE " * 12 + "STAT",
         "transformer": "I J K CKT CW CZ CM MAG1 MAG2 NMETR NAME STAT",
-        "switched shunt": ("I ID MODSW ADJM STAT VSWHI VSWLO SWREG NREG" if version >= 35 else "I MODSW ADJM STAT VSWHI VSWLO SWREM")
+        "switched shunt": (
+            "I ID MODSW ADJM STAT VSWHI VSWLO SWREG NREG" if version >= 35 else "I MODSW ADJM STAT VSWHI VSWLO SWREM"
+        )
         + " RMPCT RMIDNT BINIT",
         "two-terminal dc": "NAME MDC RDC SETVL VSCHD",
         "vsc dc": "NAME MDC RDC",
@@ -190,7 +190,9 @@ def read_raw(path: Path) -> Raw:
         section = sections.setdefault(current, Section(current, where, fields(current, version)))
         more = _more_lines(current, parts)
         if at + more > len(lines):
-            raise CaseError(f"{where} ends in line {lines[-1][0]}, within the {current} record of line {number_of_line}; it is cut off")
+            raise CaseError(
+                f"{where} ends in line {lines[-1][0]}, within the {current} record of line {number_of_line}; it is cut off"
+            )
         section.rows.append(parts)
         section.more.append([split(continued) for _, continued in lines[at : at + more]])
         at += more

@@ -138,7 +138,9 @@ def _generators(
         )
     step_up = on & ((section.numbers("XT", 0.0) != 0) | (section.numbers("RT", 0.0) != 0))
     if step_up.any():
-        notes.append(f"step-up transformers within {int(step_up.sum())} generator records (XT) are left out; their bus is the terminal")
+        notes.append(
+            f"step-up transformers within {int(step_up.sum())} generator records (XT) are left out; their bus is the terminal"
+        )
     swing = np.flatnonzero(on & (kinds == SWING))
     if not swing.size:
         raise CaseError(f"{raw.where}: no generator in service stands at a swing bus (IDE = 3); make one bus the swing")
@@ -247,7 +249,9 @@ def _dc_lines(raw: Raw, live: dict[float, bool], notes: list[str]) -> Draw:
     taken = np.where(given >= 0, given, np.abs(given) + lost)
     made = np.where(given >= 0, given - lost, np.abs(given))
     if on.any():
-        notes.append(f"{int(on.sum())} two-terminal dc lines are loads of constant active power at their ends, without the reactive power")
+        notes.append(
+            f"{int(on.sum())} two-terminal dc lines are loads of constant active power at their ends, without the reactive power"
+        )
     return {"power": [(ends[0][on], taken[on].astype(complex)), (ends[1][on], -made[on].astype(complex))]}
 
 

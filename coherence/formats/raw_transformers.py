@@ -58,7 +58,9 @@ class _Windings:
 
     def __init__(self, section: Section, rows: Int):
         lines = [section.lines[r] for r in rows]
-        self.section = Section(section.name, section.where, [], [section.rows[r] for r in rows], lines, [section.more[r] for r in rows])
+        self.section = Section(
+            section.name, section.where, [], [section.rows[r] for r in rows], lines, [section.more[r] for r in rows]
+        )
 
     def __call__(self, line: int, position: int, name: str, default: float | None) -> Real:
         texts = [more[line][position] if len(more[line]) > position else "" for more in self.section.more]
@@ -79,7 +81,9 @@ def transformers(raw: Raw, kv: dict[float, float], next_bus: float) -> Transform
         stray = ~np.isin(first[name], known) & (first[name] != 0 if name == "K" else True)
         if stray.any():
             row = int(np.argmax(stray))
-            raise CaseError(f"{section.place(row)}: the transformer ends at bus {first[name][row]:.15g}, which is not in the bus data")
+            raise CaseError(
+                f"{section.place(row)}: the transformer ends at bus {first[name][row]:.15g}, which is not in the bus data"
+            )
     three = first["K"] != 0
     lines = np.array(section.lines, dtype=int)
     two, star = np.flatnonzero(~three), np.flatnonzero(three)
@@ -101,7 +105,17 @@ def transformers(raw: Raw, kv: dict[float, float], next_bus: float) -> Transform
     )
 
 
-_FIRST: dict[str, float | None] = {"I": None, "J": None, "K": 0.0, "CW": 1.0, "CZ": 1.0, "CM": 1.0, "MAG1": 0.0, "MAG2": 0.0, "STAT": 1.0}
+_FIRST: dict[str, float | None] = {
+    "I": None,
+    "J": None,
+    "K": 0.0,
+    "CW": 1.0,
+    "CZ": 1.0,
+    "CM": 1.0,
+    "MAG1": 0.0,
+    "MAG2": 0.0,
+    "STAT": 1.0,
+}
 
 
 def _ratio(winding: _Windings, line: int, code: Real, base_kv: Real) -> tuple[Real, Real]:
@@ -119,7 +133,7 @@ def _ratio(winding: _Windings, line: int, code: Real, base_kv: Real) -> tuple[Re
 
 
 def _impedance(winding: _Windings, raw: Raw, code: Real, pair: int, own: Real) -> Complex:
-    """z between two windings on system base and bus voltage."""
+    """Z between two windings on system base and bus voltage."""
     place = 3 * pair
     r = winding(0, place, "R", 0.0)
     x = winding(0, place + 1, "X", None)
@@ -133,7 +147,9 @@ def _impedance(winding: _Windings, raw: Raw, code: Real, pair: int, own: Real) -
     short = (code == 3) & (np.abs(x) < losses)
     if short.any():
         row = int(np.argmax(short))
-        raise CaseError(f"{winding.section.place(row)}: load losses of {r[row]:g} W are more than the impedance |Z| = {x[row]:g} allows")
+        raise CaseError(
+            f"{winding.section.place(row)}: load losses of {r[row]:g} W are more than the impedance |Z| = {x[row]:g} allows"
+        )
     z = np.where(code == 3, losses + 1j * np.sqrt(np.maximum(x**2 - losses**2, 0.0)), r + 1j * x)
     return np.asarray(np.where(code == 1, z, z * raw.base_mva / power * own**2))
 

@@ -27,3 +27,10 @@ def read_text(path: Path) -> str:
         return data.decode(known)
     except UnicodeDecodeError:
         return data.decode("latin-1")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file in UTF-8, replaced only when complete."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

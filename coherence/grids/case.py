@@ -3,7 +3,8 @@ r"""The value `Case`: a grid with its machines, as tables with named columns and
     buses        bus, p_load_mw, q_load_mvar, g_shunt_mw, b_shunt_mvar [, kv] [, vm_pu, va_deg: solved] [, x, y: drawing]
     branches     from_bus, to_bus, r_pu, x_pu, b_pu, tap (1: none), shift_deg
     generators   label, bus, kind (pv or slack), p_mw, v_pu, mbase_mva, H_s (empty: no machine), D_pu [, xd_prime_pu] [, governor]
-                 [, R_pu, T_s: one-lag turbine] [, q_min_mvar, q_max_mvar]
+                 [, R_pu, T_s: one-lag turbine] [, q_min_mvar, q_max_mvar] [, id: which of its bus] [, fuel] [, typical: columns filled]
+                 [, machine_model] [, zx_pu: source reactance] [, own_bus: its bus before ties were merged]
     governors    model name -> table of label and that model's parameters
     nodes        instead of all of these: label, inertia, damping, inverse_droop, time_constant (one group, no grid)
 
@@ -51,6 +52,8 @@ class Case(Page):
         Declared frequency dependence of loads [pu power per pu frequency, on each bus's own load].
     notes : tuple of str
         What reading the file left out.
+    records : DataFrame or None
+        Dynamic records of a DYR file: line, bus, id, model, purpose, used, reason (why not).
 
     Examples
     --------
@@ -71,6 +74,7 @@ class Case(Page):
     damping: float = 0.0
     load_damping: float = 0.0
     notes: tuple[str, ...] = ()
+    records: pd.DataFrame | None = None
 
     @property
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -100,6 +104,12 @@ class Case(Page):
         """Names of the generators or nodes."""
         table = self.nodes if self.nodes is not None else self.grid[2]
         return tuple(table["label"])
+
+    @property
+    def generator_buses(self) -> pd.Series:
+        """Bus number of each generator in its file: before buses that ties join were merged."""
+        generators = self.grid[2]
+        return generators["own_bus"] if "own_bus" in generators else generators["bus"]
 
     @property
     def machine_rows(self) -> Int:

@@ -10,6 +10,7 @@ frequency are nodes with g^{-1} = d = D_L P/(w0 S_b); passive buses that stay ar
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from coherence.network.network import Network
 from coherence.nodes.families import swing, swing_turbine
 from coherence.nodes.governors import governor, one_lag, turbine, turbine_damping
 from coherence.nodes.nodes import Nodes, make_banks
-from coherence.numerics.realization import Realization
+from coherence.numerics.realization import Realization, parallel
 
 
 def linearize(
@@ -197,11 +198,10 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
     base = per_frequency(rated, base_mva=case.base_mva, f_hz=case.f_hz)
     names = tuple(g["label"])
     models = list(g["governor"]) if "governor" in g and governors != "none" else [""] * len(g)
-    records: dict[tuple[str, str], dict[str, Any]] = {
-        (model, record["label"]): {str(k): v for k, v in record.items()}
-        for model, table in case.governors.items()
-        for record in table.to_dict("records")
-    }
+    records: dict[tuple[str, str], list[dict[str, Any]]] = {}  # several only of RATIONAL: they add up
+    for model, table in case.governors.items():
+        for record in table.to_dict("records"):
+            records.setdefault((model, record["label"]), []).append({str(key): value for key, value in record.items()})
     shaft = g["D_pu"].fillna(0.0).to_numpy() + declared  # damping [pu on machine base]; the turbine's joins it below
     droop, lag = (g[name].to_numpy() if name in g else np.full(len(g), np.nan) for name in ("R_pu", "T_s"))
     sections = []
@@ -210,9 +210,10 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
             continue
         try:
             if model:
-                record = records[model, label]
-                shaft[i] += turbine_damping(model, record, mbase_mva=rated[i])
-                h = governor(model, record, H_s=g["H_s"].iloc[i], D_pu=shaft[i], mbase_mva=rated[i])
+                own = records[model, label]
+                shaft[i] += sum(turbine_damping(model, record, mbase_mva=rated[i]) for record in own)
+                parts = [governor(model, record, H_s=g["H_s"].iloc[i], D_pu=shaft[i], mbase_mva=rated[i]) for record in own]
+                h = functools.reduce(parallel, parts)
                 if governors == "one_lag":
                     gain, tau = one_lag(h)
                     h = turbine(1 / gain, tau)

@@ -22,7 +22,7 @@ UNITS = "units: "  # how notes on doubtful units begin
 def merge_ties(case: Case) -> Case:
     """The case with buses that zero-impedance branches join (r = x = 0: bus couplers) merged into the first of them.
 
-    Loads and shunts add up; what was merged stands in the notes.
+    Loads and shunts add up; what was merged stands in the notes, and a generator's number before it in `own_bus`.
 
     Raises
     ------
@@ -49,6 +49,8 @@ def merge_ties(case: Case) -> Case:
     kept = branches[~tie].assign(from_bus=lambda b: b["from_bus"].map(target), to_bus=lambda b: b["to_bus"].map(target))
     inner = kept["from_bus"] == kept["to_bus"]
     moved = generators.assign(bus=generators["bus"].map(target))
+    if "own_bus" not in moved and (moved["bus"] != generators["bus"]).any():
+        moved["own_bus"] = generators["bus"]  # under which tables of machines know it
     odd = (moved["v_pu"] != moved.groupby("bus")["v_pu"].transform("first")).to_numpy()
     if odd.any():
         label = moved["label"].iloc[int(np.argmax(odd))]
