@@ -29,20 +29,30 @@ MOST = 10_000  # values that a repeat count may stand for; the largest model has
 ATTACHED = ("H_s", "D_pu", "xd_prime_pu", "machine_model", "governor", "R_pu", "T_s")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Record:
-    """One record: where it stands, whose it is, and its values as texts."""
+    """One record: where it stands, whose it is, its values as texts, and what became of it."""
 
     line: int
     bus: str
     model: str
     id: str
     values: list[str]
+    used: bool = False
+    reason: str = ""  # why it is not used, or what of it is not
+
+    @property
+    def purpose(self) -> str:
+        """What its model is for."""
+        return purpose(self.model)
 
     @property
     def machine(self) -> tuple[float, str]:
         """Bus number and identifier of its machine."""
         return number(self.bus), self.id
+
+
+Chosen = dict[int, tuple[Record, dict[str, float]]]  # row of a generator -> its record and the values by name
 
 
 def add_dyr(case: Case, path: Path) -> Case:
@@ -67,46 +77,38 @@ def add_dyr(case: Case, path: Path) -> Case:
     """
     generators = case.grid[2].copy()
     at = {key: row for row, key in enumerate(zip(case.generator_buses, _identifiers(case), strict=True))}
-    machines: dict[int, tuple[Record, dict[str, float]]] = {}
-    governors: dict[int, tuple[Record, dict[str, float]]] = {}
-    listed = []
-    for record in read_dyr(path):
-        found: dict[int, tuple[Record, dict[str, float]]] | None = None
-        what, reason = purpose(record.model), ""
-        if record.model in MACHINES:
-            found = machines
-        elif record.model in GOVERNORS:
-            found = governors
-        elif what == "governor":
-            reason = "this governor is not modelled: the machine has none"
-        elif what == "machine":
-            reason = "this machine is not modelled: the generator is a static source"
-        elif what == "unknown":
-            reason = "not known"
-        else:
-            reason = (
-                f"the model of speeds has no {what}"
-                if not what.startswith(("relay", "compens"))
-                else "not part of the model of speeds"
+    own: dict[str, Chosen] = {"machine": {}, "governor": {}}
+    records = read_dyr(path)
+    for record in records:
+        what = purpose(record.model)
+        if record.model not in MACHINES and record.model not in GOVERNORS:
+            record.reason = _WHY_NOT.get(what, f"the model of speeds has no {what}")
+            continue
+        row, chosen = at.get(record.machine), own[what]
+        if row is None:
+            record.reason = f"no generator in service at bus {record.bus} has the identifier {record.id!r}"
+            continue
+        if row in chosen:
+            raise CaseError(
+                f"{path}, line {record.line}: {record.model} is a second {what} for {record.bus}|{record.id}, after "
+                f"{chosen[row][0].model} in line {chosen[row][0].line}; remove one"
             )
-        if found is not None:
-            row = at.get(record.machine)
-            if row is None:
-                reason = f"no generator in service at bus {record.bus} has the identifier {record.id!r}"
-            elif row in found:
-                raise CaseError(
-                    f"{path}, line {record.line}: {record.model} is a second {what} for {record.bus}|{record.id}, after "
-                    f"{found[row][0].model} in line {found[row][0].line}; remove one"
-                )
-            else:
-                values, reason = _values(record, path)
-                if values.get("H") == 0:
-                    reason = "H = 0 is an infinite bus, for which there is no node: the generator is a static source; give it an H"
-                else:
-                    found[row] = (record, values)
-        used = found is not None and row is not None and row in found and found[row][0] is record
-        listed.append((record.line, record.bus, record.id, record.model, what, used, reason))
-    return _attached(case, generators, machines, governors, pd.DataFrame(listed, columns=list(COLUMNS)), path)
+        values, record.reason = _values(record, path)
+        if values.get("H") == 0:
+            record.reason = "H = 0 is an infinite bus, for which there is no node: the generator is a static source; give it an H"
+            continue
+        record.used = True
+        chosen[row] = (record, values)
+    return _attached(case, generators, own, records, path)
+
+
+_WHY_NOT = {
+    "governor": "this governor is not modelled: the machine has none",
+    "machine": "this machine is not modelled: the generator is a static source",
+    "unknown": "not known",
+    "relay, shunt or dc line": "not part of the model of speeds",
+    "compensator or limiter": "not part of the model of speeds",
+}
 
 
 def read_dyr(path: Path) -> list[Record]:
@@ -201,14 +203,8 @@ def _identifiers(case: Case) -> list[str]:
     return [str(k + 1) for k in buses.groupby(buses).cumcount()]
 
 
-def _attached(
-    case: Case,
-    generators: pd.DataFrame,
-    machines: dict[int, tuple[Record, dict[str, float]]],
-    governors: dict[int, tuple[Record, dict[str, float]]],
-    records: pd.DataFrame,
-    path: Path,
-) -> Case:
+def _attached(case: Case, generators: pd.DataFrame, own: dict[str, Chosen], records: list[Record], path: Path) -> Case:
+    machines = own["machine"]
     if not machines:
         raise CaseError(
             f"{path} has no machine record ({', '.join(MACHINES)}) for a generator of case {case.name!r}; is it another grid's?"
@@ -216,29 +212,27 @@ def _attached(
     n, labels = len(generators), list(generators["label"])
     columns = {name: np.full(n, np.nan) for name in ("H_s", "D_pu", "xd_prime_pu")}
     kinds, models = [""] * n, [""] * n
+    source = generators["zx_pu"].to_numpy() if "zx_pu" in generators else np.full(n, np.nan)
     for row, (record, values) in machines.items():
         columns["H_s"][row], columns["D_pu"][row], kinds[row] = values["H"], values["D"], record.model
-        reactance = values.get("Xpd", generators["zx_pu"].iloc[row] if "zx_pu" in generators else np.nan)
+        reactance = values.get("Xpd", source[row])
         columns["xd_prime_pu"][row] = reactance if reactance > 0 else np.nan
     tables: dict[str, dict[str, dict[str, float]]] = {}
-    for row, (record, values) in governors.items():
-        if row not in machines:
-            records.loc[records["line"] == record.line, ["used", "reason"]] = [False, "its generator has no machine record"]
+    rated = generators["mbase_mva"].to_numpy()
+    for row, (record, values) in own["governor"].items():
+        record.used = row in machines
+        if not record.used:
+            record.reason = "its generator has no machine record"
             continue
         try:
-            governor(
-                record.model,
-                values,
-                H_s=columns["H_s"][row],
-                D_pu=columns["D_pu"][row],
-                mbase_mva=generators["mbase_mva"].iloc[row],
-            )
+            governor(record.model, values, H_s=columns["H_s"][row], D_pu=columns["D_pu"][row], mbase_mva=rated[row])
         except InputError as error:
-            records.loc[records["line"] == record.line, ["used", "reason"]] = [False, str(error)]
+            record.used, record.reason = False, str(error)
             continue
         models[row] = record.model
         tables.setdefault(record.model, {})[labels[row]] = values
     kept = generators.drop(columns=[name for name in ATTACHED if name in generators])
+    listed = pd.DataFrame([{name: getattr(record, name) for name in COLUMNS} for record in records])
     result = replace(
         case,
         generators=kept.assign(**columns, machine_model=kinds, governor=models),
@@ -246,20 +240,16 @@ def _attached(
             model: pd.DataFrame.from_dict(table, orient="index").rename_axis("label").reset_index()
             for model, table in sorted(tables.items())
         },
-        records=records,
-        notes=(*case.notes, *_summary(records, path.name), *_unattended(generators, machines)),
+        records=listed,
+        notes=(*case.notes, *_summary(listed, path.name), *_unattended(generators, machines)),
     )
     return warn_of_units(with_unit_notes(result))
 
 
 def _summary(records: pd.DataFrame, name: str) -> list[str]:
     """Notes on what a file holds and what of it was not used although it belongs to machines and governors."""
-    counts = records.groupby("purpose")["used"].agg(["size", "sum"])
-    used = [
-        f"{int(counts.loc[what, 'sum'])} of {int(counts.loc[what, 'size'])} {what}s"
-        for what in ("machine", "governor")
-        if what in counts.index
-    ]
+    of = {what: records.loc[records["purpose"] == what, "used"] for what in ("machine", "governor")}
+    used = [f"{int(own.sum())} of {len(own)} {what}s" for what, own in of.items() if len(own)]
     notes = [f"{name}: {len(records)} records, of which {' and '.join(used)} are used"]
     missed = records[~records["used"] & records["purpose"].isin(["machine", "governor", "unknown"])]
     for row in missed.head(6).itertuples():
@@ -269,7 +259,7 @@ def _summary(records: pd.DataFrame, name: str) -> list[str]:
     return notes
 
 
-def _unattended(generators: pd.DataFrame, machines: dict[int, tuple[Record, dict[str, float]]]) -> list[str]:
+def _unattended(generators: pd.DataFrame, machines: Chosen) -> list[str]:
     idle = [label for row, label in enumerate(generators["label"]) if row not in machines]
     if not idle:
         return []

@@ -110,8 +110,9 @@ def write_dyr(case: Case, path: str | Path) -> DyrExport:
     identifiers = machines["id"] if "id" in machines else (machines.groupby("bus").cumcount() + 1).astype(str)
     damping = machines["D_pu"].fillna(0.0) + case.damping
     lines, rows = [], []
+    buses = case.generator_buses.iloc[case.machine_rows]
     for position, (_, machine) in enumerate(machines.iterrows()):
-        bus, key = f"{case.generator_buses[machine.name]:.15g}", str(identifiers.iloc[position])
+        bus, key = f"{buses.iloc[position]:.15g}", str(identifiers.iloc[position])
         lines.append(_line(bus, "GENCLS", key, [machine["H_s"], damping.iloc[position]]))
         model, values, remark = _standard(case, machine)
         if model:

@@ -193,7 +193,7 @@ def _of_object(source: Any, f_hz: float | None, base_mva: float | None) -> Case:
 
 def _completed(case: Case, machines: Machines | Sequence[Machines] | None, typical: bool) -> Case:
     """The case with machine tables added and, where asked, typical figures for what is still missing."""
-    given = [] if machines is None else machines if isinstance(machines, (list, tuple)) else [machines]
+    given: Sequence[Any] = [] if machines is None else machines if isinstance(machines, (list, tuple)) else [machines]
     for table in given:
         case = add_machines(case, table)
     if typical:

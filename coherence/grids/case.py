@@ -3,8 +3,8 @@ r"""The value `Case`: a grid with its machines, as tables with named columns and
     buses        bus, p_load_mw, q_load_mvar, g_shunt_mw, b_shunt_mvar [, kv] [, vm_pu, va_deg: solved] [, x, y: drawing]
     branches     from_bus, to_bus, r_pu, x_pu, b_pu, tap (1: none), shift_deg
     generators   label, bus, kind (pv or slack), p_mw, v_pu, mbase_mva, H_s (empty: no machine), D_pu [, xd_prime_pu] [, governor]
-                 [, R_pu, T_s: one-lag turbine] [, q_min_mvar, q_max_mvar] [, id: which of its bus] [, fuel] [, typical: columns filled]
-                 [, machine_model] [, zx_pu: source reactance] [, own_bus: its bus before ties were merged]
+                 [, R_pu, T_s: one-lag turbine] [, q_min_mvar, q_max_mvar] [, id: which of its bus] [, fuel]
+                 [, typical: columns filled] [, machine_model] [, zx_pu: source reactance] [, own_bus: its bus before ties]
     governors    model name -> table of label and that model's parameters
     nodes        instead of all of these: label, inertia, damping, inverse_droop, time_constant (one group, no grid)
 

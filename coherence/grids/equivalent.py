@@ -10,6 +10,7 @@ become generators: m and d as H_s and D_pu on machine base, one lag as R_pu and 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,7 +26,7 @@ from coherence.nodes.governor_models import DEGREE
 from coherence.nodes.nodes import Nodes
 from coherence.nodes.records import rational_records
 from coherence.numerics.realization import Realization
-from coherence.types import Real
+from coherence.types import Int, Real
 
 NEWTON = 50  # steps; the problem is convex and quadratic convergence begins within a few
 BALANCE = 1e-12  # pu of power left at a node
@@ -198,7 +199,7 @@ def _dispatch(dispatch: pd.DataFrame | None, labels: list[str]) -> tuple[Real, R
     return power, load + lost * share
 
 
-def _angles(i: Real, j: Real, weight: Real, power: Real, name: str) -> Real:
+def _angles(i: Int, j: Int, weight: Real, power: Real, name: str) -> Real:
     """Theta [rad] with sum_j w tan(theta_i - theta_j) = P_i, the first 0: damped Newton on a convex function."""
     k = len(power)
     theta = np.zeros(k)
@@ -238,7 +239,7 @@ def _records(node: Nodes) -> list[dict[str, float]]:
     return [record for part in parts for record in rational_records(part)]
 
 
-def _governors(network: Network, factor: Real, labels: list[str]) -> tuple[dict[str, object], dict[str, pd.DataFrame]]:
+def _governors(network: Network, factor: Real, labels: list[str]) -> tuple[dict[str, Any], dict[str, pd.DataFrame]]:
     """The columns governor, R_pu and T_s, and the records of governors that are not one lag."""
     droop, lag, models, rows = np.full(len(labels), np.nan), np.full(len(labels), np.nan), [""] * len(labels), []
     for n, label in enumerate(labels):
