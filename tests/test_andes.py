@@ -5,6 +5,7 @@ GPL: only the tests know it.
 """
 
 import logging
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ CASES = {
 }
 
 
-def andes_system(name, *, constant_power=False):
+def andes_system(name, *, constant_power=False, governors=()):
     import andes
 
     andes.config_logger(logging.CRITICAL)
@@ -33,6 +34,8 @@ def andes_system(name, *, constant_power=False):
         system.PQ.config.p2p, system.PQ.config.p2i, system.PQ.config.p2z = 1.0, 0.0, 0.0
         system.PQ.config.q2q, system.PQ.config.q2i, system.PQ.config.q2z = 1.0, 0.0, 0.0
         system.PQ.pq2z = 0
+    for machine, (model, record) in zip(system.GENCLS.idx.v, governors, strict=False):
+        system.add(model, {"syn": machine} | record)
     system.setup()
     assert system.PFlow.run()
     return system
@@ -107,6 +110,63 @@ def test_modes_are_the_eigenvalues_that_andes_finds(name):
     assert len(ours) == len(case.generators) - 1
     assert ours.imag == pytest.approx(np.sort(theirs.imag), abs=2e-5)
     assert np.sort(ours.real) == pytest.approx(np.sort(theirs.real), abs=2e-5)
+
+
+GOVERNORS = [
+    ("TGOV1", {"R": 0.05, "T1": 0.5, "VMAX": 2.0, "VMIN": 0.0, "T2": 2.1, "T3": 7.0, "Dt": 0.3}),
+    (
+        "IEEEG1",
+        {
+            "K": 20.0,
+            "T1": 0.1,
+            "T2": 0.3,
+            "T3": 0.2,
+            "UO": 1.0,
+            "UC": -1.0,
+            "PMAX": 2.0,
+            "PMIN": 0.0,
+            "T4": 0.3,
+            "K1": 0.3,
+            "K2": 0.0,
+        }
+        | {"T5": 5.0, "K3": 0.3, "K4": 0.0, "T6": 0.4, "K5": 0.4, "K6": 0.0, "T7": 0.0, "K7": 0.0, "K8": 0.0},
+    ),
+    ("GAST", {"R": 0.05, "T1": 0.4, "T2": 0.1, "T3": 3.0, "AT": 2.0, "KT": 2.0, "VMAX": 2.0, "VMIN": -0.1, "Dt": 0.4}),
+    (
+        "IEESGO",
+        {
+            "T1": 0.1,
+            "T2": 0.2,
+            "T3": 0.5,
+            "T4": 0.3,
+            "T5": 4.0,
+            "T6": 0.4,
+            "K1": 180.0,
+            "K2": 0.7,
+            "K3": 0.4,
+            "PMAX": 2.0,
+            "PMIN": 0.0,
+        },
+    ),
+]
+
+
+def test_oscillations_under_governors_are_the_eigenvalues_that_andes_finds():
+    """A governor of another kind at each of four machines of 900 MVA on 100; ANDES takes K1 of IEESGO per unit of 100 MVA."""
+    system = andes_system("kundur", governors=GOVERNORS)
+    case = case_of(system)
+    labels = list(case.generators["label"])
+    tables = {}
+    for label, (model, record) in zip(labels, GOVERNORS, strict=True):
+        tables[model] = pd.DataFrame([{"label": label} | record])
+    tables["GAST"] = tables["GAST"].rename(columns={"Dt": "Dturb"})
+    tables["IEESGO"]["K1"] /= 9
+    case = replace(case, generators=case.generators.assign(governor=list(tables)), governors=tables)
+    assert system.EIG.run()
+    theirs = np.sort_complex(system.EIG.mu[system.EIG.mu.imag > 1e-3])
+    ours = np.sort_complex(co.modes(case, co.power_flow(case, method="ac"), all_oscillations=True).eigenvalues)
+    assert len(theirs) >= 4
+    assert ours == pytest.approx(theirs, abs=2e-5)
 
 
 STEP = 1 / 480  # s: its own error is then a tenth of the difference

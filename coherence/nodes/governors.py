@@ -4,8 +4,8 @@ r"""Governor and turbine records linearised to h(s): mechanical power lost per u
 
 h(0) is the inverse droop. Limits, dead bands and rates are nonlinear and drop out. Each model is a cascade of first- and
 second-order factors or a loop closed in state space (no polynomial products): TGOV1, IEESGO, HYGOV, IEEEG1, WSIEG1, GAST and
-RATIONAL in `governor_models`; GGOV1, whose droop may come from electrical power, in `ggov1`. Turbine damping that a record states as
-power lost at once (Dt of TGOV1, Dturb of GAST, Dm > 0 of GGOV1) belongs to d: `turbine_damping`. A hydro turbine is non-minimum
+RATIONAL in `governor_models`; GGOV1, whose droop may come from electrical power, in `ggov1`. Turbine damping that a record states
+as power lost at once (Dt of TGOV1, Dturb of GAST, Dm > 0 of GGOV1) belongs to d: `turbine_damping`. A hydro turbine is non-minimum
 phase: h is not positive real.
 """
 
