@@ -171,7 +171,9 @@ def entries(row: str) -> list[str]:
             continue
         if piece.isspace():
             after = next((p for p in pieces[i + 1 : i + 3] if p), "")
-            binary = after[:1] in ("*", "/", "^") or (after[:1] in ("+", "-") and len(after) == 1) or after[:2] in (".*", "./", ".^")
+            binary = (
+                after[:1] in ("*", "/", "^") or (after[:1] in ("+", "-") and len(after) == 1) or after[:2] in (".*", "./", ".^")
+            )
             if depth == 0 and now.strip() and now.rstrip()[-1] not in "+-*/^(" and not binary and after != ",":
                 found.append(now)
                 now = ""

@@ -67,7 +67,9 @@ def read_text(path: Path) -> str:
         return data.decode("latin-1")
 
 
-def read_variables(path: Path, wanted: Collection[str], names: dict[str, tuple[int, ...]], returned: tuple[str, ...]) -> dict[str, Any]:
+def read_variables(
+    path: Path, wanted: Collection[str], names: dict[str, tuple[int, ...]], returned: tuple[str, ...]
+) -> dict[str, Any]:
     """What a file assigns to the fields `wanted`: field -> float, str, `Matrix`, or list of str.
 
     `names` are the column numbers that `define_constants` defines; `returned` what the values of `[a, b] = case` are, in order.
@@ -216,7 +218,7 @@ class _Reader:
         entry = row.strip()
         try:
             numbers = []
-            for entry in entries(row):  # noqa: B007 - the one at fault is named
+            for entry in entries(row):
                 numbers.append(Expression(entry, self._lookup).value())
             return numbers
         except NotConstant:
@@ -229,7 +231,9 @@ class _Reader:
             last = quiet.find("}")
             body = text if last < 0 else text[:last]
             if "=" in (quiet if last < 0 else quiet[:last]):
-                self._fail(self.at, f"{_shown(body)} stands inside {target}, opened in line {opened}; is its closing brace missing?")
+                self._fail(
+                    self.at, f"{_shown(body)} stands inside {target}, opened in line {opened}; is its closing brace missing?"
+                )
             strings += [single.replace("''", "'") or double.replace('""', '"') for single, double in _STRING.findall(body)]
             if last >= 0:
                 self.found[name] = strings
@@ -383,7 +387,8 @@ class _Reader:
 
     def _refuse(self, line: int, text: str) -> NoReturn:
         self._fail(
-            line, f"{_shown(text)} computes on the tables, which is not done here; save the case with MATPOWER's savecase, or as .mat"
+            line,
+            f"{_shown(text)} computes on the tables, which is not done here; save the case with MATPOWER's savecase, or as .mat",
         )
 
 

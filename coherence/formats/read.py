@@ -65,8 +65,6 @@ def read_case(path: str | Path, *, machines: str | Path | pd.DataFrame | None = 
     ------
     CaseError
         Names the file, row and column of the first thing that cannot be used.
-    MissingExtraError
-        A MATPOWER .m file without the extra `grids`.
 
     Warns
     -----

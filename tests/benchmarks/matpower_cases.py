@@ -57,7 +57,9 @@ def line(name, row):
     cells = [name, *(str(row.get(key, "")) for key in ("buses", "branches", "generators"))]
     cells.append(f"{row['read']:.2f}" if "read" in row else "")
     if "source" in row:
-        left = f" (stored voltages leave {row['stored']:.1e} MVA)" if row["source"] == "ac" and row["stored"] == row["stored"] else ""
+        left = (
+            f" (stored voltages leave {row['stored']:.1e} MVA)" if row["source"] == "ac" and row["stored"] == row["stored"] else ""
+        )
         cells += [row["source"] + left, f"{row['mismatch']:.1e}", f"{row['flow']:.2f}"]
     else:
         cells += [row["why"], "", ""]
