@@ -36,6 +36,8 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.formats.folder import shipped_cases as shipped_cases
     from coherence.formats.folder_writer import write_case as write_case
     from coherence.formats.machines import add_machines as add_machines
+    from coherence.formats.matpower_writer import MatpowerFiles as MatpowerFiles
+    from coherence.formats.matpower_writer import write_matpower as write_matpower
     from coherence.formats.pandapower import case_of_pandapower as case_of_pandapower
     from coherence.formats.read import load_case as load_case
     from coherence.formats.read import read_case as read_case
@@ -210,6 +212,7 @@ _PUBLIC = {
     "coherence.grids.modes": ["modes"],
     "coherence.network.modes": ["Modes"],
     "coherence.formats.pandapower": ["case_of_pandapower"],
+    "coherence.formats.matpower_writer": ["MatpowerFiles", "write_matpower"],
     "coherence.theory.concentration": ["Concentration", "concentration"],
     "coherence.nodes.distributions": ["RandomNodes"],
     "coherence.graphs.families": ["complete_graph", "erdos_renyi_graph", "lattice_graph", "ring_graph", "star_graph"],

@@ -17,7 +17,7 @@ from coherence.grids.convention import Convention
 from coherence.grids.linearize import assemble, linearize
 from coherence.grids.modes import modes
 from coherence.grids.powerflow import OperatingPoint, power_flow
-from coherence.grids.synchronising import synchronising_matrix
+from coherence.grids.synchronising import DENSE, synchronising_matrix
 from coherence.grids.topology import islands
 from coherence.network.network import Network
 from coherence.theory.coherent import coherent_dynamics
@@ -104,7 +104,13 @@ def describe(
         point = power_flow(case) if operating_point is None else operating_point
         facts["operating point"] = repr(point)
         found = synchronising_matrix(case, point, convention=convention, load_damping=bool(case.load_damping))
-        facts |= found.facts | _network_facts(assemble(case, found))
+        facts |= found.facts
+        if len(found.labels) > 1:
+            facts["lambda_2"] = _connectivity(found.lambda_2)
+        if len(found.labels) > DENSE:
+            facts["network"] = f"{len(found.labels)} nodes; its poles are not sought above {DENSE} nodes (a few: modes with count)"
+            return Description(case.title, facts, {"generators": generators.set_index("label")})
+        facts |= _network_facts(assemble(case, found))
         if not found.convention.lossless:
             facts["stability of the symmetrised network"] = facts.pop("stability", "")
             facts["stability"] = _stability(case, point, found.convention)
@@ -170,10 +176,14 @@ def _machines(generators: pd.DataFrame) -> str:
     )
 
 
+def _connectivity(value: float) -> str:
+    return f"{value:.6g} [grids: pu/rad]"
+
+
 def _network_facts(network: Network) -> dict[str, str]:
     facts = {"network": repr(network)}
     if network.size > 1:
-        facts["lambda_2"] = f"{network.algebraic_connectivity:.6g} [grids: pu/rad]"
+        facts["lambda_2"] = _connectivity(network.algebraic_connectivity)
     if not network.coupling.is_positive_real():
         facts["coupling"] = f"{network.coupling.sentence} is not positive real: passive nodes do not imply stability"
     poles = network.poles()

@@ -13,7 +13,7 @@ import coherence as co
 
 def main() -> None:
     assert "site-packages" in str(Path(co.__file__)), "the package must come from the wheel, not from the checkout"
-    for extra in ("slycot", "pandapower", "matpowercaseframes", "distributed", "pytest"):
+    for extra in ("slycot", "pandapower", "distributed", "pytest"):
         assert importlib.util.find_spec(extra) is None, f"{extra} is installed; this environment must be empty"
     assert {"iceland", "five_generators"} <= set(co.shipped_cases())
     assert any(str(f).endswith("coherence/py.typed") for f in distribution("coherence").files or [])
@@ -26,15 +26,15 @@ def main() -> None:
         sentence = str(error)
     assert "pip install 'coherence[distributed]'" in sentence
     co.concentration(nodes, co.complete_graph, [4], [1.0], draws=2, n_jobs=1)
-    Path("grid.m").write_text("function mpc = grid\n")
-    for call in (lambda: co.power_flow(co.load_case("iceland"), method="ac"), lambda: co.read_case("grid.m")):
-        sentence = ""
-        try:
-            call()
-        except co.MissingExtraError as error:
-            sentence = str(error)
-        assert "pip install 'coherence[grids]'" in sentence, "nothing says which extra is missing"
-        assert "\n" not in sentence
+    files = co.write_matpower(co.load_case("new_england39"), "grid.m")
+    assert len(co.read_case(files.path, machines=files.machines, f_hz=60).labels) == 10
+    sentence = ""
+    try:
+        co.power_flow(co.load_case("iceland"), method="ac")
+    except co.MissingExtraError as error:
+        sentence = str(error)
+    assert "pip install 'coherence[grids]'" in sentence, "nothing says which extra is missing"
+    assert "\n" not in sentence
     command = [Path(sys.executable).with_name("coherence"), "study", "iceland", "--groups", "3", "--out", "study"]
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     assert "0.420047" in done.stdout

@@ -447,10 +447,10 @@ def test_a_bad_machine_table_is_one_sentence(tmp_path, content, message):
         ("mpc.baseMVA = 100;", "", "is not read as a MATPOWER case"),
         (" 1 3 0 ", " 1 1 0 ", "no generator stands at a reference bus"),
         ("mpc.branch", "mpc.brunch", "is not read as a MATPOWER case"),
-        ("0.08 0 ", "x 0 ", "mpc.branch row 1, column BR_X: not a finite number"),
-        ("1 2 0.002", "1 9 0.002", "mpc.branch row 1: to_bus = 9 is not in the table of buses"),
+        ("0.08 0 ", "x 0 ", "bad.m, line 17: 'x' in mpc.branch is no number"),
+        ("1 2 0.002", "1 9 0.002", "bad.m, line 17, mpc.branch row 1: to_bus = 9 is not in the table of buses"),
         ("1 2 0.002 0.08", "1 2 0 0", "from bus 1 to 2 has no impedance but a tap or phase shift"),
-        ("function mpc = two_areas", "hello", "is not read as a MATPOWER case"),
+        ("function mpc = two_areas", "hello", "line 1: 'hello' computes on the tables"),
     ],
 )
 def test_a_bad_matpower_file_says_where(tmp_path, old, new, message):

@@ -43,7 +43,6 @@ ONE_MODULE = {
     "pandapower": {"grids/pandapower.py", "formats/pandapower.py"},
     "joblib": {"parallel.py"},
     "distributed": {"parallel.py"},
-    "matpowercaseframes": {"formats/matpower.py"},
     "matplotlib": {"plots/__init__.py", "plots/style.py", "plots/frequency.py", "plots/graphs.py", "plots/responses.py"},
     "typer": {"cli.py"},
     "rich": {"terminal.py"},
@@ -110,7 +109,7 @@ def test_slow_third_parties_stay_in_their_one_module(path):
         root = module.split(".")[0]
         if root in ONE_MODULE:
             assert name in ONE_MODULE[root], f"{name} imports {module}"
-        if root in ("control", "sklearn", "pandapower", "matpowercaseframes", "joblib", "distributed"):
+        if root in ("control", "sklearn", "pandapower", "joblib", "distributed"):
             assert not at_top, f"{name} imports {module} at the top; it is slow"
 
 

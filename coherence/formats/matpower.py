@@ -1,4 +1,4 @@
-r"""MATPOWER tables as a `Case`: files .m (through matpowercaseframes, imported only here; extra `grids`) and .mat (through scipy).
+r"""MATPOWER tables as a `Case`: files .m (through `matlab`, which executes nothing) and .mat (through scipy).
 
 What is out of service is left out and said in the notes. The files hold no machine figures: add them with `add_machines`.
 """
@@ -6,10 +6,8 @@ What is out of service is left out and said in the notes. The files hold no mach
 from __future__ import annotations
 
 import io
-import re
 import subprocess
 import sys
-import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from coherence.errors import CaseError, MissingExtraError
+from coherence.errors import CaseError
+from coherence.formats.matlab import Matrix, read_variables
 from coherence.grids.case import Case, check_case
+from coherence.types import Int
 
 ISOLATED, REFERENCE, PV = 4, 3, 2  # MATPOWER bus types
 COLUMNS = {
@@ -26,6 +26,7 @@ COLUMNS = {
     "gen": ["GEN_BUS", "PG", "QG", "QMAX", "QMIN", "VG", "MBASE", "GEN_STATUS"],
     "branch": ["F_BUS", "T_BUS", "BR_R", "BR_X", "BR_B", "RATE_A", "RATE_B", "RATE_C", "TAP", "SHIFT", "BR_STATUS"],
 }
+TEXTS = ("bus_name", "gen_name", "genfuel", "gentype")  # cells of one string per row
 INFINITE = {"QMAX", "QMIN", "VMAX", "VMIN", "RATE_A", "RATE_B", "RATE_C"}  # limits may be Inf
 
 
@@ -33,7 +34,7 @@ def read_matpower(path: Path, *, f_hz: float | None = None) -> Case:
     """Read a MATPOWER .m or .mat file; parameters and errors as in `read_case`."""
     if not path.is_file():
         raise CaseError(f"{path} does not exist; give a MATPOWER file")
-    return case_of_tables(_mat(path) if path.suffix.lower() == ".mat" else _frames(path), str(path), path.stem, f_hz=f_hz)
+    return case_of_tables(_mat(path) if path.suffix.lower() == ".mat" else _text(path), str(path), path.stem, f_hz=f_hz)
 
 
 def case_of_tables(
@@ -48,19 +49,28 @@ def case_of_tables(
 ) -> Case:
     """A Case of MATPOWER tables baseMVA, bus, gen, branch (arrays or frames in MATPOWER's column order).
 
-    `labels` of the generators and `numbers` of the buses, row by row, replace those made here; `static` says which generators
+    Where `raw` has `lines` (table -> line of each row), messages name them. `labels` of the generators and `numbers` of the buses, row by row, replace those made here; `static` says which generators
     are no machines (pandapower).
     """
-    tables = _checked(raw, where)
+    place = _Places(where, raw.get("lines", {}))
+    tables = _checked(raw, where, place)
     bus, gen, branch = (tables[name] for name in ("bus", "gen", "branch"))
+    notes: list[str] = []
+    texts = _texts(raw, {"bus": len(bus), "gen": len(gen)}, notes)
+    if labels is None and "gen_name" in texts:
+        labels = _labels(texts["gen_name"], notes)
     gen["label"] = labels if labels is not None else ""
+    fuel = texts.get("genfuel", texts.get("gentype"))
+    if fuel is not None:
+        gen["fuel"] = [text.strip().lower() for text in fuel]
+    if "bus_name" in texts:
+        bus["name"] = [" ".join(text.split()) for text in texts["bus_name"]]
     gen["static"] = False if static is None else static
     if numbers is not None:
         given = dict(zip(bus["BUS_I"], numbers, strict=True))
         bus["BUS_I"] = bus["BUS_I"].map(given)
         gen["GEN_BUS"] = gen["GEN_BUS"].map(given)
         branch[["F_BUS", "T_BUS"]] = branch[["F_BUS", "T_BUS"]].map(lambda b: given.get(b, b))
-    notes = []
     if raw.get("dcline") is not None and np.size(raw["dcline"]):
         notes.append("the dc lines of mpc.dcline are left out: give their power as loads at their ends")
     isolated = set(bus.loc[bus["BUS_TYPE"] == ISOLATED, "BUS_I"])
@@ -102,6 +112,7 @@ def case_of_tables(
                 "b_shunt_mvar": bus["BS"],
                 "vm_pu": bus["VM"],
                 "va_deg": bus["VA"],
+                **({"name": bus["name"]} if "name" in bus else {}),
             }
         ).reset_index(drop=True),
         branches=pd.DataFrame(
@@ -126,52 +137,65 @@ def case_of_tables(
                 "q_min_mvar": gen["QMIN"],
                 "q_max_mvar": gen["QMAX"],
                 "static": gen["static"],
+                **({"fuel": gen["fuel"]} if "fuel" in gen else {}),
             }
         ).reset_index(drop=True),
         notes=tuple(notes),
     )
     names = {"buses": "bus", "generators": "gen", "branches": "branch"}
-    check_case(case, lambda table, row: f"{where}, mpc.{names[table]} row {rows[table][row] + 1}")
+    check_case(case, lambda table, row: place(names[table], int(rows[table][row])))
     return case
 
 
-def _frames(path: Path) -> dict[str, Any]:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            from matpowercaseframes import CaseFrames
-    except ImportError:
-        raise MissingExtraError(
-            "reading MATPOWER files needs matpowercaseframes; install it with pip install 'coherence[grids]'"
-        ) from None
-    _refuse_code(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ResourceWarning)  # the reader leaves its file to the collector
-            frames = CaseFrames(str(path))
-        found = {name: getattr(frames, name) for name in ("baseMVA", *COLUMNS)}
-        return found | {"dcline": getattr(frames, "dcline", None)}
-    except Exception as error:  # the reader raises whatever its parsing stumbles on
-        reason = "" if isinstance(error, AttributeError) else f" ({' '.join(str(error).split())})"
+class _Places:
+    """Where a row of a table stands, in words."""
+
+    def __init__(self, where: str, lines: Mapping[str, Int]) -> None:
+        self.where, self.lines = where, lines
+
+    def __call__(self, table: str, row: int) -> str:
+        line = f", line {self.lines[table][row]}" if table in self.lines else ""
+        return f"{self.where}{line}, mpc.{table} row {row + 1}"
+
+
+def _texts(raw: Mapping[str, Any], sizes: dict[str, int], notes: list[str]) -> dict[str, list[str]]:
+    """The cells of strings that have one for each row of their table; the others are said in the notes."""
+    found: dict[str, list[str]] = {}
+    for name in TEXTS:
+        if name not in raw or not np.size(raw[name]):
+            continue
+        texts = [str(text) for text in np.ravel(raw[name])] if isinstance(raw[name], (list, np.ndarray)) else []
+        size = sizes[name[:3]]
+        if len(texts) == size:
+            found[name] = texts
+        else:
+            notes.append(f"mpc.{name} is left out: it has {len(texts)} texts for {size} rows")
+    return found
+
+
+def _labels(texts: list[str], notes: list[str]) -> list[str] | None:
+    names = [" ".join(text.split()) for text in texts]
+    if "" in names or len(set(names)) < len(names):
+        notes.append("mpc.gen_name is left out: names are empty or occur twice")
+        return None
+    return names
+
+
+def _text(path: Path) -> dict[str, Any]:
+    """The variables of a .m file; matrices with the lines of their rows under `lines`."""
+    columns = {name: j + 1 for names in COLUMNS.values() for j, name in enumerate(names)}
+    columns |= {"PMAX": 9, "PMIN": 10, "PQ": 1, "PV": 2, "REF": 3, "NONE": 4, "ANGMIN": 12, "ANGMAX": 13}
+    found = read_variables(path, ("baseMVA", *COLUMNS, "dcline", *TEXTS), columns, ("baseMVA", *COLUMNS))
+    lines = {name: value.lines for name, value in found.items() if isinstance(value, Matrix)}
+    found = {name: value.values if isinstance(value, Matrix) else value for name, value in found.items()}
+    missing = [name for name in ("baseMVA", *COLUMNS) if name not in found]
+    if missing:
         raise CaseError(
-            f"{path} is not read as a MATPOWER case{reason}; it needs baseMVA and the tables bus, gen and branch as plain numbers"
-        ) from None
-
-
-def _refuse_code(path: Path) -> None:
-    """A file that computes on its tables after stating them would be read without what it computes."""
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
-        if _CODE.search(line.split("%")[0]):
-            raise CaseError(
-                f"{path}, line {number}: {line.strip()[:60]!r} computes on the tables, which is not done here; save the case "
-                "with MATPOWER's savecase, or as .mat"
-            )
-
-
-_CODE = re.compile(
-    r"\bmpc\.(bus|gen|branch|baseMVA)\s*(\([^=]*\)\s*=|=\s*mpc\b)"
-    r"|^\s*(for|if|while)\b|^\s*\w+\s*=\s*(loadcase|ext2int)\b"
-)
+            f"{path} is not read as a MATPOWER case: mpc.{missing[0]} is missing; it needs baseMVA and the tables bus, gen and branch"
+        )
+    if np.size(found["baseMVA"]) == 1 and not isinstance(found["baseMVA"], (str, list)):
+        found["baseMVA"] = float(np.asarray(found["baseMVA"]).item())
+    return found | {"lines": lines}
 
 
 def _dispatchable(bus: pd.DataFrame, gen: pd.DataFrame, notes: list[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -202,24 +226,28 @@ def _mat(path: Path) -> dict[str, Any]:
     return tables | {"baseMVA": tables["baseMVA"].item() if tables["baseMVA"].size == 1 else tables["baseMVA"]}
 
 
-_READ = """
+_READ = f"""
+TEXTS = {TEXTS!r}
 import io, sys, numpy, scipy.io
-found = {k: v for k, v in scipy.io.loadmat(sys.argv[1], simplify_cells=True).items() if not k.startswith("__")}
+found = {{k: v for k, v in scipy.io.loadmat(sys.argv[1], simplify_cells=True).items() if not k.startswith("__")}}
 structs = [v for v in found.values() if isinstance(v, dict)]
 tables = found.get("mpc", structs[0] if len(structs) == 1 else found)
-wanted = tables if isinstance(tables, dict) else {}
-numbers = {k: numpy.asarray(wanted[k], dtype=float) for k in ("baseMVA", "bus", "gen", "branch", "dcline") if k in wanted}
+wanted = tables if isinstance(tables, dict) else {{}}
+numbers = {{k: numpy.asarray(wanted[k], dtype=float) for k in ("baseMVA", "bus", "gen", "branch", "dcline") if k in wanted}}
+texts = {{k: numpy.array([str(x) for x in numpy.ravel(wanted[k])]) for k in TEXTS if k in wanted}}
 out = io.BytesIO()
-numpy.savez(out, **numbers)
+numpy.savez(out, **numbers, **texts)
 sys.stdout.buffer.write(out.getvalue())
 """
 
 
-def _checked(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _checked(raw: Mapping[str, Any], where: str, place: _Places) -> dict[str, Any]:
     """The tables as frames of numbers with MATPOWER's column names."""
     found: dict[str, Any] = {}
     for table, names in COLUMNS.items():
-        values = np.atleast_2d(np.asarray(raw[table], dtype=object))
+        given = raw[table]
+        plain = isinstance(given, np.ndarray) and given.dtype == float
+        values = np.atleast_2d(given if plain else np.asarray(given, dtype=object))
         if values.ndim != 2 or values.shape[1] < len(names):
             raise CaseError(f"{where}: mpc.{table} has {values.shape[-1]} columns; MATPOWER has at least {len(names)}")
         numbers = pd.DataFrame(values[:, : len(names)], columns=names).apply(pd.to_numeric, errors="coerce")
@@ -232,7 +260,7 @@ def _checked(raw: Mapping[str, Any], where: str) -> dict[str, Any]:
             wrong[:, j] &= ~(np.isinf(numbers[name]) & (name in INFINITE))
         if wrong.any():
             row, column = np.argwhere(wrong)[0]
-            raise CaseError(f"{where}, mpc.{table} row {row + 1}, column {names[column]}: not a finite number")
+            raise CaseError(f"{place(table, int(row))}, column {names[column]}: not a finite number")
         found[table] = numbers
     base = raw["baseMVA"]
     if not (isinstance(base, (int, float, np.number)) and np.isfinite(base) and base > 0):

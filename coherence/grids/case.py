@@ -215,18 +215,25 @@ def check_case(case: Case, place: Place) -> None:
     row = _first(generators["v_pu"] != generators.groupby("bus")["v_pu"].transform("first"))
     if row is not None:
         raise CaseError(f"{place('generators', row)}: the generators at one bus hold different voltages v_pu; give them one")
-    governors = generators["governor"] if "governor" in generators else [""] * len(generators)
-    recorded = {model: set(table["label"]) for model, table in case.governors.items()}
-    for row, (label, model) in enumerate(zip(generators["label"], governors, strict=True)):
-        if model and label not in recorded.get(model, ()):
-            raise CaseError(
-                f"{place('generators', row)}: generator {label!r} has governor {model}, but governors/{model}.csv has no such row"
-            )
-        droop, lag = (bool(np.isfinite(generators[c].iloc[row])) if c in generators else False for c in ("R_pu", "T_s"))
-        if lag and not droop:
-            raise CaseError(f"{place('generators', row)}: generator {label!r} has T_s but no droop R_pu; give both or neither")
-        if model and droop:
-            raise CaseError(f"{place('generators', row)}: generator {label!r} has both governor {model} and R_pu; give one")
+    count = len(generators)
+    models = generators["governor"].to_numpy(dtype=object) if "governor" in generators else np.full(count, "", dtype=object)
+    governed, lost = np.array([bool(model) for model in models], dtype=bool), np.zeros(count, dtype=bool)
+    for model in set(models[governed]):
+        recorded = set(case.governors[model]["label"]) if model in case.governors else set()
+        lost |= (models == model) & ~generators["label"].isin(recorded).to_numpy()
+    droop, lag = (
+        np.isfinite(generators[c].to_numpy(dtype=float)) if c in generators else np.zeros(count, dtype=bool)
+        for c in ("R_pu", "T_s")
+    )
+    wrong = lost | (lag & ~droop) | (governed & droop)
+    if wrong.any():
+        row = int(np.argmax(wrong))
+        who = f"{place('generators', row)}: generator {generators['label'].iloc[row]!r} has"
+        if lost[row]:
+            raise CaseError(f"{who} governor {models[row]}, but governors/{models[row]}.csv has no such row")
+        if lag[row] and not droop[row]:
+            raise CaseError(f"{who} T_s but no droop R_pu; give both or neither")
+        raise CaseError(f"{who} both governor {models[row]} and R_pu; give one")
 
 
 def _first(bad: pd.Series) -> int | None:

@@ -38,7 +38,7 @@ def merge_ties(case: Case) -> Case:
         if branches["tap"].iloc[i] != 1 or branches["shift_deg"].iloc[i] != 0:
             raise CaseError(f"{ends} has no impedance but a tap or phase shift, so its buses cannot be merged; give it x_pu")
     index = _components(case, tie)
-    first = np.array([int(np.flatnonzero(index == c)[0]) for c in range(int(index.max()) + 1)])
+    first = np.unique(index, return_index=True)[1]
     target = dict(zip(buses["bus"], buses["bus"].to_numpy()[first[index]], strict=True))
     merged = buses.iloc[np.sort(first)].reset_index(drop=True)
     for column in ("p_load_mw", "q_load_mvar", "g_shunt_mw", "b_shunt_mvar"):
@@ -129,7 +129,7 @@ def islands(case: Case) -> pd.DataFrame:
             "buses": np.bincount(index, minlength=count),
             "generators": np.bincount(generators["bus"].map(at), minlength=count),
             "load_mw": np.bincount(index, weights=buses["p_load_mw"], minlength=count),
-            "bus": [buses["bus"].iloc[int(np.argmax(index == c))] for c in range(count)],
+            "bus": buses["bus"].to_numpy()[np.unique(index, return_index=True)[1]],
         }
     )
     table = table.sort_values("buses", ascending=False, kind="stable").reset_index(drop=True)

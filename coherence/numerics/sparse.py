@@ -52,6 +52,53 @@ def positive_definite(matrix: Any) -> bool:
     return bool((lu.perm_r == lu.perm_c).all() and (lu.U.diagonal() > 0).all())
 
 
+def negative_pivots(matrix: Any) -> int | None:
+    """How many negative eigenvalues a symmetric sparse matrix has, by the signs of its pivots; None where rows had to be exchanged."""
+    try:
+        lu = spla.splu(sp.csc_array(matrix), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, diag_pivot_thresh=0.0)
+    except RuntimeError:
+        return None
+    return int((lu.U.diagonal() < 0).sum()) if (lu.perm_r == lu.perm_c).all() else None
+
+
+def schur_connectivity(matrix: sp.csr_array, count: int, ground: int) -> float:
+    """lambda_2 of the Laplacian S = A_kk - A_ke A_ee^{-1} A_ek that the first `count` rows see, without forming it.
+
+        S^+ x = Pi (A^+ [x; 0])_k   on the complement Pi of 1,     lambda_2 = 1 / max eig S^+
+
+    A: symmetric, zero row sums, connected, S >= 0; A itself may be indefinite. One sparse factorisation with node `ground` < count
+    grounded, then Lanczos; memory is that of the factors.
+
+    Raises
+    ------
+    InputError
+        The grounded matrix is singular.
+    ToleranceError
+        Lanczos did not converge.
+    """
+    rest = np.delete(np.arange(matrix.shape[0]), ground)
+    lu = factorise(matrix[rest][:, rest])
+    place = np.delete(np.arange(count), ground)
+
+    def product(x: Real) -> Real:
+        flat = x.ravel() - x.mean()
+        right, y = np.zeros(len(rest)), np.zeros(count)
+        right[: count - 1] = flat[place]  # rows of `rest` begin with the kept nodes but one
+        y[place] = lu.solve(right)[: count - 1]
+        return np.asarray(y - y.mean())
+
+    if count <= LOOK:
+        inverse = np.column_stack([product(column) for column in np.eye(count)])
+        return float(1.0 / np.linalg.eigvalsh(0.5 * (inverse + inverse.T))[-1])
+    operator = spla.LinearOperator((count, count), matvec=product, dtype=float)
+    try:
+        start = product(np.random.default_rng(0).standard_normal(count))
+        (value,) = spla.eigsh(operator, k=1, which="LA", v0=start, tol=1e-13, return_eigenvectors=False)
+    except spla.ArpackNoConvergence:
+        raise ToleranceError("lambda_2 of the eliminated Laplacian did not converge; its weights span too many decades") from None
+    return float(1.0 / value)
+
+
 def least_eigenpairs(laplacian: sp.csr_array, count: int, weight: Real | None = None) -> tuple[Real, Real]:
     """The `count` least eigenvalues of W^{-1/2} L W^{-1/2}, ascending, and orthonormal eigenvectors; L of a connected graph.
 
