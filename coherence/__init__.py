@@ -32,10 +32,14 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.errors import UnitsWarning as UnitsWarning
     from coherence.errors import UnknownNameError as UnknownNameError
     from coherence.formats.folder import shipped_cases as shipped_cases
+    from coherence.formats.graphs import case_of_graph as case_of_graph
+    from coherence.formats.graphs import network_of_graph as network_of_graph
     from coherence.formats.machines import add_machines as add_machines
     from coherence.formats.pandapower import case_of_pandapower as case_of_pandapower
+    from coherence.formats.pandapower_json import read_pandapower as read_pandapower
     from coherence.formats.read import load_case as load_case
     from coherence.formats.read import read_case as read_case
+    from coherence.formats.typical import with_typical_values as with_typical_values
     from coherence.graphs.block_model import BlockModel as BlockModel
     from coherence.graphs.families import complete_graph as complete_graph
     from coherence.graphs.families import erdos_renyi_graph as erdos_renyi_graph
@@ -205,6 +209,9 @@ _PUBLIC = {
     "coherence.grids.modes": ["modes"],
     "coherence.network.modes": ["Modes"],
     "coherence.formats.pandapower": ["case_of_pandapower"],
+    "coherence.formats.pandapower_json": ["read_pandapower"],
+    "coherence.formats.graphs": ["case_of_graph", "network_of_graph"],
+    "coherence.formats.typical": ["with_typical_values"],
     "coherence.theory.concentration": ["Concentration", "concentration"],
     "coherence.nodes.distributions": ["RandomNodes"],
     "coherence.graphs.families": ["complete_graph", "erdos_renyi_graph", "lattice_graph", "ring_graph", "star_graph"],
