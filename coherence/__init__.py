@@ -35,12 +35,16 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.formats.dyr_writer import write_dyr as write_dyr
     from coherence.formats.folder import shipped_cases as shipped_cases
     from coherence.formats.folder_writer import write_case as write_case
+    from coherence.formats.graphs import case_of_graph as case_of_graph
+    from coherence.formats.graphs import network_of_graph as network_of_graph
     from coherence.formats.machines import add_machines as add_machines
     from coherence.formats.matpower_writer import MatpowerFiles as MatpowerFiles
     from coherence.formats.matpower_writer import write_matpower as write_matpower
     from coherence.formats.pandapower import case_of_pandapower as case_of_pandapower
+    from coherence.formats.pandapower_json import read_pandapower as read_pandapower
     from coherence.formats.read import load_case as load_case
     from coherence.formats.read import read_case as read_case
+    from coherence.formats.typical import with_typical_values as with_typical_values
     from coherence.graphs.block_model import BlockModel as BlockModel
     from coherence.graphs.families import complete_graph as complete_graph
     from coherence.graphs.families import erdos_renyi_graph as erdos_renyi_graph
@@ -213,6 +217,9 @@ _PUBLIC = {
     "coherence.network.modes": ["Modes"],
     "coherence.formats.pandapower": ["case_of_pandapower"],
     "coherence.formats.matpower_writer": ["MatpowerFiles", "write_matpower"],
+    "coherence.formats.pandapower_json": ["read_pandapower"],
+    "coherence.formats.graphs": ["case_of_graph", "network_of_graph"],
+    "coherence.formats.typical": ["with_typical_values"],
     "coherence.theory.concentration": ["Concentration", "concentration"],
     "coherence.nodes.distributions": ["RandomNodes"],
     "coherence.graphs.families": ["complete_graph", "erdos_renyi_graph", "lattice_graph", "ring_graph", "star_graph"],

@@ -771,14 +771,6 @@ def test_the_solution_of_a_pandapower_network_is_kept_whatever_made_it():
     assert co.power_flow(co.case_of_pandapower(net), method="stored").solves
 
 
-def test_what_pandapowers_converter_drops_is_refused_by_name():
-    def line(pandapower, net):
-        pandapower.create_dcline(net, 4, 8, p_mw=60, loss_percent=1, loss_mw=0.5, vm_from_pu=1.0, vm_to_pu=1.0)
-
-    with pytest.raises(co.CaseError, match=r"has dc lines \(dcline\), which its converter drops"):
-        co.case_of_pandapower(pandapower_network("case9", line))
-
-
 def test_a_source_that_is_no_machine_gets_no_inertia_from_the_star():
     def ward(pandapower, net):
         pandapower.create_xward(net, 4, 5, 1, 2, 1, 0.01, 0.1, 1.0)

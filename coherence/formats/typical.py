@@ -1,0 +1,2 @@
+def with_typical_values():
+    pass
