@@ -1,15 +1,10 @@
-"""The command line: `coherence study | reduce | info | modes | cases | new`; what it writes is complete or not there at all."""
+"""The command line: `coherence study | reduce | info | modes | convert | cases | new`."""
 
 from __future__ import annotations
 
 import json
-import shutil
-import signal
 import sys
-import tempfile
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from math import pi
 from pathlib import Path
@@ -24,11 +19,8 @@ if TYPE_CHECKING:
     from coherence.grids.case import Case
     from coherence.grids.convention import Convention
     from coherence.grids.powerflow import OperatingPoint
-    from coherence.reduction.smallest import Reduction
-    from coherence.studies import Study
 
 INTERRUPTED = 130  # the shells' code for Ctrl-C
-CONTENTS = "contents.txt"  # what a study wrote into its folder
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
@@ -39,14 +31,19 @@ app = typer.Typer(
 CaseArgument = Annotated[
     str,
     typer.Argument(
-        help="A shipped case (see `coherence cases`), a case folder, a MATPOWER file (.m, .mat), or a saved network (.json)."
+        help="A shipped case (see `coherence cases`), a case folder, a MATPOWER file (.m, .mat), a PSS/E power flow (.raw), a "
+        "pandapower network (.json), or a saved network (.json)."
     ),
 ]
 Machines = Annotated[
-    Optional[Path],
+    Optional[list[Path]],
     typer.Option(
-        help="CSV table of machine figures: label or bus ('*' for all others), H_s [, D_pu, mbase_mva, xd_prime_pu, R_pu, T_s]."
+        help="PSS/E dynamics (.dyr), or CSV table of machine figures: label or bus ('*' for all others), H_s [, D_pu, mbase_mva, "
+        "xd_prime_pu, R_pu, T_s]. May be given several times."
     ),
+]
+Typical = Annotated[
+    bool, typer.Option("--typical", help="Fill machine figures that are missing with typical ones, marked in the tables.")
 ]
 Frequency = Annotated[Optional[float], typer.Option("--f-hz", help="Nominal frequency [Hz]; MATPOWER files do not state it.")]
 ConventionName = Annotated[
@@ -93,6 +90,7 @@ def study(
     governors: Annotated[str, typer.Option(help=GOVERNORS)] = "rational",
     damping: Annotated[Optional[float], typer.Option(help=DAMPING)] = None,
     machines: Machines = None,
+    typical: Typical = False,
     f_hz: Frequency = None,
     out: Annotated[Optional[Path], typer.Option(help="Folder for summary, tables, reduced models and pictures.")] = None,
     as_json: AsJson = False,
@@ -101,12 +99,13 @@ def study(
     from coherence.formats.read import open_case
     from coherence.network.files import load_network
     from coherence.network.network import Network
+    from coherence.output import CONTENTS, folder_for, put_in_place, write_study
     from coherence.studies import study as run
     from coherence.terminal import bar
 
-    with bar() as progress, _folder_for(out) as folder:
-        saved = case.endswith(".json")
-        subject = load_network(case) if saved else open_case(case, machines=machines, f_hz=f_hz)
+    with bar() as progress, folder_for(out) as folder:
+        saved = _is_network(case)
+        subject = load_network(case) if saved else open_case(case, machines=machines, f_hz=f_hz, typical=typical)
         point = None if isinstance(subject, Network) else _point(subject, power_flow, limits)
         result = run(
             subject,
@@ -121,14 +120,14 @@ def study(
             convention=_convention(convention, loads),
             governors=governors,
             damping=damping,
-            machines=machines if saved else None,
+            machines=(machines or None) if saved else None,
             f_hz=f_hz if saved else None,
             progress=progress,
         )
         if folder is not None and out is not None:
             progress("writing", 1.0)
             write_study(result, folder)
-            _put_in_place(folder, out)
+            put_in_place(folder, out)
     _show(result, as_json)
     if out is not None and not as_json:
         typer.echo(f"\nwritten to {out}: {', '.join((out / CONTENTS).read_text(encoding='utf-8').split())}")
@@ -154,6 +153,7 @@ def reduce_(
     governors: Annotated[str, typer.Option(help=GOVERNORS)] = "rational",
     damping: Annotated[Optional[float], typer.Option(help=DAMPING)] = None,
     machines: Machines = None,
+    typical: Typical = False,
     f_hz: Frequency = None,
     out: Annotated[Optional[Path], typer.Option(help="Folder for summary, groups, ledger and the reduced network.")] = None,
     as_json: AsJson = False,
@@ -162,17 +162,18 @@ def reduce_(
     from coherence.formats.read import open_case
     from coherence.grids.linearize import linearize
     from coherence.network.files import load_network
+    from coherence.output import CONTENTS, folder_for, put_in_place, write_reduction
     from coherence.reduction.smallest import reduce
     from coherence.terminal import bar
 
-    with bar() as progress, _folder_for(out) as folder:
-        if case.endswith(".json"):
+    with bar() as progress, folder_for(out) as folder:
+        if _is_network(case):
             _refuse_case_options(
                 machines=machines, f_hz=f_hz, damping=damping, convention=None if convention == "terminal" else convention
             )
-            network = load_network(case)
+            network, opened, point = load_network(case), None, None
         else:
-            opened = open_case(case, machines=machines, f_hz=f_hz)
+            opened = open_case(case, machines=machines, f_hz=f_hz, typical=typical)
             point = _point(opened, power_flow, limits)
             network = linearize(opened, point, convention=_convention(convention, loads), governors=governors, damping=damping)
         result = reduce(
@@ -185,8 +186,8 @@ def reduce_(
             progress=progress,
         )
         if folder is not None and out is not None:
-            write_reduction(result, folder)
-            _put_in_place(folder, out)
+            write_reduction(result, folder, opened, point)
+            put_in_place(folder, out)
     _show(result, as_json)
     if out is not None and not as_json:
         typer.echo(f"\nwritten to {out}: {', '.join((out / CONTENTS).read_text(encoding='utf-8').split())}")
@@ -200,6 +201,7 @@ def info(
     power_flow: PowerFlow = "auto",
     limits: Limits = False,
     machines: Machines = None,
+    typical: Typical = False,
     f_hz: Frequency = None,
     as_json: AsJson = False,
 ) -> None:
@@ -208,11 +210,13 @@ def info(
     from coherence.formats.read import open_case
     from coherence.network.files import load_network
 
-    if case.endswith(".json"):
-        _refuse_case_options(machines=machines, f_hz=f_hz, convention=None if convention == "terminal" else convention)
+    if _is_network(case):
+        _refuse_case_options(
+            machines=machines, typical=typical or None, f_hz=f_hz, convention=None if convention == "terminal" else convention
+        )
         shown = describe(load_network(case))
     else:
-        opened = open_case(case, machines=machines, f_hz=f_hz)
+        opened = open_case(case, machines=machines, f_hz=f_hz, typical=typical)
         shown = describe(opened, operating_point=_point(opened, power_flow, limits), convention=_convention(convention, loads))
     _show(shown, as_json)
 
@@ -231,6 +235,7 @@ def modes(
         Optional[float], typer.Option("--near-hz", help="Frequency [Hz] near which --count modes are sought.")
     ] = None,
     machines: Machines = None,
+    typical: Typical = False,
     f_hz: Frequency = None,
     as_json: AsJson = False,
 ) -> None:
@@ -239,15 +244,43 @@ def modes(
     from coherence.grids.modes import modes as run
     from coherence.network.files import load_network
 
-    if case.endswith(".json"):
-        _refuse_case_options(machines=machines, f_hz=f_hz, damping=damping)
+    if _is_network(case):
+        _refuse_case_options(machines=machines, typical=typical or None, f_hz=f_hz, damping=damping)
         found = run(load_network(case), convention=convention, governors=governors, count=count, near_hz=near_hz)
     else:
-        opened = open_case(case, machines=machines, f_hz=f_hz)
+        opened = open_case(case, machines=machines, f_hz=f_hz, typical=typical)
         point = _point(opened, power_flow, limits)
         how = _convention(convention, loads)
         found = run(opened, point, convention=how, governors=governors, damping=damping, count=count, near_hz=near_hz)
     _show(found, as_json)
+
+
+@app.command()
+def convert(
+    case: CaseArgument,
+    out: Annotated[Path, typer.Argument(help="What to write: a new case folder, a MATPOWER file (.m) or PSS/E dynamics (.dyr).")],
+    machines: Machines = None,
+    typical: Typical = False,
+    f_hz: Frequency = None,
+) -> None:
+    """Write a case in another format: a case folder, MATPOWER with a machine table beside it, or DYR records."""
+    from coherence.formats.dyr_writer import write_dyr
+    from coherence.formats.folder_writer import write_case
+    from coherence.formats.matpower_writer import write_matpower
+    from coherence.formats.read import open_case
+
+    if _is_network(case):
+        raise InputError(f"{case} is a saved network; only cases are converted (in Python: case_of_network)")
+    opened = open_case(case, machines=machines, f_hz=f_hz, typical=typical)
+    ending = out.suffix.lower()
+    if ending == ".m":
+        _show(write_matpower(opened, out), False)
+    elif ending == ".dyr":
+        _show(write_dyr(opened, out), False)
+    elif ending:
+        raise InputError(f"{out}: cases are written as folders, .m or .dyr; give a name with one of these endings, or without one")
+    else:
+        typer.echo(f"wrote {', '.join(str(path) for path in write_case(opened, out))}")
 
 
 @app.command()
@@ -277,82 +310,6 @@ def _show(page: Page, as_json: bool) -> None:
         show(page)
 
 
-def write_study(result: Study, folder: Path) -> None:
-    """Write the summary, tables, reduced models and pictures of a study into an existing folder."""
-    from coherence import plots
-    from coherence.network.files import save_network
-
-    (folder / "summary.txt").write_text(result.text() + "\n", encoding="utf-8")
-    result.errors.to_csv(folder / "errors.csv")
-    result.generators.to_csv(folder / "generators.csv")
-    result.stability.to_csv(folder / "stability.csv")
-    result.partition.series.to_csv(folder / "groups.csv", index_label="node")
-    result.responses["full"].frame.to_csv(folder / "responses.csv")
-    for part, truncation in result.truncations.items():
-        save_network(truncation.network, folder / f"reduced_{part}.json")
-    for name, figure in plots.of_study(result).items():
-        figure.savefig(folder / f"{name}.png", dpi=130)
-    (folder / CONTENTS).write_text("".join(f"{path.name}\n" for path in sorted(folder.iterdir())), encoding="utf-8")
-
-
-def write_reduction(result: Reduction, folder: Path) -> None:
-    """Write the summary, groups, ledger, error over frequency and network of a reduction into an existing folder."""
-    from coherence import plots
-    from coherence.network.files import save_network
-
-    (folder / "summary.txt").write_text(result.text() + "\n", encoding="utf-8")
-    plots.reduction(result).savefig(folder / "error.png", dpi=130)
-    result.ledger.to_csv(folder / "ledger.csv")
-    result.partition.series.to_csv(folder / "groups.csv", index_label="node")
-    save_network(result.network, folder / "reduced.json")
-    (folder / CONTENTS).write_text("".join(f"{path.name}\n" for path in sorted(folder.iterdir())), encoding="utf-8")
-
-
-@contextmanager
-def _folder_for(out: Path | None) -> Iterator[Path | None]:
-    """A folder beside `out` to write into, made before the work so that what cannot be written is known at once."""
-    if out is None:
-        yield None
-        return
-    if out.exists() and not out.is_dir():
-        raise InputError(f"{out} is a file; give a folder for --out")
-    if out.is_dir() and any(out.iterdir()) and not (out / CONTENTS).is_file():
-        raise InputError(f"{out} holds other things; give a new folder, an empty one, or one that a study wrote")
-    out.absolute().parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=out.absolute().parent, prefix=".study-") as scratch:
-        folder = Path(scratch) / "study"
-        folder.mkdir()
-        yield folder
-
-
-def _put_in_place(folder: Path, out: Path) -> None:
-    """Exchange `out` for the new folder in one move; what is not an earlier study's moves along."""
-    handler = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C must not leave half of it
-    try:
-        if out.exists():
-            earlier = {CONTENTS, *((out / CONTENTS).read_text(encoding="utf-8").split("\n") if (out / CONTENTS).is_file() else [])}
-            for path in out.iterdir():
-                if path.name in earlier:
-                    continue
-                if (folder / path.name).exists():
-                    raise InputError(f"{path} is not a study's and stands where it would write; move it away")
-                if path.is_dir():
-                    shutil.copytree(path, folder / path.name, symlinks=True)
-                else:
-                    shutil.copy2(path, folder / path.name, follow_symlinks=False)
-            old = folder.with_name("old")
-            out.rename(old)
-            try:
-                folder.rename(out)
-            except OSError:
-                old.rename(out)
-                raise
-        else:
-            folder.rename(out)
-    finally:
-        signal.signal(signal.SIGINT, handler)
-
-
 def _convention(name: str, loads: str | None) -> str | Convention:
     """The convention by its name, with other loads where they are given."""
     from coherence.grids.convention import named_convention
@@ -375,6 +332,14 @@ def _refuse_case_options(**options: object) -> None:
         raise InputError(
             f"--{given[0].replace('_', '-')} belongs to a case; this is a saved network, whose nodes have their dynamics"
         )
+
+
+def _is_network(text: str) -> bool:
+    """Whether an argument is a file of a saved network; other JSON files are cases."""
+    from coherence.formats.read import file_kind
+
+    path = Path(text)
+    return path.suffix.lower() == ".json" and (not path.is_file() or file_kind(path) == "network")
 
 
 def _whole_number(text: str) -> int | str:

@@ -11,8 +11,8 @@ import pandas as pd
 from coherence.display import Page
 from coherence.errors import CoherenceError
 from coherence.formats.folder import shipped_cases
-from coherence.formats.read import load_case, open_case
-from coherence.grids.case import Case
+from coherence.formats.read import MachineTables, load_case, open_case
+from coherence.grids.case import REQUIRED, Case
 from coherence.grids.convention import Convention
 from coherence.grids.linearize import assemble, linearize
 from coherence.grids.modes import modes
@@ -50,14 +50,14 @@ def describe(
     *,
     operating_point: OperatingPoint | None = None,
     convention: str | Convention = "terminal",
-    machines: pd.DataFrame | str | Path | None = None,
+    machines: MachineTables = None,
     f_hz: float | None = None,
 ) -> Description:
     """What is in a case or network; a step that cannot be done is a fact too, with its reason.
 
     Parameters
     ----------
-    subject : Case, shipped case name, path of a case folder or MATPOWER file, or Network
+    subject : Case, shipped case name, what `read_case` reads, or Network
     operating_point, convention : see `linearize`
     machines, f_hz : see `read_case`
 
@@ -109,7 +109,7 @@ def describe(
             facts["lambda_2"] = _connectivity(found.lambda_2)
         if len(found.labels) > DENSE:
             facts["network"] = f"{len(found.labels)} nodes; its poles are not sought above {DENSE} nodes (a few: modes with count)"
-            return Description(case.title, facts, {"generators": generators.set_index("label")})
+            return Description(case.title, facts, _listed(case))
         facts |= _network_facts(assemble(case, found))
         if not found.convention.lossless:
             facts["stability of the symmetrised network"] = facts.pop("stability", "")
@@ -118,7 +118,24 @@ def describe(
         facts["operating point" if point is None else "network"] = f"not found: {error}"
     if point is not None and "xd_prime_pu" in case.machines:
         facts["classical modes"] = _modes(case, point)
-    return Description(case.title, facts, {"generators": generators.set_index("label")})
+    return Description(case.title, facts, _listed(case))
+
+
+def _listed(case: Case) -> dict[str, pd.DataFrame]:
+    own = case.grid[2].set_index("label")
+    first = [name for name in (*REQUIRED["generators"], "H_s", "D_pu", "xd_prime_pu", "governor", "R_pu", "T_s") if name in own]
+    machines = {"generators": own[[*first, *(name for name in own if name not in first)]]}
+    return machines if case.records is None else {"dynamic records": _records(case.records)} | machines
+
+
+def _records(records: pd.DataFrame) -> pd.DataFrame:
+    """How many dynamic records of each model a file has, how many are used, and why the others are not."""
+    grouped = records.groupby(["purpose", "model"])
+    table = grouped.agg(records=("used", "size"), used=("used", "sum"))
+    reasons = records[records["reason"] != ""].groupby(["purpose", "model"])["reason"]
+    table["remark"] = reasons.agg(lambda texts: texts.iloc[0] if texts.nunique() == 1 else f"{texts.iloc[0]}, and others")
+    table["remark"] = table["remark"].fillna("")
+    return table.reset_index().set_index("model")
 
 
 def _modes(case: Case, point: OperatingPoint) -> str:

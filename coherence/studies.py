@@ -15,7 +15,7 @@ import pandas as pd
 from coherence.compare import StepError, coi_error, step_error, step_size
 from coherence.display import Page
 from coherence.errors import InputError
-from coherence.formats.read import open_case
+from coherence.formats.read import MachineTables, open_case
 from coherence.graphs.partition import Partition
 from coherence.grids.case import Case
 from coherence.grids.convention import Convention
@@ -170,7 +170,7 @@ def study(
     convention: str | Convention = "terminal",
     governors: str = "rational",
     damping: float | None = None,
-    machines: pd.DataFrame | str | Path | None = None,
+    machines: MachineTables = None,
     f_hz: float | None = None,
     omega: Real | None = None,
     time: Real | None = None,
@@ -181,7 +181,7 @@ def study(
 
     Parameters
     ----------
-    subject : Case, shipped case name, path of a case folder or MATPOWER file, or Network
+    subject : Case, shipped case name, what `read_case` reads, or Network
     groups : int, "auto" or Partition
         Number of groups ("auto": the largest eigengap), or your own.
     method : str
@@ -291,7 +291,7 @@ def _network(
     convention: str | Convention,
     governors: str,
     damping: float | None,
-    machines: pd.DataFrame | str | Path | None,
+    machines: MachineTables,
     f_hz: float | None,
     progress: Progress,
 ) -> tuple[Case | None, OperatingPoint | None, SynchronisingMatrix | None, Network, str]:

@@ -31,12 +31,21 @@ FLOOR = {
     "ensembles": 6,
     "studies": 6,
     "terminal": 7,
+    "output": 7,
     "cli": 7,
     "plots": 7,
     "__main__": 8,
 }
 #: rooms on one floor that know each other, with the reason
-ALLOWED = {("types", "errors"), ("parallel", "errors"), ("parallel", "progress"), ("cli", "plots"), ("cli", "terminal")}
+ALLOWED = {
+    ("types", "errors"),
+    ("parallel", "errors"),
+    ("parallel", "progress"),
+    ("cli", "plots"),
+    ("cli", "terminal"),
+    ("cli", "output"),
+    ("output", "plots"),
+}
 ONE_MODULE = {
     "control": {"nodes/systems.py"},
     "sklearn": {"graphs/clustering.py"},

@@ -82,7 +82,7 @@ def add_dyr(case: Case, path: Path) -> Case:
     for record in records:
         what = purpose(record.model)
         if record.model not in MACHINES and record.model not in GOVERNORS:
-            record.reason = _WHY_NOT.get(what, f"the model of speeds has no {what}")
+            record.reason = _WHY_NOT.get(what, "not part of the model of speeds")
             continue
         row, chosen = at.get(record.machine), own[what]
         if row is None:
@@ -98,16 +98,19 @@ def add_dyr(case: Case, path: Path) -> Case:
             record.reason = "H = 0 is an infinite bus, for which there is no node: the generator is a static source; give it an H"
             continue
         record.used = True
+        idle = _GAIN.get(record.model)
+        if idle is not None and values[idle] == 0:
+            record.reason = f"{idle} = 0: the machine's power does not follow its speed"
+            continue
         chosen[row] = (record, values)
     return _attached(case, generators, own, records, path)
 
 
+_GAIN = {"IEESGO": "K1", "IEEEG1": "K", "WSIEG1": "K"}  # which parameter switches a governor off
 _WHY_NOT = {
     "governor": "this governor is not modelled: the machine has none",
     "machine": "this machine is not modelled: the generator is a static source",
     "unknown": "not known",
-    "relay, shunt or dc line": "not part of the model of speeds",
-    "compensator or limiter": "not part of the model of speeds",
 }
 
 
@@ -252,10 +255,10 @@ def _summary(records: pd.DataFrame, name: str) -> list[str]:
     used = [f"{int(own.sum())} of {len(own)} {what}s" for what, own in of.items() if len(own)]
     notes = [f"{name}: {len(records)} records, of which {' and '.join(used)} are used"]
     missed = records[~records["used"] & records["purpose"].isin(["machine", "governor", "unknown"])]
-    for row in missed.head(6).itertuples():
-        notes.append(f"{name}, line {row.line}: {row.model} of {row.bus}|{row.id} skipped: {row.reason}")
-    if len(missed) > 6:
-        notes.append(f"{name}: {len(missed) - 6} more machine, governor or unknown records skipped, in the table of records")
+    for (model, reason), own in missed.groupby(["model", "reason"], sort=False):
+        first = own.iloc[0]
+        more = f" and {len(own) - 1} more" if len(own) > 1 else ""
+        notes.append(f"{name}, line {first['line']}: {model} of {first['bus']}|{first['id']}{more} skipped: {reason}")
     return notes
 
 

@@ -25,6 +25,7 @@ from coherence.grids.topology import finished, warn_of_units
 from coherence.nodes.nodes import unknown_name
 
 Machines = str | Path | pd.DataFrame
+MachineTables = Machines | Sequence[Machines] | None  # in the order in which they are added
 
 
 def load_case(name: str) -> Case:
@@ -59,7 +60,7 @@ def load_case(name: str) -> Case:
 def read_case(
     source: str | Path | Any,
     *,
-    machines: Machines | Sequence[Machines] | None = None,
+    machines: MachineTables = None,
     f_hz: float | None = None,
     base_mva: float | None = None,
     typical: bool = False,
@@ -191,7 +192,7 @@ def _of_object(source: Any, f_hz: float | None, base_mva: float | None) -> Case:
     raise InputError(f"the grid is a {type(source).__name__}; give a path, a pandapower network or a networkx graph")
 
 
-def _completed(case: Case, machines: Machines | Sequence[Machines] | None, typical: bool) -> Case:
+def _completed(case: Case, machines: MachineTables, typical: bool) -> Case:
     """The case with machine tables added and, where asked, typical figures for what is still missing."""
     given: Sequence[Any] = [] if machines is None else machines if isinstance(machines, (list, tuple)) else [machines]
     for table in given:
@@ -204,7 +205,7 @@ def _completed(case: Case, machines: Machines | Sequence[Machines] | None, typic
 def open_case(
     case: Case | str | Path | Any,
     *,
-    machines: Machines | Sequence[Machines] | None = None,
+    machines: MachineTables = None,
     f_hz: float | None = None,
     typical: bool = False,
 ) -> Case:

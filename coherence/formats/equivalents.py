@@ -1,0 +1,78 @@
+"""Reduced networks of a case in the formats that grids come in: a case folder, MATPOWER with a machine table, DYR records."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from coherence.errors import InputError, ToleranceError
+from coherence.formats.dyr_writer import write_dyr
+from coherence.formats.folder_writer import write_case
+from coherence.formats.matpower_writer import write_matpower
+from coherence.graphs.partition import Partition
+from coherence.grids.case import Case
+from coherence.grids.equivalent import case_of_network, machine_dispatch
+from coherence.grids.powerflow import OperatingPoint
+from coherence.network.network import Network
+
+
+def write_equivalent(
+    network: Network, folder: Path, stem: str, case: Case | None, point: OperatingPoint | None, partition: Partition
+) -> list[str]:
+    """Write a reduced network as the case folder `STEM`, as STEM.m with STEM_machines.csv, and as STEM.dyr.
+
+    Parameters
+    ----------
+    network : Network
+        One node per group.
+    folder : Path
+        Exists.
+    stem : str
+    case : Case or None
+        What was reduced: its frequency, bases and dispatch. None or a case without grid: nothing is written.
+    point : OperatingPoint or None
+        Where it was linearised.
+    partition : Partition
+        Of the nodes of the full network.
+
+    Returns
+    -------
+    list of str
+        What was not written, or not exactly, and why.
+    """
+    if case is None or case.nodes is not None or case.f_hz is None:
+        return []
+    dispatch, remarks = _dispatch(case, point, partition)
+    rated = _bases(case, partition)
+    how = {"f_hz": case.f_hz, "base_mva": case.base_mva, "mbase_mva": rated, "name": stem}
+    try:
+        try:
+            reduced = case_of_network(network, dispatch=dispatch, **how)  # type: ignore[arg-type]
+        except ToleranceError as error:
+            if dispatch is None:
+                raise
+            remarks.append(f"{stem}: without dispatch, since {error}")
+            reduced = case_of_network(network, **how)  # type: ignore[arg-type]
+    except (InputError, ToleranceError) as error:
+        return [*remarks, f"{stem}: not written as a case, since {error}"]
+    write_case(reduced, folder / stem)
+    written = write_matpower(reduced, folder / f"{stem}.m")
+    remarks += [f"{stem}.m: {note}" for note in written.notes]
+    left = write_dyr(reduced, folder / f"{stem}.dyr").models["remark"]
+    return remarks + [f"{stem}.dyr: no governor for {label}, since {remark}" for label, remark in left[left != ""].items()]
+
+
+def _dispatch(case: Case, point: OperatingPoint | None, partition: Partition) -> tuple[pd.DataFrame | None, list[str]]:
+    """Generation and load of each group, where its nodes are the terminals of machines."""
+    if set(partition.labels) != set(case.terminals.index):
+        return None, ["reduced cases carry no dispatch: their nodes are not the terminals of machines"]
+    return machine_dispatch(case, point).groupby(partition.series).sum(), []
+
+
+def _bases(case: Case, partition: Partition) -> dict[str, float]:
+    """Machine base of each group [MVA]; the system base for a group without machine."""
+    own = pd.concat([case.terminals["mbase_mva"], case.machines.set_index("label")["mbase_mva"]])
+    own = own[~own.index.duplicated()]
+    sums = own.reindex(list(partition.labels)).groupby(partition.series).sum()
+    return {str(group): float(total) if total > 0 else case.base_mva for group, total in sums.items()}
