@@ -408,6 +408,12 @@ def test_ggov1_without_droop_or_integral_is_a_proportional_governor(r):
     assert agree(ours("GGOV1", r | {"Trate": 0})[0], want)
 
 
+def test_without_actuator_stroke_and_output_are_one():
+    r = REAL_GGOV1 | {"Tact": 0.0, "Trate": 0.0}
+    stroke, output = (governor("GGOV1", r | {"Rselect": select})(1j * OMEGA)[:, 0, 0] for select in (-1, -2))
+    assert agree(stroke, output)
+
+
 def test_pade_of_the_engine_delay():
     r = REAL_GGOV1 | {"Rselect": -2, "Trate": 0, "Teng": 0.1}
     s = 1j * np.array([0.1, 1.0, 10.0])
