@@ -32,9 +32,10 @@ _COLUMNS = re.compile(r"\s*([A-Za-z]\w*(?:\.\w+)*)\s*\(\s*:\s*,\s*(?:\[([^\]]*)\
 # a quote after a word, a bracket or another quote transposes; any other begins a string
 _QUIET = re.compile(r"""(?<![\w\])}.'])'(?:[^']|'')*'|"(?:[^"]|"")*"|[%#].*|\.\.\..*""", re.S)
 _STRING = re.compile(r"""'((?:[^']|'')*)'|"((?:[^"]|"")*)\"""")
+_WORDS = re.compile(r"[A-Za-z]\w*")
 _WORD = re.compile(r"\s*([A-Za-z]\w*)")
 MOST_STATEMENTS = 1000  # on one line
-IDLE = {"end", "endfunction", "endif", "disp", "fprintf", "printf", "clear", "clc", "format", "more", "warning", "close", "pkg"}
+IDLE = {"end", "endfunction", "endif", "disp", "fprintf", "printf", "clc", "format", "more", "warning", "close", "pkg"}
 FLOW = {"if", "for", "while", "switch", "try", "do", "parfor", "unwind_protect", "else", "elseif", "case", "otherwise", "catch"}
 OPENS = {"if", "for", "while", "switch", "try", "do", "parfor", "unwind_protect"}
 CLOSES = {"end", "endif", "endfor", "endwhile", "endswitch", "end_try_catch", "until", "end_unwind_protect"}
@@ -67,9 +68,7 @@ def read_text(path: Path) -> str:
         return data.decode("latin-1")
 
 
-def read_variables(
-    path: Path, wanted: Collection[str], names: dict[str, tuple[int, ...]], returned: tuple[str, ...]
-) -> dict[str, Any]:
+def read_variables(path: Path, wanted: Collection[str], names: dict[str, int], returned: tuple[str, ...]) -> dict[str, Any]:
     """What a file assigns to the fields `wanted`: field -> float, str, `Matrix`, or list of str.
 
     `names` are the column numbers that `define_constants` defines; `returned` what the values of `[a, b] = case` are, in order.
@@ -83,7 +82,7 @@ def read_variables(
 
 
 class _Reader:
-    def __init__(self, path: Path, wanted: Collection[str], names: dict[str, Any], returned: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, wanted: Collection[str], names: dict[str, int], returned: tuple[str, ...]) -> None:
         self.path, self.wanted, self.names, self.returned = path, wanted, names, returned
         self.lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
         self.at = 0  # lines taken
@@ -109,6 +108,9 @@ class _Reader:
                 rest = self._bracketed(target[1], text[target.end() :])
                 continue
             statement, rest = self._statement(text)
+            word = _WORD.match(statement)
+            if word and word[1] in FLOW and rest.strip(" \t\f\v;,"):
+                self._refuse(self.at, text)
             if not self._understood(statement):
                 break
         return self.found
@@ -144,7 +146,8 @@ class _Reader:
 
     def _statement(self, text: str) -> tuple[str, str]:
         """Up to the first `;` or `,` outside of brackets and strings; lines are taken while brackets are open. And the rest."""
-        parts, depth, first = [], 0, self.at
+        parts: list[str] = []
+        depth, first = 0, self.at
         while True:
             quiet = _QUIET.sub(lambda m: " " * len(m[0]), text) if "'" in text or '"' in text else text
             for mark in re.finditer(r"[][(){};,]", quiet):
@@ -376,19 +379,20 @@ class _Reader:
             if self.at == len(self.lines):
                 self._fail(opened, "a condition is opened here and never ended; is the file cut off?")
             text = self._line()
-            found = _WORD.match(text)
-            word = found[1] if found else ""
-            if depth == 1 and word in ("else", "elseif"):
+            words = [word for word in _WORDS.findall(_QUIET.sub("", text)) if word in FLOW or word in CLOSES]
+            if not words:
+                continue
+            # one keyword a line, at its beginning: anything else might end elsewhere than it seems
+            if len(words) > 1 or text.split()[0].rstrip(";,(") != words[0] or (depth == 1 and words[0] in FLOW - OPENS):
                 self._refuse(self.at, text)
-            depth += (word in OPENS) - (word in CLOSES)
+            depth += (words[0] in OPENS) - (words[0] in CLOSES)
 
     def _fail(self, line: int, what: str) -> NoReturn:
         raise CaseError(f"{self.path}, line {line}: {what}")
 
     def _refuse(self, line: int, text: str) -> NoReturn:
         self._fail(
-            line,
-            f"{_shown(text)} computes on the tables, which is not done here; save the case with MATPOWER's savecase, or as .mat",
+            line, f"{_shown(text)} is not plain data, and no code is executed; save the case with MATPOWER's savecase, or as .mat"
         )
 
 

@@ -49,8 +49,8 @@ def case_of_tables(
 ) -> Case:
     """A Case of MATPOWER tables baseMVA, bus, gen, branch (arrays or frames in MATPOWER's column order).
 
-    Where `raw` has `lines` (table -> line of each row), messages name them. `labels` of the generators and `numbers` of the buses, row by row, replace those made here; `static` says which generators
-    are no machines (pandapower).
+    Where `raw` has `lines` (table -> line of each row), messages name them. `labels` of the generators and `numbers` of the buses,
+    row by row, replace those made here; `static` says which generators are no machines (pandapower).
     """
     place = _Places(where, raw.get("lines", {}))
     tables = _checked(raw, where, place)
@@ -191,7 +191,7 @@ def _text(path: Path) -> dict[str, Any]:
     missing = [name for name in ("baseMVA", *COLUMNS) if name not in found]
     if missing:
         raise CaseError(
-            f"{path} is not read as a MATPOWER case: mpc.{missing[0]} is missing; it needs baseMVA and the tables bus, gen and branch"
+            f"{path} is not read as a MATPOWER case: mpc.{missing[0]} is missing; it needs baseMVA, bus, gen and branch"
         )
     if np.size(found["baseMVA"]) == 1 and not isinstance(found["baseMVA"], (str, list)):
         found["baseMVA"] = float(np.asarray(found["baseMVA"]).item())
