@@ -1,4 +1,7 @@
-"""Damaged MATPOWER texts: a Case or our own error, one line that names the file, and quickly; count: MATPOWER_FUZZ in the environment."""
+"""Damaged MATPOWER texts: a Case or our own error, one line that names the file, and quickly.
+
+MATPOWER_FUZZ in the environment sets the number of texts.
+"""
 
 import os
 import random
@@ -12,7 +15,8 @@ from tests.test_grids import MATPOWER
 
 COUNT, SLOW_COUNT, LONGEST_S = int(os.environ.get("MATPOWER_FUZZ", "3000")), 20000, 2.0
 GOOD = MATPOWER + (
-    "mpc.gencost = [\n\t2\t0 0 3 0.11 5 150;\n];\n%{\na block\n%}\nmpc.bus_name = {\n\t'one'; 'it''s % two'; \"three ]\"; 'four';\n};\n"
+    "mpc.gencost = [\n\t2\t0 0 3 0.11 5 150;\n];\n%{\na block\n%}\n"
+    "mpc.bus_name = {\n\t'one'; 'it''s % two'; \"three ]\"; 'four';\n};\n"
     "mpc.genfuel = {'coal'; 'hydro'; 'wind'; 'ng'};\ndefine_constants;\nSbase = mpc.baseMVA * 1e6; % [VA]\n"
     "mpc.bus(:, [PD, QD]) = mpc.bus(:, [PD, QD]) / 1e0;\n"
 )

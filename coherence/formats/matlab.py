@@ -25,7 +25,7 @@ from coherence.formats.constants import Expression, NotConstant, entries
 from coherence.types import Int, Real
 
 _ASSIGNED = re.compile(r"\s*([A-Za-z]\w*(?:\.\w+)*)\s*=(?!=)\s*")
-_INDEXED = re.compile(r"\s*([A-Za-z]\w*(?:\.\w+)*)\s*[({][^=]*=(?!=)")
+_INDEXED = re.compile(r"\s*([A-Za-z]\w*(?:\.\w+)*)\s*[({]")
 _SEVERAL = re.compile(r"\s*\[([^=\[\]]*)\]\s*=(?!=)\s*(\w*)")
 _HEADER = re.compile(r"\s*function\s+(?:\[([^\]]*)\]\s*=|([A-Za-z]\w*)\s*=|)\s*\w*")
 _COLUMNS = re.compile(r"\s*([A-Za-z]\w*(?:\.\w+)*)\s*\(\s*:\s*,\s*(?:\[([^\]]*)\]|([^)\[\]]*))\s*\)\s*")
@@ -278,7 +278,7 @@ class _Reader:
             self._several(text, several)
         elif target := _ASSIGNED.match(text):
             self._assign(text, target[1], text[target.end() :])
-        elif (indexed := _INDEXED.match(text)) and indexed[1] not in IDLE:
+        elif (indexed := _INDEXED.match(text)) and _assigns(text):
             self._columns(text, indexed[1])
         elif word not in IDLE and text.strip() != "1":
             self._refuse(self.at, text)
@@ -404,6 +404,16 @@ def _code(text: str) -> tuple[str, bool]:
         if mark[0][0] == ".":
             return text[: mark.start()], True
     return text, False
+
+
+def _assigns(text: str) -> bool:
+    """Whether an assignment stands outside of brackets and strings."""
+    depth = 0
+    for mark in re.finditer(r"[][(){}]|[=~<>!]=|=", _QUIET.sub("", text)):
+        depth += (mark[0] in "[({") - (mark[0] in "])}")
+        if mark[0] == "=" and depth == 0:
+            return True
+    return False
 
 
 def _shown(text: str) -> str:
