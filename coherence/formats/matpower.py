@@ -73,6 +73,13 @@ def case_of_tables(
         branch[["F_BUS", "T_BUS"]] = branch[["F_BUS", "T_BUS"]].map(lambda b: given.get(b, b))
     if raw.get("dcline") is not None and np.size(raw["dcline"]):
         notes.append("the dc lines of mpc.dcline are left out: give their power as loads at their ends")
+    for table, column, wrong, what in (
+        ("bus", "BUS_I", bus["BUS_I"].duplicated(), "occurs twice; make it unique"),
+        ("gen", "GEN_BUS", (gen["GEN_STATUS"] > 0) & ~gen["GEN_BUS"].isin(bus["BUS_I"]), "is not in the table of buses"),
+    ):
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise CaseError(f"{place(table, row)}: bus = {tables[table][column].iloc[row]:.15g} {what}")
     isolated = set(bus.loc[bus["BUS_TYPE"] == ISOLATED, "BUS_I"])
     alive = ~bus["BUS_I"].isin(isolated)
     on = (gen["GEN_STATUS"] > 0) & ~gen["GEN_BUS"].isin(isolated)
