@@ -142,7 +142,26 @@ def monstrous(rng, text):
     """Long lines, deep nesting, thousands of statements."""
     i, size = rng.randrange(len(text) + 1), rng.choice([50, 1000, 20000])
     piece = rng.choice(
-        ["[", "(", "{", "1 ", "'", "%{\n", "x = 1;", "-", "9", "...\n", "if 1\n", "1+", "[1,", ",", "mpc.a=[1];", "''", "2^"]
+        [
+            "[",
+            "(",
+            "{",
+            "1 ",
+            "'",
+            "%{\n",
+            "x = 1;",
+            "-",
+            "9",
+            "...\n",
+            "if 1\n",
+            "1+",
+            "[1,",
+            ",",
+            "x='a';",
+            "mpc.a=[1];",
+            "''",
+            "2^",
+        ]
     )
     return text[:i] + piece * size + text[i:]
 
