@@ -83,6 +83,29 @@ PIECES = (
     ),
 )
 
+MONSTERS = (
+    *(
+        "[",
+        "(",
+        "{",
+        "1 ",
+        "'",
+        "%{\n",
+        "x = 1;",
+        "-",
+        "9",
+        "...\n",
+        "if 1\n",
+        "1+",
+        "[1,",
+        ",",
+        "x='a';",
+        "mpc.a=[1];",
+        "''",
+        "2^",
+    ),
+)
+
 
 def cut(rng, text):
     return text[: rng.randrange(len(text))]
@@ -141,28 +164,7 @@ def bracket(rng, text):
 def monstrous(rng, text):
     """Long lines, deep nesting, thousands of statements."""
     i, size = rng.randrange(len(text) + 1), rng.choice([50, 1000, 20000])
-    piece = rng.choice(
-        [
-            "[",
-            "(",
-            "{",
-            "1 ",
-            "'",
-            "%{\n",
-            "x = 1;",
-            "-",
-            "9",
-            "...\n",
-            "if 1\n",
-            "1+",
-            "[1,",
-            ",",
-            "x='a';",
-            "mpc.a=[1];",
-            "''",
-            "2^",
-        ]
-    )
+    piece = rng.choice(MONSTERS)
     return text[:i] + piece * size + text[i:]
 
 
