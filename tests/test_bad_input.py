@@ -450,7 +450,7 @@ def test_a_bad_machine_table_is_one_sentence(tmp_path, content, message):
         ("0.08 0 ", "x 0 ", "bad.m, line 17: 'x' in mpc.branch is no number"),
         ("1 2 0.002", "1 9 0.002", "bad.m, line 17, mpc.branch row 1: to_bus = 9 is not in the table of buses"),
         ("1 2 0.002 0.08", "1 2 0 0", "from bus 1 to 2 has no impedance but a tap or phase shift"),
-        ("function mpc = two_areas", "hello", "line 1: 'hello' computes on the tables"),
+        ("function mpc = two_areas", "hello", "line 1: 'hello' is not plain data"),
     ],
 )
 def test_a_bad_matpower_file_says_where(tmp_path, old, new, message):

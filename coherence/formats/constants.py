@@ -1,4 +1,4 @@
-r"""Constant arithmetic as MATLAB writes it, evaluated by a parser of its own: numbers, names, + - * / ^, parentheses, few functions.
+r"""Constant arithmetic as MATLAB writes it, evaluated by a parser of its own: numbers, + - * / ^, parentheses, few functions.
 
     expression = term {(+|-) term},  term = unary {(*|/) unary},  unary = (+|-) unary | power,  power = atom {^ signed atom}
 
