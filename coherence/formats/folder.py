@@ -23,7 +23,7 @@ USED = {  # columns that mean something, or say who said it
     "buses": {*REQUIRED["buses"], "kv", "vm_pu", "va_deg", "x", "y", "name", "in_service"},
     "branches": {*REQUIRED["branches"], "kind", "name", "in_service"},
     "generators": {*REQUIRED["generators"], "H_s", "D_pu", "xd_prime_pu", "governor", "R_pu", "T_s", "q_min_mvar", "q_max_mvar"}
-    | {"name", "record", "machine_model", "in_service"},
+    | {"name", "record", "machine_model", "in_service", "typical", "id", "fuel"},
 }
 MACHINE = ("H_s", "D_pu")  # empty for a generator without a machine
 KEYS = ("format", "name", "title", "base_mva", "f_hz", "damping")  # of case.toml

@@ -11,7 +11,7 @@ import pandas as pd
 
 from coherence.errors import CaseError
 
-TEXT = {"label", "kind", "governor", "machine_model", "name", "group"}
+TEXT = {"label", "kind", "governor", "machine_model", "name", "group", "typical", "id", "fuel"}
 
 
 def read_table(
