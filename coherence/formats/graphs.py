@@ -147,6 +147,8 @@ def case_of_graph(graph: Any, *, f_hz: float, base_mva: float = 100.0, name: str
     notes = reading.notes + _slack(generators)
     order_of = ["label", "bus", "kind", *GENERATOR, "mbase_mva"]
     generators = generators[[*order_of, *(column for column in generators if column not in order_of)]]
+    if "H_s" in generators and "D_pu" not in generators:
+        generators["D_pu"] = np.nan  # none stated
     if "fuel" in generators:
         generators["fuel"] = generators["fuel"].fillna("")
     case = Case(

@@ -131,6 +131,12 @@ def case_of_network(net: Any, where: str, title: str, *, f_hz: float | None, bas
     branch[:, 2:4] *= new / base
     branch[:, 4] *= base / new
     lookup = np.asarray(net._pd2ppc_lookups["bus"])
+    places = lookup[net.bus.index]
+    if ((places < 0) | (places >= len(bus))).any():
+        lost = net.bus.index[np.argmax((places < 0) | (places >= len(bus)))]
+        raise CaseError(
+            f"{where}: pandapower finds no way from bus {lost} to a source; correct what joins it, or take it out of service"
+        )
     numbers = np.full(len(bus), -1.0)
     for number in sorted(net.bus.index, reverse=True):
         numbers[lookup[number]] = number

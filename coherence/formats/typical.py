@@ -23,6 +23,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from coherence.errors import CaseError, InputError
 from coherence.grids.case import Case, check_case, require_case
@@ -43,6 +44,7 @@ class Kind:
     fuels: frozenset[str]
 
 
+Mask = NDArray[np.bool_]
 DAMPING_PU = 1.0
 DROOP_PU = 0.05
 KINDS = (
@@ -181,13 +183,15 @@ def with_typical_values(case: Case, columns: Sequence[str] = COLUMNS, *, empty_i
         notes.append(f"typical {column} ({ABOUT[column]}) of {int(where.sum())} generators{more}")
     if not any(where.any() for where in filled.values()):
         return replace(case, notes=(*case.notes, *notes))
+    if "H_s" in generators and "D_pu" not in generators:
+        generators["D_pu"] = np.nan  # none stated
     generators["typical"] = [" ".join(column for column in COLUMNS if column in mark) for mark in marks]
     result = with_unit_notes(replace(case, generators=generators, notes=(*case.notes, *notes)))
     check_case(result, lambda table, row: f"case {case.name!r}, {table} row {row}")
     return result
 
 
-def _fill(given: dict[str, Real], filled: dict[str, Real], column: str, allowed: Real, values: Sequence[float]) -> None:
+def _fill(given: dict[str, Real], filled: dict[str, Mask], column: str, allowed: Mask, values: Sequence[float]) -> None:
     filled[column] = allowed & np.isnan(given[column])
     given[column] = np.where(filled[column], values, given[column])
 
