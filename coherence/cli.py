@@ -259,7 +259,8 @@ def modes(
 def convert(
     case: CaseArgument,
     out: Annotated[
-        Path, typer.Argument(help="What to write: a new case folder, a MATPOWER file (.m), PSS/E power flow (.raw) or dynamics (.dyr).")
+        Path,
+        typer.Argument(help="What to write: a new case folder, a MATPOWER file (.m), PSS/E power flow (.raw) or dynamics (.dyr)."),
     ],
     machines: Machines = None,
     typical: Typical = False,
@@ -283,7 +284,9 @@ def convert(
     elif ending == ".raw":
         typer.echo("\n".join([*write_raw(opened, out), f"wrote {out}"]))
     elif ending:
-        raise InputError(f"{out}: cases are written as folders, .m, .raw or .dyr; give a name with one of these endings, or without one")
+        raise InputError(
+            f"{out}: cases are written as folders, .m, .raw or .dyr; give a name with one of these endings, or without one"
+        )
     else:
         typer.echo(f"wrote {', '.join(str(path) for path in write_case(opened, out))}")
 
