@@ -161,7 +161,7 @@ def test_a_dispatch_is_checked_and_one_beyond_ninety_degrees_is_refused():
     far = co.case_of_network(network, f_hz=50, dispatch=table * 1e5)  # weights >= 0 carry any dispatch, with angles near 90 degrees
     assert co.power_flow(far, method="stored", tolerance_mva=1e-3).slack_mw == pytest.approx(1e5)
     odd = np.array([[1.5, -2.0, 0.5], [-2.0, 3.9, -1.9], [0.5, -1.9, 1.4]])
-    across = pd.DataFrame({"p_mw": [3e4, 0, 0], "p_load_mw": [0.0, 0, 3e4]}, index=["a", "b", "c"])  # a to c: nearly 180 degrees
+    across = pd.DataFrame({"p_mw": [1e6, 0, 0], "p_load_mw": [0.0, 0, 1e6]}, index=["a", "b", "c"])
     with pytest.raises(co.ToleranceError, match="within 90 degrees"):
         co.case_of_network(co.Network(network.nodes, odd, "1/s"), f_hz=50, dispatch=across)
 
