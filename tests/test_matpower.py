@@ -161,7 +161,7 @@ mpc.bus(:, [PD, QD]) = mpc.bus(:, [PD, QD]) / 1e3;
 pf = 0.85;
 mpc.bus(:, QD) = mpc.bus(:, PD) * sin(acos(pf));
 mpc.bus(:, PD) = mpc.bus(:, PD) * pf;
-mpc.branch(:, ANGMIN) = mpc.branch(:, ANGMIN) * 2 / 8;
+mpc.branch(:, ANGMIN) = mpc.branch(:, ANGMIN) / 8 * 3;
 mpc.gen(:, 9) = mpc.gen(:, 9) * -1;
 """
 
@@ -172,7 +172,7 @@ def test_units_are_converted_as_the_file_says(tmp_path):
     want["bus"][:, 2:4] = want["bus"][:, 2:4] / 1e3
     want["bus"][:, 3] = want["bus"][:, 2] * np.sin(np.arccos(0.85))
     want["bus"][:, 2] = want["bus"][:, 2] * 0.85
-    want["branch"][:, 11] = want["branch"][:, 11] * 2 / 8
+    want["branch"][:, 11] = want["branch"][:, 11] / 8 * 3
     want["gen"][:, 8] *= -1
     found = read(tmp_path, MATPOWER + CONVERSION)
     assert all(np.allclose(found[name], want[name], rtol=3e-16, atol=0) for name in NAMES)
