@@ -63,7 +63,7 @@ LAYOUTS = {
     "another struct": lambda t: t.replace("mpc", "s"),
     "no header": lambda t: t.split("\n", 1)[1],
     "header and end": lambda t: t + "end\n",
-    "a function below": lambda t: t + "function y = f(x)\nmpc.bus = mpc.bus * 2;\n",
+    "a function below": lambda t: t + "function mpc = f(mpc)\nmpc.bus = mpc.bus * 2;\n",
     "return before code": lambda t: t + "return;\nmpc.bus = mpc.bus * 2;\n",
     "other tables": lambda t: (
         t + "mpc.gencost = [1 2; 3];\nmpc.areas = {[1 2], 'a]b'};\nx.y = [1 [2 3]]' * 2;\nmpc.order.state = f(mpc);\n"
@@ -161,7 +161,7 @@ mpc.bus(:, [PD, QD]) = mpc.bus(:, [PD, QD]) / 1e3;
 pf = 0.85;
 mpc.bus(:, QD) = mpc.bus(:, PD) * sin(acos(pf));
 mpc.bus(:, PD) = mpc.bus(:, PD) * pf;
-mpc.branch(:, ANGMIN) = mpc.branch(:, ANGMIN) * 2 / 8;
+mpc.branch(:, ANGMIN) = mpc.branch(:, ANGMIN) / 8 * 3;
 mpc.gen(:, 9) = mpc.gen(:, 9) * -1;
 """
 
@@ -172,7 +172,7 @@ def test_units_are_converted_as_the_file_says(tmp_path):
     want["bus"][:, 2:4] = want["bus"][:, 2:4] / 1e3
     want["bus"][:, 3] = want["bus"][:, 2] * np.sin(np.arccos(0.85))
     want["bus"][:, 2] = want["bus"][:, 2] * 0.85
-    want["branch"][:, 11] = want["branch"][:, 11] * 2 / 8
+    want["branch"][:, 11] = want["branch"][:, 11] / 8 * 3
     want["gen"][:, 8] *= -1
     found = read(tmp_path, MATPOWER + CONVERSION)
     assert all(np.allclose(found[name], want[name], rtol=3e-16, atol=0) for name in NAMES)
@@ -246,6 +246,8 @@ def test_code_is_refused_by_line(tmp_path, code):
         (" 2 1 90 20", " 2 1 90", "line 6: this row of mpc.bus has 12 entries, those above have 13"),
         (" 2 1 90 20", " 2 1 90 20,,", r"line 6: '2 1 90 20,, 0 5 1 1.00 0 220 1 1.1 0.9' in mpc.bus is no number"),
         (" 2 1 90 20", " 2 1 90 2O", "line 6: '2O' in mpc.bus is no number"),
+        (" 2 1 90 20", " 2 1 9_0 20", "line 6: '9_0' in mpc.bus is no number"),
+        (" 2 1 90 20", " 2 1 \u0663 20", "line 6: '\u0663' in mpc.bus is no number"),
         (" 2 1 90 20", " 2 1 NaN 20", "line 6, mpc.bus row 2, column PD: not a finite number"),
         (" 2 1 90 20", " 2 1 1e999 20", "line 6, mpc.bus row 2, column PD: not a finite number"),
         (" 2 1 90 20", " 1 1 90 20", "line 6, mpc.bus row 2: bus = 1 occurs twice"),
@@ -267,7 +269,7 @@ def test_code_is_refused_by_line(tmp_path, code):
 def test_what_is_damaged_is_named_by_line(tmp_path, old, new, message):
     assert old in MATPOWER
     path = tmp_path / "grid.m"
-    path.write_text(MATPOWER.replace(old, new))
+    path.write_text(MATPOWER.replace(old, new), encoding="utf-8")
     with pytest.raises(co.CaseError) as caught:
         co.read_case(path, f_hz=60)
     assert message in str(caught.value)

@@ -15,7 +15,7 @@ from coherence.types import Real
 
 DEPTH = 40  # of parentheses
 NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
-_PIECE = re.compile(rf"\s*({NUMBER}|[A-Za-z]\w*(?:\.[A-Za-z]\w*)*|\.[*/^]|[-+*/^(),:])")
+_PIECE = re.compile(rf"\s*({NUMBER}|[A-Za-z]\w*(?:\.[A-Za-z]\w*)*|\.[*/^]|[-+*/^(),:])", re.ASCII)
 _FUNCTIONS: dict[str, Callable[[float], float]] = {
     name: getattr(math, name) for name in ("sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "exp")
 } | {"abs": abs}
