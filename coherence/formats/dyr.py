@@ -19,13 +19,13 @@ import pandas as pd
 from coherence.errors import CaseError, InputError
 from coherence.formats.dyr_models import GOVERNORS, MACHINES, purpose
 from coherence.formats.raw import number
-from coherence.formats.text import read_text
+from coherence.formats.text import read_lines, shown
 from coherence.grids.case import Case
 from coherence.grids.topology import warn_of_units, with_unit_notes
 from coherence.nodes.governors import governor
 
 COLUMNS = ("line", "bus", "id", "model", "purpose", "used", "reason")
-MOST = 10_000  # values that a repeat count may stand for; the largest model has some hundred
+MOST = 10_000  # values that repeat counts of a record may stand for; the largest model has some hundred
 ATTACHED = ("H_s", "D_pu", "xd_prime_pu", "machine_model", "governor", "R_pu", "T_s")
 
 
@@ -78,20 +78,22 @@ def add_dyr(case: Case, path: Path) -> Case:
     generators = case.grid[2].copy()
     at = {key: row for row, key in enumerate(zip(case.generator_buses, identifiers(case), strict=True))}
     own: dict[str, Chosen] = {"machine": {}, "governor": {}}
+    earlier: dict[tuple[str, int], Record] = {}
     records = read_dyr(path)
     for record in records:
         what = purpose(record.model)
         if record.model not in MACHINES and record.model not in GOVERNORS:
             record.reason = _WHY_NOT.get(what, "not part of the model of speeds")
             continue
-        row, chosen = at.get(record.machine), own[what]
+        row = at.get(record.machine)
         if row is None:
-            record.reason = f"no generator in service at bus {record.bus} has the identifier {record.id!r}"
+            record.reason = f"no generator in service at bus {shown(record.bus)[1:-1]} has the identifier {shown(record.id)}"
             continue
-        if row in chosen:
+        first = earlier.setdefault((what, row), record)
+        if first is not record:
             raise CaseError(
                 f"{path}, line {record.line}: {record.model} is a second {what} for {record.bus}|{record.id}, after "
-                f"{chosen[row][0].model} in line {chosen[row][0].line}; remove one"
+                f"{first.model} in line {first.line}; remove one"
             )
         values, record.reason = _values(record, path)
         if values.get("H") == 0:
@@ -102,7 +104,7 @@ def add_dyr(case: Case, path: Path) -> Case:
         if idle is not None and values[idle] == 0:
             record.reason = f"{idle} = 0: the machine's power does not follow its speed"
             continue
-        chosen[row] = (record, values)
+        own[what][row] = (record, values)
     return _attached(case, generators, own, records, path)
 
 
@@ -125,44 +127,54 @@ def read_dyr(path: Path) -> list[Record]:
     records: list[Record] = []
     tokens: list[str] = []
     begun = 0
-    for k, line in enumerate(read_text(path).splitlines(), start=1):
+    for k, line in enumerate(read_lines(path), start=1):
         if line.lstrip().startswith(("//", "@!", "#", "!")):
             continue
-        body = line.split("/", 1)[0] if "'" not in line else _UNQUOTED_SLASH.split(line, maxsplit=1)[0]
-        ends = len(body) < len(line)
-        found = [text for text in _TOKEN.findall(body) if text]
+        found = _TOKEN.findall(line)
+        ends = "/" in found
+        if ends:
+            found = found[: found.index("/")]
+        if "," in found:
+            found = _without_commas(found)
         if found:
             if tokens and len(found) > 2 and _begins(found):
-                raise CaseError(
-                    f"{path}, line {begun}: the record of {' '.join(tokens[:3])} does not end before line {k}; end it with '/'"
-                )
+                raise CaseError(f"{path}, line {begun}: the record of {_named(tokens)} does not end before line {k}; end it with '/'")
             begun = begun if tokens else k
             tokens.extend(found)
         if ends and tokens:
             records.append(_record(tokens, begun, path))
             tokens = []
     if tokens:
-        raise CaseError(f"{path}, line {begun}: the record of {' '.join(tokens[:3])} does not end; the file is cut off")
+        raise CaseError(f"{path}, line {begun}: the record of {_named(tokens)} does not end; the file is cut off")
     if not records:
         raise CaseError(f"{path} has no records; a DYR record is BUS 'MODEL' ID values /")
     return records
 
 
-_TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|[^\s,'\"]+|['\"]")
-_UNQUOTED_SLASH = re.compile(r"/(?=(?:[^']*'[^']*')*[^']*$)")
-_MODEL = re.compile(r"['\"][A-Za-z][\w\- ]*['\"]")
+_TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|/|,|[^\s,/'\"]+|['\"]")
+_MODEL = re.compile(r"[A-Za-z][\w\- ]*")
+
+
+def _without_commas(tokens: list[str]) -> list[str]:
+    """Tokens between commas and blanks; between two commas stands an empty one, so that no value takes another's place."""
+    pairs = zip(tokens, ["", *tokens], strict=False)
+    return [token if token != "," else "" for token, before in pairs if token != "," or before == ","]
+
+
+def _named(tokens: list[str]) -> str:
+    return shown(" ".join(text.strip("'\"").strip() for text in tokens[:3]))
 
 
 def _begins(tokens: list[str]) -> bool:
-    """Whether a line looks like the beginning of a record: a bus number and a quoted model name that is known."""
+    """Whether a line looks like the beginning of a record: a bus number and a model name that is known."""
     name = tokens[1].strip("'\" ").upper()
-    return tokens[0].isdigit() and _MODEL.fullmatch(tokens[1]) is not None and purpose(name) != "unknown"
+    return tokens[0].isdecimal() and _MODEL.fullmatch(name) is not None and purpose(name) != "unknown"
 
 
 def _record(tokens: list[str], line: int, path: Path) -> Record:
     plain = [text.strip("'\"").strip() for text in tokens]
     if len(plain) < 3:
-        raise CaseError(f"{path}, line {line}: {' '.join(tokens)!r} is no record; a DYR record is BUS 'MODEL' ID values /")
+        raise CaseError(f"{path}, line {line}: {_named(tokens)} is no record; a DYR record is BUS 'MODEL' ID values /")
     bus, model, key, values = plain[0], plain[1].upper(), plain[2] or "1", plain[3:]
     if model.startswith("USR") and values:
         model, values = values[0].upper(), values[1:]
@@ -174,10 +186,13 @@ def _repeated(values: list[str], line: int, path: Path) -> list[str]:
     """Fortran's `3*0.0` written out."""
     if not any("*" in text for text in values):
         return values
-    pairs = [text.split("*", 1) if text.partition("*")[0].isdigit() else ["1", text] for text in values]
-    if any(len(count) > 5 or int(count) > MOST for count, _ in pairs):
-        raise CaseError(f"{path}, line {line}: a repeat count is above {MOST}; write the values out")
+    pairs = [text.split("*", 1) if _REPEATED.match(text) else ["1", text] for text in values]
+    if any(len(count) > 5 for count, _ in pairs) or sum(int(count) for count, _ in pairs) > MOST:
+        raise CaseError(f"{path}, line {line}: repeat counts write more than {MOST} values; write those of the model out")
     return list(chain.from_iterable(repeat(text, int(count)) for count, text in pairs))
+
+
+_REPEATED = re.compile(r"[0-9]+\*")
 
 
 def _values(record: Record, path: Path) -> tuple[dict[str, float], str]:
@@ -189,7 +204,7 @@ def _values(record: Record, path: Path) -> tuple[dict[str, float], str]:
     values = {name: number(text) for name, text in zip(names, record.values, strict=False)}
     for name, value in values.items():
         if not np.isfinite(value):
-            raise CaseError(f"{where}: {name} = {record.values[names.index(name)]!r} is not a finite number")
+            raise CaseError(f"{where}: {name} = {shown(record.values[names.index(name)])} is not a finite number")
     if record.model in MACHINES:
         for name in ("H", "Xpd"):
             if values.get(name, 1.0) < 0 or (name == "Xpd" and values.get(name) == 0):

@@ -17,12 +17,12 @@ from pathlib import Path
 import numpy as np
 
 from coherence.errors import CaseError
-from coherence.formats.text import read_text
+from coherence.formats.text import read_lines, shown
 from coherence.types import Real
 
 VERSIONS = (32, 33, 34, 35)
 _RATES = {32: 3, 33: 3, 34: 12, 35: 12}  # ratings of a branch
-#: sections in the order of version 33, with the word that tells each from the others in "BEGIN ... DATA"
+#: sections in their order, with the word that tells each from the others in "BEGIN ... DATA"
 _ORDER = {
     "bus": "BUS",
     "load": "LOAD",
@@ -32,13 +32,13 @@ _ORDER = {
     "switching device": "SWITCHING",
     "transformer": "TRANSFORMER",
     "area": "AREA",
-    "two-terminal dc": "TWO-TERMINAL",
+    "two-terminal dc": "TWO TERMINAL",
     "vsc dc": "VSC",
     "impedance correction": "CORRECTION",
-    "multi-terminal dc": "MULTI-TERMINAL",
-    "multi-section line": "MULTI-SECTION",
+    "multi-terminal dc": "MULTI TERMINAL",
+    "multi-section line": "MULTI SECTION",
     "zone": "ZONE",
-    "inter-area transfer": "INTER-AREA",
+    "inter-area transfer": "TRANSFER",
     "owner": "OWNER",
     "facts": "FACTS",
     "switched shunt": "SWITCHED",
@@ -46,9 +46,12 @@ _ORDER = {
     "induction machine": "INDUCTION",
     "substation": "SUBSTATION",
 }
-#: words in the order in which they decide: "NON-TRANSFORMER BRANCH" is no transformer, "FIXED BUS SHUNT" no bus
-_LAST = ("BRANCH", "TRANSFORMER", "BUS", "AREA", "LOAD")
-_WORDS = sorted(_ORDER.items(), key=lambda item: _LAST.index(item[1]) if item[1] in _LAST else -1)
+#: other spellings of those words
+_SPELLINGS = {"-": " ", "INTERAREA": "TRANSFER", "VOLTAGE SOURCE": "VSC", "GENERIC NETWORK": "GNE", "TWOTERM": "TWO TERM"}
+#: words in the order in which they decide: "SUBSTATION SWITCHING DEVICE" is no switching device, "NON-TRANSFORMER BRANCH" no
+#: transformer, "FIXED BUS SHUNT" no bus
+_RANK = {"SUBSTATION": -2, "GENERATOR": 1, "BRANCH": 2, "TRANSFORMER": 3, "BUS": 4, "AREA": 5, "LOAD": 6}
+_WORDS = sorted(_ORDER.items(), key=lambda item: _RANK.get(item[1], 0))
 NEEDED = ("bus", "load", "fixed shunt", "generator", "branch", "transformer")  # a file that ends before these have ended is cut off
 LINES = {"two-terminal dc": 3, "vsc dc": 3}
 
@@ -124,7 +127,7 @@ def numbers(section: Section, texts: list[str], name: str, default: float | None
     if not given[row]:
         got = len(section.rows[row])
         raise CaseError(f"{section.place(row)}: the {section.name} record has {got} fields and no {name}; complete the record")
-    raise CaseError(f"{section.place(row)}: {name} = {given[row]!r} of the {section.name} record is not a finite number")
+    raise CaseError(f"{section.place(row)}: {name} = {shown(given[row])} of the {section.name} record is not a finite number")
 
 
 def number(text: str) -> float:
@@ -164,28 +167,32 @@ def read_raw(path: Path) -> Raw:
     CaseError
         Not a RAW file of version 32 to 35, or one that is cut off; the line is named.
     """
-    text = read_text(path)
-    lines = [(k, line) for k, line in enumerate(text.splitlines(), start=1) if not line.startswith("@!")]
+    lines = [(k, line) for k, line in enumerate(read_lines(path), start=1) if not line.lstrip().startswith("@!")]
     where = str(path)
-    if not lines:
+    if not any(line.strip() for _, line in lines):
         raise CaseError(f"{where} is empty; give a PSS/E RAW file")
     base, version, f_hz = _header(lines[0][1], where)
     title = " ".join(line.strip() for _, line in lines[1:3] if line.strip())
     order = [name for name in _ORDER if version >= 34 or name not in ("switching device", "substation")]
-    thresholds = [float(m) for _, line in lines[3:60] for m in re.findall(r"THRSHZ *= *([0-9.]+(?:[eE][-+]?\d+)?)", line)]
+    threshold = 1e-4
     sections: dict[str, Section] = {}
     at, current = 3, "system-wide" if version >= 34 else "bus"
     while at < len(lines):
         number_of_line, line = lines[at]
         parts = split(line)
-        if parts[:1] == ["Q"] and len(parts) == 1:
+        if len(parts) == 1 and parts[0] in ("Q", "q"):
             break
+        if current == "system-wide" and parts and parts[0] != "0" and parts[0].isdigit():
+            current = "bus"  # a file without system-wide data
         if _ends(parts, line, current):
             current = _begins(line, current, order)
             at += 1
             continue
         at += 1
-        if current == "system-wide" or not parts:
+        if current == "system-wide":
+            stated = _THRESHOLD.search(line)
+            threshold = abs(number(stated[1])) if stated and np.isfinite(number(stated[1])) else threshold
+        if current == "system-wide" or not any(parts):
             continue
         section = sections.setdefault(current, Section(current, where, fields(current, version)))
         more = _more_lines(current, parts)
@@ -204,7 +211,7 @@ def read_raw(path: Path) -> Raw:
             )
     if "bus" not in sections:
         raise CaseError(f"{where} has no buses; give a PSS/E RAW file of version 32 to 35")
-    return Raw(where, title, base, version, f_hz, sections, thresholds[0] if thresholds else 1e-4)
+    return Raw(where, title, base, version, f_hz, sections, threshold)
 
 
 def split(line: str) -> list[str]:
@@ -221,7 +228,9 @@ def split(line: str) -> list[str]:
     return [" ".join(tokens[i + 1 : j]) for i, j in pairwise(commas)]
 
 
-_TOKEN = re.compile(r"'[^']*'|\"[^\"]*\"|/|,|[^\s,/'\"]+|['\"]")
+#: a quote ends where a separator follows, so that 'O'BRIEN' is one name
+_TOKEN = re.compile(r"'[^']*(?:'(?![\s,/]|$)[^']*)*'|\"[^\"]*\"|/|,|[^\s,/'\"]+|['\"]")
+_THRESHOLD = re.compile(r"\bTHRSHZ\s*=\s*([^\s,/]+)")
 
 
 def _header(line: str, where: str) -> tuple[float, int, float | None]:
@@ -230,9 +239,9 @@ def _header(line: str, where: str) -> tuple[float, int, float | None]:
     version = number(parts[2]) if len(parts) > 2 else np.nan
     f_hz = number(parts[5]) if len(parts) > 5 else np.nan
     if not (np.isfinite(base) and base > 0):
-        raise CaseError(f"{where}, line 1 states no system base ({line.strip()[:60]!r}); a RAW file begins with IC, SBASE, REV")
+        raise CaseError(f"{where}, line 1 states no system base ({shown(line.strip())}); a RAW file begins with IC, SBASE, REV")
     if version not in VERSIONS:
-        stated = f"version {parts[2]}" if len(parts) > 2 else "no version"
+        stated = f"version {shown(parts[2])}" if len(parts) > 2 else "no version"
         raise CaseError(f"{where}, line 1 states {stated}; versions 32 to 35 are read: save the case as one of them")
     return base, int(version), float(f_hz) if np.isfinite(f_hz) and f_hz > 0 else None
 
@@ -241,14 +250,16 @@ def _ends(parts: list[str], line: str, section: str) -> bool:
     """Whether a line ends its section: a lone 0. Records have more fields, and none that is read begins with 0."""
     if not parts or parts[0] != "0":
         return False
-    return len(parts) == 1 or "/" in line or section in NEEDED
+    return not any(parts[1:]) or "/" in line or section in NEEDED
 
 
 def _begins(line: str, ended: str, order: list[str]) -> str:
     """The section that a line begins: what it says, otherwise what comes next."""
     said = re.search(r"BEGIN\s+(.*?)(\s+DATA|$)", line.upper())
     if said:
-        words = said.group(1).replace("INTERAREA", "INTER-AREA")
+        words = said.group(1)
+        for spelling, word in _SPELLINGS.items():
+            words = words.replace(spelling, word)
         found = next((name for name, word in _WORDS if word in words), None)
         if found is not None:
             return found
@@ -261,4 +272,16 @@ def _more_lines(section: str, parts: list[str]) -> int:
     """How many lines follow the first of a record."""
     if section == "transformer":
         return 3 if len(parts) < 3 or parts[2] in ("0", "") else 4
+    if section == "multi-terminal dc":  # converters, dc buses and dc links
+        return sum(_count(parts, k) for k in (1, 2, 3))
+    if section == "gne":  # values of three kinds, ten on a line
+        last = 3 + _count(parts, 2)
+        return sum(-(-_count(parts, k) // 10) for k in (last, last + 1, last + 2))
     return LINES.get(section, 1) - 1
+
+
+def _count(parts: list[str], position: int) -> int:
+    return int(parts[position]) if len(parts) > position and _COUNT.fullmatch(parts[position]) else 0
+
+
+_COUNT = re.compile(r"[0-9]{1,6}")

@@ -20,6 +20,8 @@ from coherence.grids.case import Case, check_case
 from coherence.types import Int, Real
 
 LOAD, SWING, ISOLATED = 1, 3, 4  # IDE of a bus
+TYPES = (1, 2, 3, 4)
+MOST = 999_999_999  # bus numbers have up to six digits; some files have more
 
 
 def read_raw_case(path: Path) -> Case:
@@ -27,6 +29,7 @@ def read_raw_case(path: Path) -> Case:
     raw = read_raw(path)
     bus = raw["bus"]
     number, kind = bus.numbers("I"), bus.numbers("IDE", 1.0)
+    _check_buses(bus, number, kind)
     alive = kind != ISOLATED
     kv, vm, va = bus.numbers("BASKV", 0.0), bus.numbers("VM", 1.0), bus.numbers("VA", 0.0)
     live = dict(zip(number, alive, strict=True))
@@ -35,9 +38,9 @@ def read_raw_case(path: Path) -> Case:
     if not alive.all():
         notes.append(f"{int((~alive).sum())} isolated buses left out, with what stands at them")
     supply = _generators(raw, dict(zip(number, kind, strict=True)), live, stored, flat=bool((vm == 1).all() and (va == 0).all()))
-    changed = transformers(raw, dict(zip(number, kv, strict=True)), np.floor(number.max()) + 1)
+    changed = transformers(raw, dict(zip(number, kv, strict=True)), live, number.max() + 1)
     branches, branch_lines, line_shunts, ties = _branches(raw, live)
-    moved, kept = changed.branches, _both_alive(changed.branches.from_bus, changed.branches.to_bus, live)
+    moved = changed.branches
     buses = pd.DataFrame(
         {
             "bus": np.concatenate([number[alive], changed.stars.bus]),
@@ -64,10 +67,10 @@ def read_raw_case(path: Path) -> Case:
             "tap": moved.tap,
             "shift_deg": moved.shift_deg,
         }
-    )[kept]
+    )
     lines = {
         "buses": np.concatenate([np.array(bus.lines)[alive], changed.stars.line]),
-        "branches": np.concatenate([branch_lines, moved.line[kept]]),
+        "branches": np.concatenate([branch_lines, moved.line]),
         "generators": supply[1],
     }
     if currents:
@@ -90,6 +93,20 @@ def read_raw_case(path: Path) -> Case:
     return case
 
 
+def _check_buses(section: Section, numbers: Real, kind: Real) -> None:
+    """Refuse bus numbers that are none or occur twice, and unknown types."""
+    for bad, what in (
+        ((numbers < 1) | (numbers > MOST) | (numbers != np.floor(numbers)), f"is none; give a whole number from 1 to {MOST}"),
+        (pd.Series(numbers).duplicated().to_numpy(), "occurs twice; make it unique"),
+    ):
+        if bad.any():
+            row = int(np.argmax(bad))
+            raise CaseError(f"{section.place(row)}: bus number {numbers[row]:.15g} {what}")
+    if not np.isin(kind, TYPES).all():
+        row = int(np.argmin(np.isin(kind, TYPES)))
+        raise CaseError(f"{section.place(row)}: IDE = {kind[row]:g} of bus {numbers[row]:.15g} is no type of bus; give 1 to 4")
+
+
 def _at(buses: Real, parts: list[tuple[Real, np.ndarray]]) -> np.ndarray:
     """Sums of complex values at each bus; what stands at buses that are left out is left out."""
     total = np.zeros(len(buses), dtype=complex)
@@ -102,7 +119,9 @@ def _at(buses: Real, parts: list[tuple[Real, np.ndarray]]) -> np.ndarray:
 
 def _known(section: Section, name: str, live: dict[float, bool]) -> Real:
     """Bus numbers of a field, all of them buses of the file."""
-    numbers = np.abs(section.numbers(name))  # a sign marks the metered end in older files
+    numbers = section.numbers(name)
+    if name == "J":
+        numbers = np.abs(numbers)  # a sign marks the metered end in older files
     for row, bus in enumerate(numbers):
         if bus not in live:
             raise CaseError(f"{section.place(row)}: the {section.name} record is for bus {bus:.15g}, which is not in the bus data")

@@ -5,7 +5,8 @@ Two windings, ratios t1 and t2 on bus base, impedance z between them on winding 
     tap = t1/t2,   z_pu = z t2^2        t = WINDV (CW 1), WINDV/BASKV (CW 2), WINDV NOMV/BASKV (CW 3)
     z on system base (CZ 1), or on SBASE and NOMV1: z SBASE_sys/SBASE (NOMV1/BASKV1)^2 (CZ 2; CZ 3: R from load losses in W, |z|)
 
-Three windings meet at a star bus: z1 = (z12 + z31 - z23)/2 and so on, each with its own ratio at its terminal.
+Three windings meet at a star bus: z1 = (z12 + z31 - z23)/2 and so on, each with its own ratio at its terminal. Where a winding
+with a ratio comes out without impedance, its bus is the star, seen through the ratio, and the two others end there.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from coherence.errors import CaseError
 from coherence.formats.raw import Raw, Section, numbers
@@ -49,8 +51,7 @@ class Transformers:
     stars: Stars
     shunt_bus: Real
     shunt: Complex
-    corrected: int  # windings with a table of impedance corrections, which are left out
-    idle: int  # windings out of service
+    corrected: int  # transformers with a table of impedance corrections, which are left out
 
 
 class _Windings:
@@ -63,12 +64,14 @@ class _Windings:
         )
 
     def __call__(self, line: int, position: int, name: str, default: float | None) -> Real:
-        texts = [more[line][position] if len(more[line]) > position else "" for more in self.section.more]
+        texts = [
+            more[line][position].strip("'\" ") if len(more) > line and len(more[line]) > position else "" for more in self.section.more
+        ]
         return numbers(self.section, texts, name, default)
 
 
-def transformers(raw: Raw, kv: dict[float, float], next_bus: float) -> Transformers:
-    """The transformers of a file; star buses are numbered from `next_bus` on. Errors name file and line."""
+def transformers(raw: Raw, kv: dict[float, float], alive: dict[float, bool], next_bus: float) -> Transformers:
+    """The transformers in service between buses that are alive; star buses count from `next_bus` on. Errors name file and line."""
     section = raw["transformer"]
     first = {name: section.numbers(name, default) for name, default in _FIRST.items()}
     for name, top in (("CW", 3), ("CZ", 3), ("CM", 2)):
@@ -84,24 +87,27 @@ def transformers(raw: Raw, kv: dict[float, float], next_bus: float) -> Transform
             raise CaseError(
                 f"{section.place(row)}: the transformer ends at bus {first[name][row]:.15g}, which is not in the bus data"
             )
-    three = first["K"] != 0
+    three, live = first["K"] != 0, first["STAT"] != 0
     lines = np.array(section.lines, dtype=int)
-    two, star = np.flatnonzero(~three), np.flatnonzero(three)
-    pair, wye = _two(raw, first, two, kv), _three(raw, first, star, kv, next_bus)
-    both = [np.concatenate([a, b]) for a, b in zip(pair[:5], wye[:5], strict=True)]
+    two, star, used = np.flatnonzero(~three & live), np.flatnonzero(three & live), np.flatnonzero(live)
+    pair, wye = _two(raw, first, two, kv), _three(raw, first, star, kv, next_bus, alive)
+    both = [np.concatenate([a, b]) for a, b in zip(pair, wye[:5], strict=True)]
+    shut = np.array([alive.get(f, True) and alive.get(t, True) for f, t in zip(both[0], both[1], strict=True)], dtype=bool)
+    on = shut & np.concatenate([np.ones(len(two), dtype=bool), wye[5]])
     where = np.concatenate([lines[two], np.repeat(lines[star], 3)])
-    on = np.concatenate([first["STAT"][two] != 0, wye[5]])
-    live = first["STAT"] != 0
     vm, va = wye[6]
-    winding = _Windings(section, np.arange(len(section)))
-    tables = winding(1, 13 if raw.version < 34 else 22, "TAB1", 0.0) if len(section) else np.zeros(0)
+    numbers_of_stars = next_bus + np.arange(len(star))
+    met = np.isin(numbers_of_stars, both[1][on])
+    winding = _Windings(section, used)
+    place = {32: 13, 33: 13, 34: 22}.get(raw.version, 23)  # of TAB among the fields of a winding
+    tables = np.stack([winding(line, place, "TAB", 0.0) for line in (1, 2, 3)])
+    fed = first["STAT"][used] != 4  # a first winding that is out of service takes its magnetising current with it
     return Transformers(
         Branches(both[0][on], both[1][on], both[2][on], both[3][on], both[4][on], where[on]),
-        Stars((next_bus + np.arange(len(star)))[live[star]], vm[live[star]], va[live[star]], lines[star][live[star]]),
-        first["I"][live],
-        _magnetising(raw, first, kv)[live],
-        int((tables[live] != 0).sum()),
-        int((~on).sum()),
+        Stars(numbers_of_stars[met], vm[met], va[met], lines[star][met]),
+        first["I"][used][fed],
+        _magnetising(raw, first, used, kv)[fed],
+        int((tables != 0).any(axis=0).sum()),
     )
 
 
@@ -168,8 +174,8 @@ def _two(raw: Raw, first: dict[str, Real], rows: Int, kv: dict[float, float]) ->
 
 
 def _three(
-    raw: Raw, first: dict[str, Real], rows: Int, kv: dict[float, float], next_bus: float
-) -> tuple[Real, Real, Complex, Real, Real, Int, tuple[Real, Real]]:
+    raw: Raw, first: dict[str, Real], rows: Int, kv: dict[float, float], next_bus: float, alive: dict[float, bool]
+) -> tuple[Real, Real, Complex, Real, Real, NDArray[np.bool_], tuple[Real, Real]]:
     winding = _Windings(raw["transformer"], rows)
     ends = [first[name][rows] for name in ("I", "J", "K")]
     cw, cz, state = (first[name][rows] for name in ("CW", "CZ", "STAT"))
@@ -181,19 +187,29 @@ def _three(
     shift = np.stack([winding(k + 1, 2, "ANG", 0.0) for k in range(3)], axis=1)
     out = {0: (1, 1, 1), 1: (0, 0, 0), 2: (0, 1, 0), 3: (0, 0, 1), 4: (1, 0, 0)}  # STAT: which windings are out
     idle = np.array([out.get(int(s), (0, 0, 0)) for s in state], dtype=bool).reshape(-1, 3)
-    star = np.repeat(next_bus + np.arange(len(rows)), 3)
+    at, ratio = np.stack(ends, axis=1), np.stack(ratios, axis=1)
+    on = ~idle & np.array([alive[bus] for bus in at.ravel()], dtype=bool).reshape(-1, 3)
+    star = np.repeat(next_bus + np.arange(len(rows), dtype=float), 3).reshape(-1, 3)
+    for row, w in zip(*np.nonzero(on & (z == 0) & ((ratio != 1) | (shift != 0))), strict=True):
+        if star[row, w] != next_bus + row:
+            continue  # the star is at another winding already
+        others = [k for k in range(3) if k != w]  # behind an ideal transformer the star is its bus: the others end there
+        star[row, others] = at[row, w]
+        z[row, others] *= ratio[row, w] ** 2
+        ratio[row, others] /= ratio[row, w]
+        shift[row, others] -= shift[row, w]
+        on[row, w] = False
     voltage = (winding(0, 9, "VMSTAR", 1.0), winding(0, 10, "ANSTAR", 0.0))
-    at = np.stack(ends, axis=1).ravel()
-    return at, star, z.ravel(), np.stack(ratios, axis=1).ravel(), shift.ravel(), ~idle.ravel(), voltage
+    return at.ravel(), star.ravel(), z.ravel(), ratio.ravel(), shift.ravel(), on.ravel(), voltage
 
 
-def _magnetising(raw: Raw, first: dict[str, Real], kv: dict[float, float]) -> Complex:
+def _magnetising(raw: Raw, first: dict[str, Real], rows: Int, kv: dict[float, float]) -> Complex:
     """Admittance at bus I [pu on system base]: as given (CM 1), or from no-load losses [W] and exciting current [pu] (CM 2)."""
-    section = raw["transformer"]
-    winding = _Windings(section, np.arange(len(section)))
+    winding = _Windings(raw["transformer"], rows)
+    cw, cm, bus, loss, current = (first[name][rows] for name in ("CW", "CM", "I", "MAG1", "MAG2"))
     power = winding(0, 2, "SBASE1-2", raw.base_mva)
-    _, own = _ratio(winding, 1, first["CW"], _kv(kv, first["I"]))
-    conductance = first["MAG1"] / (1e6 * raw.base_mva) / own**2
-    size = first["MAG2"] * power / raw.base_mva / own**2
+    _, own = _ratio(winding, 1, cw, _kv(kv, bus))
+    conductance = loss / (1e6 * raw.base_mva) / own**2
+    size = current * power / raw.base_mva / own**2
     measured = conductance - 1j * np.sqrt(np.maximum(size**2 - conductance**2, 0.0))
-    return np.asarray(np.where(first["CM"] == 2, measured, first["MAG1"] + 1j * first["MAG2"]))
+    return np.asarray(np.where(cm == 2, measured, loss + 1j * current))

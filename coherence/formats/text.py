@@ -29,6 +29,16 @@ def read_text(path: Path) -> str:
         return data.decode("latin-1")
 
 
+def read_lines(path: Path) -> list[str]:
+    """The lines of a file as editors number them: only CR and LF end one (not form feeds, nor NEL, which is … in cp1252)."""
+    return read_text(path).replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
+
+
+def shown(text: str) -> str:
+    """A piece of a file for a message: quoted, on one line, not longer than 60 characters."""
+    return repr(text if len(text) <= 60 else text[:57] + "...")
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a file in UTF-8, replaced only when complete."""
     part = path.with_name(path.name + ".part")
