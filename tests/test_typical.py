@@ -11,6 +11,7 @@ from coherence.formats.typical import COLUMNS, GENERAL, KINDS, NO_MACHINE
 from coherence.nodes.governors import one_lag
 from coherence.numerics.realization import Realization
 
+FIGURES = [name for name in COLUMNS if name != "mbase_mva"]  # those that no file has to state
 FUELS = ["hydro", "coal", "ng", "nuclear", "wind", "", "Solar ", "unobtainium"]
 
 
@@ -43,7 +44,7 @@ def test_each_machine_gets_the_figures_of_its_kind_and_a_mark():
     assert g["T_s"].tolist()[:4] == [34.7, 5.4, 0.5, 5.4]
     assert (g.loc[g["H_s"].notna(), ["R_pu", "D_pu"]] == [0.05, 1.0]).all(axis=None)
     for still in ("G4", "G6"):
-        assert g.loc[still, list(COLUMNS)].isna().all()
+        assert g.loc[still, FIGURES].isna().all()
         assert g.loc[still, "typical"] == ""
     for general in ("G5", "G7"):
         assert g.loc[general, "H_s"] == GENERAL.inertia_s
@@ -85,8 +86,8 @@ def test_static_generators_are_left_alone_even_when_asked():
     case = bare(fuel=False, static=[False, True] * 4)
     for asked in (False, True):
         g = co.with_typical_values(case, empty_inertia=asked).generators
-        assert g.loc[g["static"], list(COLUMNS)].isna().all(axis=None)
-        assert g.loc[~g["static"], list(COLUMNS)].notna().all(axis=None)
+        assert g.loc[g["static"], FIGURES].isna().all(axis=None)
+        assert g.loc[~g["static"], FIGURES].notna().all(axis=None)
 
 
 def test_damping_and_governors_only_where_the_case_has_none():
@@ -185,3 +186,19 @@ def test_what_cannot_be_filled_is_refused_in_a_sentence():
         co.with_typical_values(co.load_case("five_generators"))
     with pytest.raises(co.CaseError, match="'H_s': not all of it is numbers"):
         co.with_typical_values(bare(H_s=["a"] * 8))
+
+
+def test_a_unit_that_makes_more_than_the_system_base_by_default_is_rated_by_its_power():
+    case = co.load_case("new_england39")
+    bare = case.generators.drop(columns=["H_s", "D_pu", "xd_prime_pu"]).assign(mbase_mva=case.base_mva)
+    bare.loc[0, "mbase_mva"] = 2 * bare.loc[0, "p_mw"]
+    case = replace(case, generators=bare.drop(columns=["governor"], errors="ignore"), governors={})
+    filled = co.with_typical_values(case).generators
+    rows = (bare["p_mw"] > case.base_mva) & (bare.index != 0)
+    assert rows.sum() > 5
+    assert np.allclose(filled["mbase_mva"][rows], bare["p_mw"][rows] / 0.85)
+    assert (filled["mbase_mva"][~rows] == bare["mbase_mva"][~rows]).all()
+    assert filled["typical"][rows].str.contains("mbase_mva").all()
+    assert not filled["typical"][~rows].str.contains("mbase_mva").any()
+    kept = co.with_typical_values(replace(case, generators=bare.assign(H_s=30.0, D_pu=0.0)))
+    assert (kept.generators["mbase_mva"] == bare["mbase_mva"]).all(), "a figure that is given is on the base that is given"

@@ -138,7 +138,9 @@ def read_dyr(path: Path) -> list[Record]:
             found = _without_commas(found)
         if found:
             if tokens and len(found) > 2 and _begins(found):
-                raise CaseError(f"{path}, line {begun}: the record of {_named(tokens)} does not end before line {k}; end it with '/'")
+                raise CaseError(
+                    f"{path}, line {begun}: the record of {_named(tokens)} does not end before line {k}; end it with '/'"
+                )
             begun = begun if tokens else k
             tokens.extend(found)
         if ends and tokens:

@@ -56,6 +56,10 @@ class DyrExport(Page):
     path : Path
     models : DataFrame
         generator -> bus, id, machine, governor (model written, or empty), remark (why a governor was not).
+
+    Examples
+    --------
+    See `write_dyr`.
     """
 
     path: Path

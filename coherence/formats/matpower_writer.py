@@ -37,6 +37,10 @@ class MatpowerFiles(Page):
         The table of machine figures; None where the case has none.
     notes : tuple of str
         What reads back as an approximation, under another number, or not at all.
+
+    Examples
+    --------
+    See `write_matpower`.
     """
 
     path: Path

@@ -3,7 +3,8 @@ r"""Typical machine figures for what a case does not state, filled in on request
     H           mid-points of Kundur's ranges (Table 3.2): thermal units of 2 poles 2.5 to 6.0 s, of 4 poles 4.0 to 10.0 s,
                 hydraulic units 2.0 to 4.0 s
     x'_d        Kimbark's averages: turbogenerators (solid rotor) 0.23, water-wheel generators (with dampers) 0.37 pu
-    D           1.0 pu power per pu speed (Kundur, Section 11.1, the examples of unit response)
+    S           where a file gives the system base and the unit makes more than it: P/0.85, 0.85 the usual rated power factor
+    D           1.0 pu power per pu speed (Kundur, Section 11.1, where it stands for the damping of loads)
     R, T        droop 0.05; the first moment of Kundur's typical governors and turbines of Section 11.1:
                 steam with reheat  T_G + T_CH + (1 - F_HP) T_RH = 0.2 + 0.3 + 0.7 * 7.0 = 5.4 s
                 no reheat (gas)    T_G + T_CH = 0.2 + 0.3 = 0.5 s
@@ -30,7 +31,8 @@ from coherence.grids.case import Case, check_case, require_case
 from coherence.grids.topology import with_unit_notes
 from coherence.types import Real
 
-COLUMNS = ("H_s", "D_pu", "xd_prime_pu", "R_pu", "T_s")
+COLUMNS = ("H_s", "mbase_mva", "D_pu", "xd_prime_pu", "R_pu", "T_s")
+POWER_FACTOR = 0.85  # of rated machines: what they can make in MW per MVA
 
 
 @dataclass(frozen=True)
@@ -76,7 +78,14 @@ NO_MACHINE = {
     "hvdc",
     "inverter",
 }
-ABOUT = {"H_s": "inertia", "D_pu": "damping", "xd_prime_pu": "transient reactance", "R_pu": "droop", "T_s": "turbine time constant"}
+ABOUT = {
+    "H_s": "inertia",
+    "mbase_mva": "machine base",
+    "D_pu": "damping",
+    "xd_prime_pu": "transient reactance",
+    "R_pu": "droop",
+    "T_s": "turbine time constant",
+}
 
 
 def with_typical_values(case: Case, columns: Sequence[str] = COLUMNS, *, empty_inertia: bool = False) -> Case:
@@ -88,7 +97,7 @@ def with_typical_values(case: Case, columns: Sequence[str] = COLUMNS, *, empty_i
     ----------
     case : Case
     columns : sequence of str
-        Which of H_s [s], D_pu, xd_prime_pu, R_pu and T_s [machine base] may be filled.
+        Which of H_s [s], mbase_mva, D_pu, xd_prime_pu, R_pu and T_s [machine base] may be filled.
     empty_inertia : bool
         Also give an inertia to generators that have none where others have one. By default these stay static: an empty H_s says
         that there is no machine.
@@ -97,7 +106,8 @@ def with_typical_values(case: Case, columns: Sequence[str] = COLUMNS, *, empty_i
     -------
     Case
         H_s and xd_prime_pu are filled machine by machine, by the kind of unit that the text column `fuel` names, else as a thermal
-        unit of 2 poles. D_pu is filled where no machine has one. R_pu and T_s are filled together, where the case has no governor
+        unit of 2 poles. mbase_mva is set where an inertia is filled in and the unit makes more than a base that is the system's by
+        default: the figures are on machine base. D_pu is filled where no machine has one. R_pu and T_s are filled together, where the case has no governor
         at all: a machine without a record beside others with one has no governor. The text column `typical` of the generators lists
         what was filled, row by row ("H_s xd_prime_pu"), and a note per column says how many.
 
@@ -154,6 +164,10 @@ def with_typical_values(case: Case, columns: Sequence[str] = COLUMNS, *, empty_i
     if "H_s" in wanted:
         filled["H_s"] = fillable
         inertia = given["H_s"] = np.where(fillable, [kind.inertia_s for kind in kinds], inertia)
+    if "mbase_mva" in wanted and "H_s" in wanted:
+        rated, power = generators["mbase_mva"].to_numpy(), generators["p_mw"].to_numpy()
+        filled["mbase_mva"] = fillable & (rated == case.base_mva) & (power > rated)
+        given["mbase_mva"] = np.where(filled["mbase_mva"], power / POWER_FACTOR, rated)
     machine = ~np.isnan(inertia)
     if (inverter & ~machine).any() and wanted:
         notes.append(
