@@ -430,6 +430,7 @@ def test_a_single_generator_behind_several_buses_is_one_node(folder):
         ("bus,H_s\n999,4\n", "line 2: there is no generator with bus '999'"),
         ("bus,H_s\n*,4\n*,5\n", r"line 3: bus '\*' occurs twice"),
         ("label,H_s\nMjolka,4\n", r"has no row for generator 'Burfell 1-2'; give it one, or a row '\*'"),
+        ("bus,H_s,R_pu,T_s\n*,4,,5\n", "line 2: generator 'Burfell 1-2' has T_s but no droop R_pu"),
         ("label,H_s\n*,0\n", "line 2: H_s = 0; it must be > 0"),
         ("label,H_s\n*,many\n", "line 2, column 'H_s': 'many' is not a finite number"),
     ],
