@@ -138,7 +138,9 @@ def read_dyr(path: Path) -> list[Record]:
             found = _without_commas(found)
         if found:
             if tokens and len(found) > 2 and _begins(found):
-                raise CaseError(f"{path}, line {begun}: the record of {_named(tokens)} does not end before line {k}; end it with '/'")
+                raise CaseError(
+                    f"{path}, line {begun}: the record of {_named(tokens)} does not end before line {k}; end it with '/'"
+                )
             begun = begun if tokens else k
             tokens.extend(found)
         if ends and tokens:
@@ -243,9 +245,13 @@ def _attached(case: Case, generators: pd.DataFrame, own: dict[str, Chosen], reco
             record.reason = "its generator has no machine record"
             continue
         try:
-            governor(record.model, values, H_s=columns["H_s"][row], D_pu=columns["D_pu"][row], mbase_mva=rated[row])
+            with np.errstate(over="raise", invalid="raise", divide="raise"):
+                governor(record.model, values, H_s=columns["H_s"][row], D_pu=columns["D_pu"][row], mbase_mva=rated[row])
         except InputError as error:
             record.used, record.reason = False, str(error)
+            continue
+        except ArithmeticError:
+            record.used, record.reason = False, "its figures are too large or too small to be linearised"
             continue
         models[row] = record.model
         tables.setdefault(record.model, {})[labels[row]] = values

@@ -65,7 +65,8 @@ class _Windings:
 
     def __call__(self, line: int, position: int, name: str, default: float | None) -> Real:
         texts = [
-            more[line][position].strip("'\" ") if len(more) > line and len(more[line]) > position else "" for more in self.section.more
+            more[line][position].strip("'\" ") if len(more) > line and len(more[line]) > position else ""
+            for more in self.section.more
         ]
         return numbers(self.section, texts, name, default)
 
