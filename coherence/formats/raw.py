@@ -52,7 +52,15 @@ _SPELLINGS = {"-": " ", "INTERAREA": "TRANSFER", "VOLTAGE SOURCE": "VSC", "GENER
 #: transformer, "FIXED BUS SHUNT" no bus
 _RANK = {"SUBSTATION": -2, "GENERATOR": 1, "BRANCH": 2, "TRANSFORMER": 3, "BUS": 4, "AREA": 5, "LOAD": 6}
 _WORDS = sorted(_ORDER.items(), key=lambda item: _RANK.get(item[1], 0))
-NEEDED = ("bus", "load", "fixed shunt", "generator", "branch", "transformer")  # a file that ends before these have ended is cut off
+NEEDED = (
+    "bus",
+    "load",
+    "fixed shunt",
+    "generator",
+    "branch",
+    "switching device",
+    "transformer",
+)  # a file that ends before these have ended is cut off
 LINES = {"two-terminal dc": 3, "vsc dc": 3}
 
 
