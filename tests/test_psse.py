@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import warnings
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -20,15 +21,16 @@ from coherence.formats.dyr import add_dyr
 from coherence.formats.raw import read_raw
 from coherence.formats.raw_case import read_raw_case
 from coherence.grids.case import require_grid
-from coherence.grids.topology import finished
 from coherence.grids.powerflow import admittance
+from coherence.grids.topology import finished
 from tests import psse_text as psse
 
 VERSIONS = (32, 33, 34, 35)
 TOKENS = (
-    "nan inf 1e999 -1 0 -0.0 1e-320 1D5 99999999999999999999 2147483648 ' '' \" / // , ,, * 999999*0 9999*1 3*0.5 ² é Q @! 1.5 4 GENROU "
-    "'GENSAL' 0/ \x00 \x85 \u2028 \t \\ 1_000"
-).split(" ") + ["", " ", "\r", "'O'B'", "x" * 3000, "0 " * 3000]
+    *("nan", "inf", "1e999", "-1", "0", "-0.0", "1e-320", "1D5", "99999999999999999999", "2147483648", "1.5", "4", "1_000"),
+    *("'", "''", '"', "/", "//", ",", ",,", "*", "999999*0", "9999*1", "3*0.5", "0/", "Q", "@!", "GENROU", "'GENSAL'", "'O'B'"),
+    *("\u00b2", "\u00e9", "\x00", "\x85", "\u2028", "\t", "\\", "", " ", "\r", "x" * 3000, "0 " * 3000),
+)
 
 
 def mutant(rng, text):
@@ -41,7 +43,7 @@ def mutant(rng, text):
         cells = line.split(comma)
         c = rng.randrange(len(cells))
         if kind == 0:
-            lines = lines[:k] + [line[: rng.randrange(len(line) + 1)]]
+            lines = [*lines[:k], line[: rng.randrange(len(line) + 1)]]
         elif kind == 1:
             j = rng.randrange(len(lines))
             lines[k], lines[j] = lines[j], lines[k]
@@ -222,7 +224,10 @@ def kron(case, numbers):
 def grids(draw):
     """(version, text, circuit): three to six buses, a chain of lines, two- and three-winding transformers of every kind."""
     version, rng = draw(st.sampled_from(VERSIONS)), np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
-    number = lambda low, high: float(rng.uniform(low, high))
+
+    def number(low, high):
+        return float(rng.uniform(low, high))
+
     base, n = draw(st.sampled_from((100.0, 1000.0, 37.0))), draw(st.integers(3, 6))
     kv = {int(b): number(5, 400) for b in rng.permutation(np.arange(1, 99))[:n]}
     names, circuit = list(kv), Circuit(kv, base)
@@ -235,7 +240,7 @@ def grids(draw):
         "FIXED SHUNT": [],
         "SWITCHED SHUNT": [],
     }
-    for a, b in zip(names[:-1], names[1:], strict=True):
+    for a, b in pairwise(names):
         r, x, c = number(0, 0.05), number(0.05, 0.3), number(0, 0.1)
         ends, on = [number(-0.05, 0.05) for _ in range(4)], draw(st.integers(0, 5)) > 0
         sections["BRANCH"].append(psse.branch(version, a, -b if draw(st.booleans()) else b, r, x, c, ends=ends, st=int(on)))
@@ -400,8 +405,8 @@ def test_records_of_many_lines_are_left_out_whole(written, version, comments):
         "FACTS DEVICE": ["'f', 2, 0, 1"],
         "SUBSTATION": [
             "1, 's', 0.0, 0.0, 0.1\n1, 'node', 2, 1\n0 / END OF SUBSTATION NODE DATA, BEGIN SUBSTATION SWITCHING DEVICE DATA"
-            "\n1, 2, '1', 'cb', 2, 1, 1, 0.0\n0 / END OF SUBSTATION SWITCHING DEVICE DATA, BEGIN SUBSTATION TERMINAL DATA\n1, 1, 'L', '1'"
-            "\n0 / END OF SUBSTATION TERMINAL DATA"
+            "\n1, 2, '1', 'cb', 2, 1, 1, 0.0\n0 / END OF SUBSTATION SWITCHING DEVICE DATA, BEGIN SUBSTATION TERMINAL DATA"
+            "\n1, 1, 'L', '1'\n0 / END OF SUBSTATION TERMINAL DATA"
         ],
     }
     kept = {"BUS": [psse.bus(1, 3), psse.bus(2), psse.bus(3)], "GENERATOR": [psse.generator(version, 1)]}
@@ -430,7 +435,7 @@ def test_omitted_fields_have_the_defaults_of_the_format(written, version):
     assert case.branches[["r_pu", "x_pu", "b_pu", "tap"]].values.tolist() == [[0, 0.1, 0, 1], [0, 0.2, 0, 1]]
 
 
-@pytest.mark.parametrize("version", (34, 35))
+@pytest.mark.parametrize("version", [34, 35])
 def test_switching_devices_and_short_branches_are_ties_by_the_threshold_of_the_file(written, tmp_path, version):
     kept = {
         "BUS": [psse.bus(k, 3 if k == 1 else 2, vm=1.01) for k in (1, 2, 3, 4, 5)],
@@ -549,9 +554,11 @@ def test_a_file_cut_after_any_line_is_refused_with_a_line_or_loses_optional_sect
             try:
                 case = written("".join(lines[:k]))
             except co.CaseError as error:
-                assert "within its" in str(error)
+                refused = str(error)
             else:
+                refused = ""
                 pd.testing.assert_frame_equal(case.branches, whole.branches)
+            assert not refused or "within its" in refused
             continue
         with pytest.raises(co.CaseError, match=r"grid\.raw(.*lines? \d+| is empty| has no buses)"):
             written("".join(lines[:k]))
