@@ -246,9 +246,13 @@ def _attached(case: Case, generators: pd.DataFrame, own: dict[str, Chosen], reco
             record.reason = "its generator has no machine record"
             continue
         try:
-            governor(record.model, values, H_s=columns["H_s"][row], D_pu=columns["D_pu"][row], mbase_mva=rated[row])
+            with np.errstate(over="raise", invalid="raise", divide="raise"):
+                governor(record.model, values, H_s=columns["H_s"][row], D_pu=columns["D_pu"][row], mbase_mva=rated[row])
         except InputError as error:
             record.used, record.reason = False, str(error)
+            continue
+        except ArithmeticError:
+            record.used, record.reason = False, "its figures are too large or too small to be linearised"
             continue
         models[row] = record.model
         tables.setdefault(record.model, {})[labels[row]] = values

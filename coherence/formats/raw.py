@@ -52,7 +52,8 @@ _SPELLINGS = {"-": " ", "INTERAREA": "TRANSFER", "VOLTAGE SOURCE": "VSC", "GENER
 #: transformer, "FIXED BUS SHUNT" no bus
 _RANK = {"SUBSTATION": -2, "GENERATOR": 1, "BRANCH": 2, "TRANSFORMER": 3, "BUS": 4, "AREA": 5, "LOAD": 6}
 _WORDS = sorted(_ORDER.items(), key=lambda item: _RANK.get(item[1], 0))
-NEEDED = ("bus", "load", "fixed shunt", "generator", "branch", "transformer")  # a file that ends before these have ended is cut off
+#: a file that ends before these have ended is cut off
+NEEDED = ("bus", "load", "fixed shunt", "generator", "branch", "switching device", "transformer")
 LINES = {"two-terminal dc": 3, "vsc dc": 3}
 
 
@@ -194,7 +195,9 @@ def read_raw(path: Path) -> Raw:
             threshold = abs(number(stated[1])) if stated and np.isfinite(number(stated[1])) else threshold
         if current == "system-wide" or not any(parts):
             continue
-        section = sections.setdefault(current, Section(current, where, fields(current, version)))
+        if current not in sections:
+            sections[current] = Section(current, where, fields(current, version))
+        section = sections[current]
         more = _more_lines(current, parts)
         if at + more > len(lines):
             raise CaseError(
@@ -219,6 +222,10 @@ def split(line: str) -> list[str]:
     if "'" not in line and '"' not in line:
         line = line.split("/", 1)[0]
         return [part.strip() for part in line.split(",")] if "," in line else line.split()
+    if "," in line and "/" not in line and '"' not in line:
+        parts = [part.strip() for part in line.split(",")]
+        if not any(part.count("'") & 1 for part in parts):  # no comma within quotes
+            return parts
     tokens = _TOKEN.findall(line)
     if "/" in tokens:
         tokens = tokens[: tokens.index("/")]

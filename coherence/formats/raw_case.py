@@ -26,7 +26,11 @@ MOST = 999_999_999  # bus numbers have up to six digits; some files have more
 
 def read_raw_case(path: Path) -> Case:
     """The case of a RAW file; errors as in `read_case`."""
-    raw = read_raw(path)
+    with np.errstate(all="ignore"):  # figures that overflow are found in the tables
+        return _case(read_raw(path), path.stem)
+
+
+def _case(raw: Raw, name: str) -> Case:
     bus = raw["bus"]
     number, kind = bus.numbers("I"), bus.numbers("IDE", 1.0)
     _check_buses(bus, number, kind)
@@ -80,8 +84,8 @@ def read_raw_case(path: Path) -> Case:
     if changed.corrected:
         notes.append(f"impedance corrections of {changed.corrected} transformers are left out")
     case = Case(
-        name=path.stem,
-        title=raw.title or path.stem,
+        name=name,
+        title=raw.title or name,
         base_mva=raw.base_mva,
         f_hz=raw.f_hz,
         buses=buses,
@@ -89,8 +93,19 @@ def read_raw_case(path: Path) -> Case:
         generators=supply[0],
         notes=tuple(notes + supply[2]),
     )
+    _check_range(case, raw.where, lines)
     check_case(case, lambda table, row: f"{raw.where}, line {lines[table][row]}")
     return case
+
+
+def _check_range(case: Case, where: str, lines: dict[str, Int]) -> None:
+    """Refuse what overflowed, in tables whose own figures are all finite."""
+    buses, branches, generators = case.grid
+    for table, name in ((buses, "buses"), (branches, "branches"), (generators, "generators")):
+        bad = ~np.isfinite(table.select_dtypes("number").to_numpy()).all(axis=1)
+        if bad.any():
+            line = lines[name][int(np.argmax(bad))]
+            raise CaseError(f"{where}, line {line}: figures of this record or of what stands there are too large or too small")
 
 
 def _check_buses(section: Section, numbers: Real, kind: Real) -> None:

@@ -189,7 +189,7 @@ def _three(
     out = {0: (1, 1, 1), 1: (0, 0, 0), 2: (0, 1, 0), 3: (0, 0, 1), 4: (1, 0, 0)}  # STAT: which windings are out
     idle = np.array([out.get(int(s), (0, 0, 0)) for s in state], dtype=bool).reshape(-1, 3)
     at, ratio = np.stack(ends, axis=1), np.stack(ratios, axis=1)
-    on = ~idle & np.array([alive[bus] for bus in at.ravel()], dtype=bool).reshape(-1, 3)
+    on = ~idle & np.array([alive[float(bus)] for bus in at.ravel()], dtype=bool).reshape(-1, 3)
     star = np.repeat(next_bus + np.arange(len(rows), dtype=float), 3).reshape(-1, 3)
     for row, w in zip(*np.nonzero(on & (z == 0) & ((ratio != 1) | (shift != 0))), strict=True):
         if star[row, w] != next_bus + row:

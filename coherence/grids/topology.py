@@ -33,23 +33,26 @@ def merge_ties(case: Case) -> Case:
     tie = ((branches["r_pu"] == 0) & (branches["x_pu"] == 0)).to_numpy()
     if not tie.any():
         return case
-    for i in np.flatnonzero(tie):
-        ends = f"case {case.name!r}: the branch from bus {branches['from_bus'].iloc[i]:.15g} to {branches['to_bus'].iloc[i]:.15g}"
-        if branches["tap"].iloc[i] != 1 or branches["shift_deg"].iloc[i] != 0:
-            raise CaseError(f"{ends} has no impedance but a tap or phase shift, so its buses cannot be merged; give it x_pu")
+    f, t = branch_ends(case)
+    moving = ((branches["tap"] != 1) | (branches["shift_deg"] != 0)).to_numpy()
+    if (tie & moving).any():
+        ends = _ends(case, int(np.argmax(tie & moving)))
+        raise CaseError(
+            f"case {case.name!r}: the branch {ends} has no impedance but a tap or phase shift, so its buses cannot be merged; "
+            "give it x_pu"
+        )
     index = _components(case, tie)
-    first = np.unique(index, return_index=True)[1]
-    target = dict(zip(buses["bus"], buses["bus"].to_numpy()[first[index]], strict=True))
+    first = np.unique(index, return_index=True)[1]  # row of the bus that a component becomes
+    row = np.argsort(np.argsort(first))[index]  # of the merged table, for each bus
+    number = buses["bus"].to_numpy()
+    target = number[first[index]]
     merged = buses.iloc[np.sort(first)].reset_index(drop=True)
     for column in ("p_load_mw", "q_load_mvar", "g_shunt_mw", "b_shunt_mvar"):
-        totals = buses[column].groupby(buses["bus"].map(target)).sum()
-        merged[column] = merged["bus"].map(totals)
-    charging = branches.loc[tie].assign(at=branches.loc[tie, "from_bus"].map(target)).groupby("at")["b_pu"].sum() * case.base_mva
-    merged["b_shunt_mvar"] += merged["bus"].map(charging).fillna(0.0)
-    kept = branches[~tie].assign(from_bus=lambda b: b["from_bus"].map(target), to_bus=lambda b: b["to_bus"].map(target))
-    inner = kept["from_bus"] == kept["to_bus"]
-    moved = generators.assign(bus=generators["bus"].map(target))
-    if "own_bus" not in moved and (moved["bus"] != generators["bus"]).any():
+        merged[column] = np.bincount(row, buses[column], minlength=len(first))
+    place = bus_index(case)
+    at = np.array([place[bus] for bus in generators["bus"]], dtype=int)
+    moved = generators.assign(bus=target[at])
+    if "own_bus" not in moved and (target[at] != number[at]).any():
         moved["own_bus"] = generators["bus"]  # under which tables of machines know it
     odd = (moved["v_pu"] != moved.groupby("bus")["v_pu"].transform("first")).to_numpy()
     if odd.any():
@@ -58,28 +61,31 @@ def merge_ties(case: Case) -> Case:
             f"case {case.name!r}: generator {label!r} holds another voltage than a generator that a branch without impedance joins "
             "it to; give them one v_pu"
         )
-    if inner.any():
-        shorted = branches.loc[kept.index[inner]]
-        if (shorted["tap"] != 1).any() or (shorted["shift_deg"] != 0).any():
-            bad = int(np.argmax(((shorted["tap"] != 1) | (shorted["shift_deg"] != 0)).to_numpy()))
-            raise CaseError(
-                f"case {case.name!r}: the transformer from bus {shorted['from_bus'].iloc[bad]:.15g} to "
-                f"{shorted['to_bus'].iloc[bad]:.15g} is parallel to a branch without impedance; remove one of them"
-            )
-        charging = shorted.assign(at=kept.loc[inner, "from_bus"]).groupby("at")["b_pu"].sum() * case.base_mva
-        merged["b_shunt_mvar"] += merged["bus"].map(charging).fillna(0.0)
-    joined = [f"{bus:.15g} into {target[bus]:.15g}" for bus in buses["bus"] if target[bus] != bus]
-    shown = ", ".join(joined[:4]) + (f" and {len(joined) - 4} more" if len(joined) > 4 else "")
-    note = f"{int(tie.sum())} branches without impedance: bus {shown} merged"
+    inner = ~tie & (row[f] == row[t])
+    if (inner & moving).any():
+        ends = _ends(case, int(np.argmax(inner & moving)))
+        raise CaseError(f"case {case.name!r}: the transformer {ends} is parallel to a branch without impedance; remove one of them")
+    lost = tie | inner
+    charging = branches["b_pu"].to_numpy()[lost] * case.base_mva
+    merged["b_shunt_mvar"] += np.bincount(row[f[lost]], charging, minlength=len(first))
+    gone = np.flatnonzero(target != number)
+    joined = [f"{number[i]:.15g} into {target[i]:.15g}" for i in gone[:4]]
+    note = f"{int(tie.sum())} branches without impedance: bus {', '.join(joined)}"
+    note += (f" and {len(gone) - 4} more" if len(gone) > 4 else "") + " merged"
     if inner.any():
         note += f"; {int(inner.sum())} branches in parallel to them left out, but for their charging"
     return replace(
         case,
         buses=merged,
-        branches=kept[~inner].reset_index(drop=True),
+        branches=branches.assign(from_bus=target[f], to_bus=target[t])[~lost].reset_index(drop=True),
         generators=moved,
         notes=(*case.notes, note),
     )
+
+
+def _ends(case: Case, row: int) -> str:
+    branch = case.grid[1].iloc[row]
+    return f"from bus {branch['from_bus']:.15g} to {branch['to_bus']:.15g}"
 
 
 def finished(case: Case) -> Case:
