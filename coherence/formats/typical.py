@@ -108,9 +108,8 @@ def with_typical_values(case: Case, columns: Sequence[str] = COLUMNS, *, empty_i
         H_s and xd_prime_pu are filled machine by machine, by the kind of unit that the text column `fuel` names, else as a thermal
         unit of 2 poles. mbase_mva is set where an inertia is filled in and the unit makes more than a base that is the system's by
         default: the figures are on machine base. D_pu is filled where no machine has one. R_pu and T_s are filled together, where
-        the case has no governor
-        at all: a machine without a record beside others with one has no governor. The text column `typical` of the generators lists
-        what was filled, row by row ("H_s xd_prime_pu"), and a note per column says how many.
+        the case has no governor at all: a machine without a record beside others with one has none. The text column `typical` of
+        the generators lists what was filled, row by row ("H_s xd_prime_pu"), and a note per column says how many.
 
     Raises
     ------
