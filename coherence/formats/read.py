@@ -211,7 +211,8 @@ def open_case(
 ) -> Case:
     """A Case as it is, a shipped case by name, or what `read_case` reads; the other parameters as there."""
     if isinstance(case, Case):
-        return _completed(_stated(case, f_hz), machines, typical)
+        case = _stated(case, f_hz)  # its doubtful units have been said
+        return case if machines is None and not typical else _completed(case, machines, typical)
     text = str(case)
     if isinstance(case, str):
         path = Path(text)

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from coherence.errors import CaseError
+from coherence.types import Real
 
 TEXT = {"label", "kind", "governor", "machine_model", "name", "group", "id", "fuel", "typical", "record"}
 
@@ -55,20 +56,22 @@ def checked_table(
         raise CaseError(f"{name}: column {twice[0]!r} occurs twice; keep one")
     if raw.empty:
         raise CaseError(f"{name} has no rows; give at least one")
-    table = pd.DataFrame(index=pd.RangeIndex(len(raw)))
+    table: dict[str, list[str] | Real] = {}
     for column in raw.columns:
-        values = raw[column].map(lambda v: v.strip() if isinstance(v, str) else v).reset_index(drop=True)
+        values = [value.strip() if isinstance(value, str) else value for value in raw[column].tolist()]
+        blank = [value is None or value is pd.NA or value == "" or value != value for value in values]  # NaN is not itself
         if column in TEXT or column in text:
-            table[column] = values.fillna("").astype(str)
+            table[column] = ["" if none else str(value) for value, none in zip(values, blank, strict=True)]
             continue
-        numbers = pd.Series([_number(value) for value in values], dtype=float)  # pandas' own conversion is off by the last bit
-        bad = ~np.isfinite(numbers.to_numpy(dtype=float))
-        wrong = bad if column in required and column not in empty else bad & values.notna().to_numpy() & values.ne("").to_numpy()
+        numbers = np.array([_number(value) for value in values])  # pandas' own conversion is off by the last bit
+        wrong = ~np.isfinite(numbers)
+        if column not in required or column in empty:
+            wrong &= ~np.array(blank)
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise CaseError(f"{places[row]}, column {column!r}: {values.iloc[row]!r} is not a finite number")
+            raise CaseError(f"{places[row]}, column {column!r}: {values[row]!r} is not a finite number")
         table[column] = numbers
-    return table
+    return pd.DataFrame(table)
 
 
 def _number(value: object) -> float:
