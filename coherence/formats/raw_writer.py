@@ -27,7 +27,8 @@ def write_raw(case: Case, path: str | Path) -> list[str]:
     Parameters
     ----------
     case : Case
-        Buses keep their numbers, generators their buses before ties were merged; labels are cut to 12 characters of the bus name.
+        Buses keep their numbers, generators their buses before ties were merged. Names are cut to 12 characters; a generator's bus
+        without a name is called like the generator.
     path : str or Path
         Replaced only when complete.
 
@@ -113,7 +114,9 @@ def _plain(text: str) -> str:
 def _buses(case: Case, kinds: dict[float, int], own: pd.Series, number: dict[float, str]) -> tuple[list[str], list[str]]:
     """Records of buses, and ties to the terminals that were merged away."""
     buses = case.grid[0]
-    names = buses["name"] if "name" in buses else pd.Series("", index=buses.index)
+    first = case.grid[2].drop_duplicates("bus").set_index("bus")["label"]
+    spare = buses["bus"].map(first).fillna("")  # a generator's bus without a name is called like the generator
+    names = buses["name"].where(buses["name"] != "", spare) if "name" in buses else spare
     kv = buses["kv"] if "kv" in buses else pd.Series(1.0, index=buses.index)
     stored = {"vm_pu", "va_deg"} <= set(buses)
     vm, va = (buses[c] if stored else pd.Series(d, index=buses.index) for c, d in (("vm_pu", 1.0), ("va_deg", 0.0)))
