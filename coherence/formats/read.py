@@ -120,6 +120,8 @@ def read_case(
         raise InputError(f"base_mva = {base_mva!r} is for pandapower networks and graphs; {path} states its own, leave it out")
     if kind == "pandapower":
         return _completed(read_pandapower(path, f_hz=f_hz, base_mva=base_mva), machines, typical)
+    if kind == "network":
+        raise CaseError(f"{path} is a saved network, not a case; load it with load_network")
     if kind == "matpower":
         case = finished(read_matpower(path, f_hz=f_hz))
     elif kind == "raw":
