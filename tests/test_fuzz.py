@@ -1,5 +1,6 @@
 """Damaged files: our own error or a result, nothing else; and quickly."""
 
+import os
 import random
 import warnings
 
@@ -119,4 +120,4 @@ def test_damaged_files_raise_our_errors_only(tmp_path):
 
 @pytest.mark.slow
 def test_damaged_files_raise_our_errors_only_in_thousands_of_cases(tmp_path):
-    check(fuzz(tmp_path, 1500))
+    check(fuzz(tmp_path, int(os.environ.get("COHERENCE_FUZZ", "1500"))))
