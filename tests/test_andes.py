@@ -267,7 +267,8 @@ def test_psse_files_have_the_operating_point_that_andes_finds(grid):
     system.PFlow.config.tol = 1e-10
     assert system.PFlow.run()
     case = co.read_case(andes.get_case(grid))
-    case = replace(case, branches=case.branches.assign(r_pu=case.branches["r_pu"] + 1e-8))  # as theirs against division by zero
+    own = case.branches
+    case = replace(case, branches=own.assign(r_pu=own["r_pu"] + 1e-8, x_pu=own["x_pu"] + 1e-8))  # as theirs, against zeros
     point = co.power_flow(case, method="ac")
     row = {bus: k for k, bus in enumerate(system.Bus.idx.v)}
     at = [row[bus] for bus in case.buses["bus"]]
