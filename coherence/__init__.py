@@ -42,6 +42,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.formats.matpower_writer import write_matpower as write_matpower
     from coherence.formats.pandapower import case_of_pandapower as case_of_pandapower
     from coherence.formats.pandapower_json import read_pandapower as read_pandapower
+    from coherence.formats.raw_writer import write_raw as write_raw
     from coherence.formats.read import load_case as load_case
     from coherence.formats.read import read_case as read_case
     from coherence.formats.typical import with_typical_values as with_typical_values
@@ -244,6 +245,7 @@ _PUBLIC = {
     "coherence.grids.equivalent": ["case_of_network", "machine_dispatch"],
     "coherence.formats.folder_writer": ["write_case"],
     "coherence.formats.dyr_writer": ["DyrExport", "write_dyr"],
+    "coherence.formats.raw_writer": ["write_raw"],
     "coherence.reduction.aggregate": ["Aggregation", "aggregate"],
     "coherence.reduction.comparison": ["InterconnectionComparison", "compare_interconnections"],
     "coherence.reduction.inertial": ["InertialAggregation", "inertial_aggregation", "undamped_frequencies"],

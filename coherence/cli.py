@@ -258,15 +258,19 @@ def modes(
 @app.command()
 def convert(
     case: CaseArgument,
-    out: Annotated[Path, typer.Argument(help="What to write: a new case folder, a MATPOWER file (.m) or PSS/E dynamics (.dyr).")],
+    out: Annotated[
+        Path,
+        typer.Argument(help="What to write: a new case folder, a MATPOWER file (.m), PSS/E power flow (.raw) or dynamics (.dyr)."),
+    ],
     machines: Machines = None,
     typical: Typical = False,
     f_hz: Frequency = None,
 ) -> None:
-    """Write a case in another format: a case folder, MATPOWER with a machine table beside it, or DYR records."""
+    """Write a case in another format: a case folder, MATPOWER with a machine table beside it, PSS/E power flow or dynamics."""
     from coherence.formats.dyr_writer import write_dyr
     from coherence.formats.folder_writer import write_case
     from coherence.formats.matpower_writer import write_matpower
+    from coherence.formats.raw_writer import write_raw
     from coherence.formats.read import open_case
 
     if _is_network(case):
@@ -277,8 +281,12 @@ def convert(
         _show(write_matpower(opened, out), False)
     elif ending == ".dyr":
         _show(write_dyr(opened, out), False)
+    elif ending == ".raw":
+        typer.echo("\n".join([*write_raw(opened, out), f"wrote {out}"]))
     elif ending:
-        raise InputError(f"{out}: cases are written as folders, .m or .dyr; give a name with one of these endings, or without one")
+        raise InputError(
+            f"{out}: cases are written as folders, .m, .raw or .dyr; give a name with one of these endings, or without one"
+        )
     else:
         typer.echo(f"wrote {', '.join(str(path) for path in write_case(opened, out))}")
 

@@ -24,6 +24,7 @@ from coherence.grids.powerflow import OperatingPoint, power_flow
 from coherence.grids.synchronising import SynchronisingMatrix, synchronising_matrix
 from coherence.groups.spectral import coherent_groups, require_method, spectral_groups
 from coherence.network.network import Network
+from coherence.numerics.threads import single_thread
 from coherence.progress import Progress, silent
 from coherence.reduction.aggregate import Aggregation, aggregate
 from coherence.reduction.reading import read_generators
@@ -227,62 +228,63 @@ def study(
     case, operating_point, found, network, title = _network(
         subject, operating_point, convention, governors, damping, machines, f_hz, progress
     )
-    step = Step({network.labels[0] if disturb is None else _node_of(case, network, disturb): size})
-    step.vector(network)  # an unknown name fails now, before any work
-    coherent = coherent_dynamics(network)
-    if network.size == 1:
-        curve, partition = None, Partition(network.labels, np.zeros(1, dtype=int), ("1",))
-        if not isinstance(groups, Partition) and groups not in ("auto", 1):
-            raise InputError(f"{title!r} is one coherent group; {groups} groups were asked")
-    else:
-        progress("incoherence and its bounds", 0.1)
-        curve = incoherence(network, _frequencies(network) if omega is None else omega)
-        progress("groups", 0.4)
-        partition = groups if isinstance(groups, Partition) else _found(network, groups, method, random_state)
-    progress("aggregation and truncation", 0.5)
-    aggregations, notes = _aggregations(network, partition)
-    models = {f"aggregated, {name}": result.network for name, result in aggregations.items()}
-    errors = {name: step_error(network, model, step, partition) for name, model in models.items()}
-    chosen = aggregations[_choice(interconnection, errors)]
-    order = min(3, int(chosen.network.nodes.orders.max())) if order is None else order
-    truncations, more = _truncations(chosen.network, order, part)
-    reduced = {f"reduced, {name}": result.network for name, result in truncations.items()}
-    progress("responses", 0.55)
-    grouped = step.grouped(partition)
-    full = simulate(network, step, time)
-    time = full.time
-    responses = {"full": full, "coherent": simulate(coherent, Step({coherent.labels[0]: step.total}), time)}
-    responses |= {name: simulate(model, grouped, time) for name, model in {"aggregated": chosen.network, **reduced}.items()}
-    progress("errors over all time and all frequencies", 0.7)
-    errors |= {name: step_error(network, model, step, partition) for name, model in reduced.items()}
-    table = _errors(network, coherent, models | reduced, errors, step)
-    progress("stability", 0.95)
-    judged = {"full": network, "coherent": coherent, "aggregated": chosen.network, **reduced}
-    if case is not None and found is not None:
-        judged["full, declared damping 0"] = assemble(case, found, governors=governors, damping=0.0)
-    stability = _stability(judged)
-    progress("done", 1.0)
-    return Study(
-        title,
-        case,
-        operating_point,
-        found,
-        network,
-        coherent,
-        curve,
-        partition,
-        aggregations["quotient"],
-        aggregations.get("refined"),
-        chosen,
-        truncations,
-        part,
-        (() if case is None else case.notes) + _verdict(network) + notes + more + _unsettled(errors),
-        step,
-        responses,
-        table,
-        stability,
-        read_generators(truncations[part].network.nodes),
-    )
+    with single_thread(network.nodes.order):
+        step = Step({network.labels[0] if disturb is None else _node_of(case, network, disturb): size})
+        step.vector(network)  # an unknown name fails now, before any work
+        coherent = coherent_dynamics(network)
+        if network.size == 1:
+            curve, partition = None, Partition(network.labels, np.zeros(1, dtype=int), ("1",))
+            if not isinstance(groups, Partition) and groups not in ("auto", 1):
+                raise InputError(f"{title!r} is one coherent group; {groups} groups were asked")
+        else:
+            progress("incoherence and its bounds", 0.1)
+            curve = incoherence(network, _frequencies(network) if omega is None else omega)
+            progress("groups", 0.4)
+            partition = groups if isinstance(groups, Partition) else _found(network, groups, method, random_state)
+        progress("aggregation and truncation", 0.5)
+        aggregations, notes = _aggregations(network, partition)
+        models = {f"aggregated, {name}": result.network for name, result in aggregations.items()}
+        errors = {name: step_error(network, model, step, partition) for name, model in models.items()}
+        chosen = aggregations[_choice(interconnection, errors)]
+        order = min(3, int(chosen.network.nodes.orders.max())) if order is None else order
+        truncations, more = _truncations(chosen.network, order, part)
+        reduced = {f"reduced, {name}": result.network for name, result in truncations.items()}
+        progress("responses", 0.55)
+        grouped = step.grouped(partition)
+        full = simulate(network, step, time)
+        time = full.time
+        responses = {"full": full, "coherent": simulate(coherent, Step({coherent.labels[0]: step.total}), time)}
+        responses |= {name: simulate(model, grouped, time) for name, model in {"aggregated": chosen.network, **reduced}.items()}
+        progress("errors over all time and all frequencies", 0.7)
+        errors |= {name: step_error(network, model, step, partition) for name, model in reduced.items()}
+        table = _errors(network, coherent, models | reduced, errors, step)
+        progress("stability", 0.95)
+        judged = {"full": network, "coherent": coherent, "aggregated": chosen.network, **reduced}
+        if case is not None and found is not None:
+            judged["full, declared damping 0"] = assemble(case, found, governors=governors, damping=0.0)
+        stability = _stability(judged)
+        progress("done", 1.0)
+        return Study(
+            title,
+            case,
+            operating_point,
+            found,
+            network,
+            coherent,
+            curve,
+            partition,
+            aggregations["quotient"],
+            aggregations.get("refined"),
+            chosen,
+            truncations,
+            part,
+            (() if case is None else case.notes) + _verdict(network) + notes + more + _unsettled(errors),
+            step,
+            responses,
+            table,
+            stability,
+            read_generators(truncations[part].network.nodes),
+        )
 
 
 def _network(

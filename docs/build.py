@@ -64,6 +64,8 @@ def build(out: Path) -> None:
         (out / f"{path.stem}.html").write_text(exporter.from_filename(str(path))[0], encoding="utf-8")
     for name in ("CONTRIBUTING", "CHANGELOG"):
         plain_page(ROOT / f"{name}.md", out / f"{name}.html")
+    for path in sorted((ROOT / "docs").glob("*.md")):
+        plain_page(path, out / f"{path.stem}.html")
     print(f"{out / 'index.html'}: {len(list(out.rglob('*.html')))} pages")
 
 

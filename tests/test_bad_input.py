@@ -430,6 +430,7 @@ def test_a_single_generator_behind_several_buses_is_one_node(folder):
         ("bus,H_s\n999,4\n", "line 2: there is no generator with bus '999'"),
         ("bus,H_s\n*,4\n*,5\n", r"line 3: bus '\*' occurs twice"),
         ("label,H_s\nMjolka,4\n", r"has no row for generator 'Burfell 1-2'; give it one, or a row '\*'"),
+        ("bus,H_s,R_pu,T_s\n*,4,,5\n", "line 2: generator 'Burfell 1-2' has T_s but no droop R_pu"),
         ("label,H_s\n*,0\n", "line 2: H_s = 0; it must be > 0"),
         ("label,H_s\n*,many\n", "line 2, column 'H_s': 'many' is not a finite number"),
     ],
@@ -450,7 +451,7 @@ def test_a_bad_machine_table_is_one_sentence(tmp_path, content, message):
         ("0.08 0 ", "x 0 ", "bad.m, line 17: 'x' in mpc.branch is no number"),
         ("1 2 0.002", "1 9 0.002", "bad.m, line 17, mpc.branch row 1: to_bus = 9 is not in the table of buses"),
         ("1 2 0.002 0.08", "1 2 0 0", "from bus 1 to 2 has no impedance but a tap or phase shift"),
-        ("function mpc = two_areas", "hello", "line 1: 'hello' computes on the tables"),
+        ("function mpc = two_areas", "hello", "line 1: 'hello' is not plain data"),
     ],
 )
 def test_a_bad_matpower_file_says_where(tmp_path, old, new, message):

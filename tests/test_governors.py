@@ -9,11 +9,11 @@ import mpmath as mp
 import numpy as np
 import pandas as pd
 import pytest
-from coherence.grids.files import cases_folder
 from hypothesis import given
 from hypothesis import strategies as st
 
 import coherence as co
+from coherence.formats.folder import cases_folder
 from coherence.nodes.governors import MODELS, governor, one_lag, turbine_damping
 from coherence.nodes.nodes import Nodes, make_banks
 

@@ -6,6 +6,8 @@ import os
 import random
 import time
 import warnings
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -26,7 +28,7 @@ def network(name="case9", change=None, solve=False):
         if change is not None:
             change(net)
         if solve:
-            pandapower.runpp(net, numba=False, tolerance_mva=1e-9)
+            pandapower.runpp(net, numba=False, init="dc" if len(net.tcsc) else "auto")
     return net
 
 
@@ -68,7 +70,7 @@ def rich(net):
     pandapower.create_ward(net, low, 0.1, 0.2, 0.1, 0.1)
     pandapower.create_storage(net, low, 0.5, max_e_mwh=1.0)
     pandapower.create_shunt(net, bus, 2.0)
-    pandapower.create_switch(net, 4, 3, et="l", closed=True)
+    pandapower.create_switch(net, net.line.from_bus[3], 3, et="l", closed=True)
     pandapower.create_impedance(net, 3, 8, 0.01, 0.2, 100.0)
 
 
@@ -119,7 +121,7 @@ def version_one(net):
         "ward",
         "xward",
     ):
-        frame = net[name].drop(columns=[c for c in ("geo", "slack", "slack_weight") if c in net[name]])
+        frame = net[name].drop(columns=[c for c in net[name] if c.startswith(("geo", "slack", "min_", "max_p", "max_q"))])
         frame = frame.rename(columns=lambda c: c.replace("_mw", "_kw").replace("_mvar", "_kvar").replace("sn_mva", "sn_kva"))
         for column in frame:
             if column.endswith(("_kw", "_kvar", "sn_kva")) and column != "pfe_kw":
@@ -160,7 +162,7 @@ def test_a_dc_line_is_two_static_sources_with_its_losses():
         assert point.slack_mw == pytest.approx(net.res_ext_grid.p_mw[0], abs=1e-6)
         stored = co.power_flow(co.case_of_pandapower(net), method="stored")
         assert stored.slack_mw == pytest.approx(point.slack_mw, abs=1e-6)
-        machines = co.add_machines(case, pd.DataFrame({"label": ["*"], "H_s": [4.0]}))
+        machines = co.add_machines(case, pd.DataFrame({"label": ["*"], "H_s": [4.0], "mbase_mva": [200.0]}))
         assert co.linearize(machines).size == 3
 
 
@@ -266,15 +268,20 @@ def frames(whole):
     return {k: json.loads(v["_object"]) for k, v in whole.items() if isinstance(v, dict) and v.get("_class") == "DataFrame"}
 
 
+@cache
+def text_of(name, solve):
+    with quiet():
+        return pandapower.to_json(network(name, solve=solve))
+
+
 def edited(tmp_path, edit, name="case9", solve=False):
     """The file with its tables as dictionaries changed by `edit(tables, whole)`."""
-    whole = json.loads(saved(network(name, solve=solve), tmp_path).read_text())
-    tables = {
-        k: json.loads(v["_object"]) for k, v in whole["_object"].items() if isinstance(v, dict) and v.get("_class") == "DataFrame"
-    }
+    whole = json.loads(text_of(name, solve))
+    tables = frames(whole["_object"])
     edit(tables, whole["_object"])
     for key, table in tables.items():
-        whole["_object"][key]["_object"] = table if isinstance(table, str) else json.dumps(table)
+        if isinstance(whole["_object"][key], dict) and whole["_object"][key].get("_class") == "DataFrame":
+            whole["_object"][key]["_object"] = table if isinstance(table, str) else json.dumps(table)
     path = tmp_path / "net.json"
     path.write_text(json.dumps(whole))
     return path
@@ -327,7 +334,7 @@ BAD = [
     (lambda t, _: t["line"]["index"].__setitem__(1, 0), "table line: row number 0 occurs twice"),
     (lambda t, _: t["line"]["index"].__setitem__(1, -4), "table line: '-4' is no row number"),
     (lambda t, _: t["bus"]["index"].__setitem__(1, 10**12), "table bus: '1000000000000' is no row number"),
-    (lambda t, _: t["load"]["data"][1].pop(), "table load, row 1: 10 cells for"),
+    (lambda t, _: t["load"]["data"][1].pop(), "table load, row 1: 12 cells for"),
     (lambda t, _: t["load"]["columns"].__setitem__(1, "name"), "table load: column 'name' occurs twice"),
     (lambda t, _: t.__setitem__("line", '{"columns": [\n}'), "table line, line 2, column 1: "),
     (lambda t, _: t["bus"].update(index=[], data=[]), "the table bus is empty"),
@@ -404,6 +411,66 @@ def test_results_of_another_network_are_no_voltages(tmp_path):
         assert "vm_pu" not in co.read_pandapower(edited(tmp_path, edit, solve=True)).buses
 
 
+def published():
+    """Rows of the page of built-in networks."""
+    page = (Path(__file__).parents[1] / "docs" / "pandapower_cases.md").read_text(encoding="utf-8")
+    rows = [[cell.strip() for cell in line.strip("|\n ").split("|")] for line in page.splitlines() if line.startswith("| ")]
+    return {cells[0]: dict(zip(rows[0], cells, strict=False)) for cells in rows[1:]}
+
+
+def test_the_page_lists_every_transmission_network_of_pandapower():
+    import pandapower.networks as networks
+
+    from tests.benchmarks.pandapower_cases import CASES, LEFT_OUT
+
+    named = {name for name in dir(networks) if name.startswith("case") or name in ("GBnetwork", "GBreducednetwork", "iceland")}
+    assert named <= {*CASES, *LEFT_OUT}
+    assert set(published()) == set(CASES)
+
+
+def as_published(name):
+    from tests.benchmarks.pandapower_cases import row
+
+    stated, found = published()[name], row(name)
+    assert (found.buses, found.generators) == (int(stated["buses"]), int(stated["generators"]))
+    assert found.load_mw == pytest.approx(float(stated["load MW"]), abs=0.051)
+    if stated["slack MW"]:
+        assert found.slack_mw == pytest.approx(float(stated["slack MW"]), abs=6e-4)
+        assert found.mismatch_mva <= 1e-6
+        assert found.voltage_pu <= 1e-6
+        assert found.slack_gap_mw <= 1e-3
+        assert found.connectivity == pytest.approx(float(stated["λ₂"]), rel=1e-5)
+    else:
+        assert np.isnan(found.slack_mw)
+        assert stated["remark"]
+
+
+@pytest.mark.parametrize("name", ["case4gs", "case14", "case39", "case118", "iceland", "case11_iwamoto"])
+def test_networks_do_what_the_page_says(name):
+    as_published(name)
+
+
+@pytest.mark.slow
+def test_all_networks_do_what_the_page_says():
+    for name in published():
+        as_published(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["case9", "case24_ieee_rts", "case_ieee30", "case57", "case_illinois200", "create_cigre_network_hv"]
+)
+def test_unsolved_networks_have_the_power_flow_of_pandapower(name):
+    """The same bus voltages and slack power, each bus by its number, from the unsolved file."""
+    case = co.case_of_pandapower(network(name))
+    point = co.power_flow(case)
+    net = network(name)
+    with quiet():
+        pandapower.runpp(net, numba=False, tolerance_mva=1e-8, calculate_voltage_angles=True)
+    theirs = net.res_bus.loc[case.buses["bus"].astype(int)]
+    assert np.abs(np.abs(point.voltage) - theirs.vm_pu).max() < 1e-6
+    assert point.slack_mw == pytest.approx(net.res_ext_grid.p_mw.sum(), abs=1e-4)
+
+
 PIECES = [
     None,
     True,
@@ -438,9 +505,9 @@ def damaged(rng, tables, scalars):
         name = rng.choice(names)
         frame = tables[name] = copy.deepcopy(tables[name]) if isinstance(tables[name], dict) else tables[name]
         kind = rng.randrange(10)
-        if not isinstance(frame, dict) or not frame["data"]:
+        if not isinstance(frame, dict) or not (frame["data"] and frame["index"]):
             continue
-        row = rng.randrange(len(frame["data"]))
+        row = rng.randrange(min(len(frame["data"]), len(frame["index"])))
         if kind <= 3 and frame["data"][row]:
             cells = frame["data"][row]
             place = rng.randrange(len(cells))
@@ -516,7 +583,7 @@ def fuzz(tmp_path, count, seed):
     cases, sentences, slowest = 0, [], 0.0
     for _ in range(count):
         path.write_text(damaged(rng, tables, scalars), encoding="utf-8")
-        began = time.perf_counter()
+        began = time.process_time()
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
@@ -525,7 +592,7 @@ def fuzz(tmp_path, count, seed):
             cases += 1
         except co.CoherenceError as error:
             sentences.append(str(error))
-        slowest = max(slowest, time.perf_counter() - began)
+        slowest = max(slowest, time.process_time() - began)
     return cases, sentences, slowest
 
 
@@ -538,9 +605,9 @@ def check(found):
 
 
 def test_damaged_files_are_read_or_refused_in_a_sentence(tmp_path):
-    check(fuzz(tmp_path, 400, SEED))
+    check(fuzz(tmp_path, 250, SEED))
 
 
 @pytest.mark.slow
 def test_many_damaged_files_are_read_or_refused_in_a_sentence(tmp_path):
-    check(fuzz(tmp_path, int(os.environ.get("COHERENCE_FUZZ", "8000")), SEED + 1))
+    check(fuzz(tmp_path, int(os.environ.get("COHERENCE_FUZZ", "4000")), SEED + 1))

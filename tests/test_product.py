@@ -25,22 +25,24 @@ from tests.draws import random_laplacian, random_nodes
 ROOT = Path(__file__).parents[1]
 
 PUBLIC = """
-Aggregation BalancedNodes BalancedSystem Band BlockErrors BlockModel Bound Case CaseError CertifiedError CertifiedSize
-ClusterError CoherenceError ColumnIncoherence Concentration Convention DisconnectedError Disturbance ExponentialApproach Fit
-GroupStability Grouping Guarantee Incoherence InertialAggregation InputError InstabilityError InterconnectionComparison
-InterconnectionFit Limit MatpowerFiles MissingExtraError Modes Network NodeConstants Nodes OperatingPoint Outage Partition
-Passivity PoleError Pulse Ramp RandomNodes Rational RecoveryRates ReducedSystem Reduction Response ResponseDifference Sampled
-Sinusoid SlowInputs StableCouplings Step StepError Study Supremum SynchronisingMatrix ToleranceError Truncation UnitsWarning
-UnknownNameError __version__ a_priori_guarantee add_machines aggregate balance_nodes balance_system band_bound block_errors
-case_of_pandapower certified_error certified_size coherent_dynamics coherent_groups coi_error column_incoherence
-compare_interconnections complete_graph concatenate concentration connectivity_limit describe deviation_guarantee disc_bound
-droop_inverter edge_outages equivalent_generators erdos_renyi_graph errors_by_groups fit_generators fitted_laplacian
-frequency_grid from_responses from_systems governor group_changes group_error hull_bound incoherence inertia_draws
-inertial_aggregation integrator island islands kron_reduce lattice_graph line_outage linearize load_case load_network
-machine_nodes modal_error modes node_constants passive_bound passivity pole_limit power_flow read_case read_generators
-recovery_rates reduce relative_errors response_difference ring_graph save_network shipped_cases simulate size_limit
-slow_inputs source_bound spectral_groups stable_couplings star_graph steady_state step_error step_size study supremum swing
-swing_turbine synchronising_matrix truncate undamped_frequencies unit_outage write_matpower
+__version__ Aggregation BalancedNodes BalancedSystem Band BlockErrors BlockModel Bound Case CaseError CertifiedError
+CertifiedSize ClusterError CoherenceError ColumnIncoherence Concentration Convention DisconnectedError Disturbance DyrExport
+ExponentialApproach Fit GroupStability Grouping Guarantee Incoherence InertialAggregation InputError InstabilityError
+InterconnectionComparison InterconnectionFit Limit MatpowerFiles MissingExtraError Modes Network NodeConstants Nodes
+OperatingPoint Outage Partition Passivity PoleError Pulse Ramp RandomNodes Rational RecoveryRates ReducedSystem Reduction
+Response ResponseDifference Sampled Sinusoid SlowInputs StableCouplings Step StepError Study Supremum SynchronisingMatrix
+ToleranceError Truncation UnitsWarning UnknownNameError a_priori_guarantee add_machines aggregate balance_nodes
+balance_system band_bound block_errors case_of_graph case_of_network case_of_pandapower certified_error certified_size
+coherent_dynamics coherent_groups coi_error column_incoherence compare_interconnections complete_graph concatenate
+concentration connectivity_limit describe deviation_guarantee disc_bound droop_inverter edge_outages equivalent_generators
+erdos_renyi_graph errors_by_groups fit_generators fitted_laplacian frequency_grid from_responses from_systems governor
+group_changes group_error hull_bound incoherence inertia_draws inertial_aggregation integrator island islands kron_reduce
+lattice_graph line_outage linearize load_case load_network machine_dispatch machine_nodes modal_error modes network_of_graph
+node_constants passive_bound passivity pole_limit power_flow read_case read_generators read_pandapower recovery_rates reduce
+relative_errors response_difference ring_graph save_network shipped_cases simulate size_limit slow_inputs source_bound
+spectral_groups stable_couplings star_graph steady_state step_error step_size study supremum swing swing_turbine
+synchronising_matrix truncate undamped_frequencies unit_outage with_typical_values write_case write_dyr write_matpower
+write_raw
 """
 
 
@@ -73,7 +75,18 @@ def test_names_for_type_checkers_are_the_public_names():
 
 def test_the_readme_examples_run(tmp_path):
     blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), flags=re.S)
-    for code, said in zip(blocks, ("0.42004", "     lambda_2, median", "0.0077", "[9 4 1 1 1] G11", "0.0705"), strict=True):
+    for code, said in zip(
+        blocks,
+        (
+            "DyrExport('iceland.dyr': 35 machines, 34 governors)",
+            "0.42004",
+            "     lambda_2, median",
+            "0.0077",
+            "[9 4 1 1 1] G11",
+            "0.0705",
+        ),
+        strict=True,
+    ):
         done = subprocess.run(
             [sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=tmp_path
         )

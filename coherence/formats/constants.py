@@ -1,4 +1,4 @@
-r"""Constant arithmetic as MATLAB writes it, evaluated by a parser of its own: numbers, names, + - * / ^, parentheses, few functions.
+r"""Constant arithmetic as MATLAB writes it, evaluated by a parser of its own: numbers, + - * / ^, parentheses, few functions.
 
     expression = term {(+|-) term},  term = unary {(*|/) unary},  unary = (+|-) unary | power,  power = atom {^ signed atom}
 
@@ -15,7 +15,7 @@ from coherence.types import Real
 
 DEPTH = 40  # of parentheses
 NUMBER = r"(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
-_PIECE = re.compile(rf"\s*({NUMBER}|[A-Za-z]\w*(?:\.[A-Za-z]\w*)*|\.[*/^]|[-+*/^(),:])")
+_PIECE = re.compile(rf"\s*({NUMBER}|[A-Za-z]\w*(?:\.[A-Za-z]\w*)*|\.[*/^]|[-+*/^(),:])", re.ASCII)
 _FUNCTIONS: dict[str, Callable[[float], float]] = {
     name: getattr(math, name) for name in ("sqrt", "sin", "cos", "tan", "asin", "acos", "atan", "exp")
 } | {"abs": abs}

@@ -76,7 +76,7 @@ def add_dyr(case: Case, path: Path) -> Case:
         A record that is cut off, too short, or given twice; a parameter out of range. File and line are named.
     """
     generators = case.grid[2].copy()
-    at = {key: row for row, key in enumerate(zip(case.generator_buses, _identifiers(case), strict=True))}
+    at = {key: row for row, key in enumerate(zip(case.generator_buses, identifiers(case), strict=True))}
     own: dict[str, Chosen] = {"machine": {}, "governor": {}}
     earlier: dict[tuple[str, int], Record] = {}
     records = read_dyr(path)
@@ -215,7 +215,8 @@ def _values(record: Record, path: Path) -> tuple[dict[str, float], str]:
     return values, f"{extra} more values than {record.model} has are not read" if extra else ""
 
 
-def _identifiers(case: Case) -> list[str]:
+def identifiers(case: Case) -> list[str]:
+    """Which of its bus each generator is: its own `id`, or 1, 2, ... in their order."""
     generators = case.grid[2]
     if "id" in generators:
         return list(generators["id"])

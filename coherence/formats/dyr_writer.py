@@ -22,7 +22,9 @@ import pandas as pd
 
 from coherence.display import Page
 from coherence.errors import CaseError, InputError
+from coherence.formats.dyr import identifiers
 from coherence.formats.dyr_models import GOVERNORS
+from coherence.formats.raw_writer import psse_numbers
 from coherence.formats.text import write_text
 from coherence.grids.case import Case, require_grid
 from coherence.nodes.governors import governor
@@ -54,6 +56,10 @@ class DyrExport(Page):
     path : Path
     models : DataFrame
         generator -> bus, id, machine, governor (model written, or empty), remark (why a governor was not).
+
+    Examples
+    --------
+    See `write_dyr`.
     """
 
     path: Path
@@ -107,12 +113,12 @@ def write_dyr(case: Case, path: str | Path) -> DyrExport:
     target, machines = Path(path), case.machines
     if "H_s" not in machines:
         raise CaseError(f"case {case.name!r} has no machine figures (H_s); add a table with add_machines")
-    identifiers = machines["id"] if "id" in machines else (machines.groupby("bus").cumcount() + 1).astype(str)
+    keys = np.array(identifiers(case), dtype=object)[case.machine_rows]
     damping = machines["D_pu"].fillna(0.0) + case.damping
     lines, rows = [], []
-    buses = case.generator_buses.iloc[case.machine_rows]
+    number, buses = psse_numbers(case), case.generator_buses.iloc[case.machine_rows]
     for position, (_, machine) in enumerate(machines.iterrows()):
-        bus, key = f"{buses.iloc[position]:.15g}", str(identifiers.iloc[position])
+        bus, key = number[buses.iloc[position]], str(keys[position])
         lines.append(_line(bus, "GENCLS", key, [machine["H_s"], damping.iloc[position]]))
         model, values, remark = _standard(case, machine)
         if model:

@@ -1,4 +1,4 @@
-"""Reduced networks of a case in the formats that grids come in: a case folder, MATPOWER with a machine table, DYR records."""
+"""Reduced networks of a case in the formats that grids come in: a case folder, MATPOWER with a machine table, PSS/E files."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from coherence.errors import InputError, ToleranceError
 from coherence.formats.dyr_writer import write_dyr
 from coherence.formats.folder_writer import write_case
 from coherence.formats.matpower_writer import write_matpower
+from coherence.formats.raw_writer import write_raw
 from coherence.graphs.partition import Partition
 from coherence.grids.case import Case
 from coherence.grids.equivalent import case_of_network, machine_dispatch
@@ -20,7 +21,7 @@ from coherence.network.network import Network
 def write_equivalent(
     network: Network, folder: Path, stem: str, case: Case | None, point: OperatingPoint | None, partition: Partition
 ) -> list[str]:
-    """Write a reduced network as the case folder `STEM`, as STEM.m with STEM_machines.csv, and as STEM.dyr.
+    """Write a reduced network as the case folder `STEM`, as STEM.m with STEM_machines.csv, and as STEM.raw with STEM.dyr.
 
     Parameters
     ----------
@@ -59,6 +60,7 @@ def write_equivalent(
     write_case(reduced, folder / stem)
     written = write_matpower(reduced, folder / f"{stem}.m")
     remarks += [f"{stem}.m: {note}" for note in written.notes]
+    write_raw(reduced, folder / f"{stem}.raw")
     left = write_dyr(reduced, folder / f"{stem}.dyr").models["remark"]
     return remarks + [f"{stem}.dyr: no governor for {label}, since {remark}" for label, remark in left[left != ""].items()]
 

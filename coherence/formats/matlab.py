@@ -10,7 +10,6 @@ Whatever else computes on what is wanted is refused by file and line; what compu
 
 from __future__ import annotations
 
-import codecs
 import re
 from array import array
 from collections.abc import Collection
@@ -22,19 +21,18 @@ import numpy as np
 
 from coherence.errors import CaseError
 from coherence.formats.constants import Expression, NotConstant, entries
+from coherence.formats.lines import CLOSING, MARK, OPENING, QUOTES, assigns, code, read_text, shown, unquoted, without_strings
 from coherence.types import Int, Real
 
 _ASSIGNED = re.compile(r"\s*([A-Za-z]\w*(?:\.\w+)*)\s*=(?!=)\s*")
-_INDEXED = re.compile(r"\s*([A-Za-z]\w*(?:\.\w+)*)\s*[({][^=]*=(?!=)")
+_INDEXED = re.compile(r"\s*([A-Za-z]\w*(?:\.\w+)*)\s*[({]")
 _SEVERAL = re.compile(r"\s*\[([^=\[\]]*)\]\s*=(?!=)\s*(\w*)")
 _HEADER = re.compile(r"\s*function\s+(?:\[([^\]]*)\]\s*=|([A-Za-z]\w*)\s*=|)\s*\w*")
 _COLUMNS = re.compile(r"\s*([A-Za-z]\w*(?:\.\w+)*)\s*\(\s*:\s*,\s*(?:\[([^\]]*)\]|([^)\[\]]*))\s*\)\s*")
-# a quote after a word, a bracket or another quote transposes; any other begins a string
-_QUIET = re.compile(r"""(?<![\w\])}.'])'(?:[^']|'')*'|"(?:[^"]|"")*"|[%#].*|\.\.\..*""", re.S)
-_STRING = re.compile(r"""'((?:[^']|'')*)'|"((?:[^"]|"")*)\"""")
+_WORDS = re.compile(r"[A-Za-z]\w*")
 _WORD = re.compile(r"\s*([A-Za-z]\w*)")
 MOST_STATEMENTS = 1000  # on one line
-IDLE = {"end", "endfunction", "endif", "disp", "fprintf", "printf", "clear", "clc", "format", "more", "warning", "close", "pkg"}
+IDLE = {"end", "endfunction", "endif", "disp", "fprintf", "printf", "clc", "format", "more", "warning", "close", "pkg"}
 FLOW = {"if", "for", "while", "switch", "try", "do", "parfor", "unwind_protect", "else", "elseif", "case", "otherwise", "catch"}
 OPENS = {"if", "for", "while", "switch", "try", "do", "parfor", "unwind_protect"}
 CLOSES = {"end", "endif", "endfor", "endwhile", "endswitch", "end_try_catch", "until", "end_unwind_protect"}
@@ -55,21 +53,7 @@ class Matrix:
     lines: Int
 
 
-def read_text(path: Path) -> str:
-    """A text in UTF-8, in UTF-16 with its mark, or else in Latin-1."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CaseError(f"{path} cannot be read: {error.strerror or error}") from None
-    try:
-        return data.decode("utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
-
-
-def read_variables(
-    path: Path, wanted: Collection[str], names: dict[str, tuple[int, ...]], returned: tuple[str, ...]
-) -> dict[str, Any]:
+def read_variables(path: Path, wanted: Collection[str], names: dict[str, int], returned: tuple[str, ...]) -> dict[str, Any]:
     """What a file assigns to the fields `wanted`: field -> float, str, `Matrix`, or list of str.
 
     `names` are the column numbers that `define_constants` defines; `returned` what the values of `[a, b] = case` are, in order.
@@ -83,7 +67,7 @@ def read_variables(
 
 
 class _Reader:
-    def __init__(self, path: Path, wanted: Collection[str], names: dict[str, Any], returned: tuple[str, ...]) -> None:
+    def __init__(self, path: Path, wanted: Collection[str], names: dict[str, int], returned: tuple[str, ...]) -> None:
         self.path, self.wanted, self.names, self.returned = path, wanted, names, returned
         self.lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
         self.at = 0  # lines taken
@@ -109,6 +93,9 @@ class _Reader:
                 rest = self._bracketed(target[1], text[target.end() :])
                 continue
             statement, rest = self._statement(text)
+            word = _WORD.match(statement)
+            if word and word[1] in FLOW and rest.strip(" \t\f\v;,"):
+                self._refuse(self.at, text)
             if not self._understood(statement):
                 break
         return self.found
@@ -123,11 +110,11 @@ class _Reader:
             self._block()
             return ""
         if "%" in text or "#" in text or "..." in text:
-            text, more = _code(text)
+            text, more = code(text)
             if more:
                 parts = [text]
                 while more and self.at < len(self.lines):
-                    text, more = _code(self.lines[self.at])
+                    text, more = code(self.lines[self.at])
                     self.at += 1
                     parts.append(text)
                 return " ".join(parts)
@@ -144,21 +131,21 @@ class _Reader:
 
     def _statement(self, text: str) -> tuple[str, str]:
         """Up to the first `;` or `,` outside of brackets and strings; lines are taken while brackets are open. And the rest."""
-        parts, depth, first = [], 0, self.at
+        parts: list[str] = []
+        depth, first = 0, self.at
         while True:
-            quiet = _QUIET.sub(lambda m: " " * len(m[0]), text) if "'" in text or '"' in text else text
-            for mark in re.finditer(r"[][(){};,]", quiet):
-                if mark[0] in "[({":
+            for mark in MARK.finditer(text):  # as far as needed: what follows may be long
+                if mark[0] in OPENING:
                     depth += 1
-                elif mark[0] in "])}":
+                elif mark[0] in CLOSING:
                     depth -= 1
-                elif depth <= 0:
+                elif mark[0] in (";", ",") and depth <= 0:
                     return " ".join([*parts, text[: mark.start()]]), text[mark.end() :]
             parts.append(text)
             if depth <= 0:
                 return " ".join(parts), ""
             if self.at == len(self.lines):
-                self._fail(first, f"{_shown(parts[0])} opens a bracket that is never closed; is the file cut off?")
+                self._fail(first, f"{shown(parts[0])} opens a bracket that is never closed; is the file cut off?")
             text = self._line()
 
     # -- values ---------------------------------------------------------------------------------------------------------------
@@ -179,7 +166,7 @@ class _Reader:
             last = text.find("]")
             body = text if last < 0 else text[:last]
             if "[" in body or "=" in body:
-                self._fail(line, f"{_shown(body)} stands inside {target}, opened in line {opened}; is its closing bracket missing?")
+                self._fail(line, f"{shown(body)} stands inside {target}, opened in line {opened}; is its closing bracket missing?")
             for row in body.split(";"):
                 if not row.strip():
                     continue
@@ -222,22 +209,22 @@ class _Reader:
                 numbers.append(Expression(entry, self._lookup).value())
             return numbers
         except NotConstant:
-            self._fail(line, f"{_shown(entry)} in {target} is no number; write it out as one")
+            self._fail(line, f"{shown(entry)} in {target} is no number; write it out as one")
 
     def _cell(self, name: str, target: str, text: str) -> str:
-        opened, strings = self.at, []
+        opened: int = self.at
+        strings: list[str] = []
         while True:
-            quiet = _QUIET.sub(lambda m: " " * len(m[0]), text) if "'" in text or '"' in text else text
-            last = quiet.find("}")
-            body = text if last < 0 else text[:last]
-            if "=" in (quiet if last < 0 else quiet[:last]):
-                self._fail(
-                    self.at, f"{_shown(body)} stands inside {target}, opened in line {opened}; is its closing brace missing?"
-                )
-            strings += [single.replace("''", "'") or double.replace('""', '"') for single, double in _STRING.findall(body)]
-            if last >= 0:
-                self.found[name] = strings
-                return text[last + 1 :]
+            for mark in MARK.finditer(text):
+                if mark[0] == "}":
+                    self.found[name] = strings
+                    return text[mark.end() :]
+                if mark[0][0] in QUOTES:
+                    strings.append(unquoted(mark[0]))
+                elif mark[0] == "=":
+                    self._fail(
+                        self.at, f"{shown(text)} stands inside {target}, opened in line {opened}; is its closing brace missing?"
+                    )
             if self.at == len(self.lines):
                 self._fail(opened, f"{target} is opened here and never closed; is the file cut off?")
             text = self._line()
@@ -245,12 +232,10 @@ class _Reader:
     def _pass_over(self, target: str, text: str) -> str:
         opened, depth = self.at, 0
         while True:
-            quiet = _QUIET.sub(lambda m: " " * len(m[0]), text) if "'" in text or '"' in text else text
-            if "]" in quiet or "}" in quiet or "[" in quiet or "{" in quiet:
-                for mark in re.finditer(r"[][{}]", quiet):
-                    depth += 1 if mark[0] in "[{" else -1
-                    if depth == 0:
-                        return self._statement(text[mark.end() :])[1]
+            for mark in MARK.finditer(text):
+                depth += (mark[0] in OPENING) - (mark[0] in CLOSING)
+                if depth == 0 and mark[0] in CLOSING:
+                    return self._statement(text[mark.end() :])[1]
             if self.at == len(self.lines):
                 self._fail(opened, f"{target} is opened here and never closed; is the file cut off?")
             text = self._line()
@@ -275,7 +260,7 @@ class _Reader:
             self._several(text, several)
         elif target := _ASSIGNED.match(text):
             self._assign(text, target[1], text[target.end() :])
-        elif (indexed := _INDEXED.match(text)) and indexed[1] not in IDLE:
+        elif (indexed := _INDEXED.match(text)) and assigns(text):
             self._columns(text, indexed[1])
         elif word not in IDLE and text.strip() != "1":
             self._refuse(self.at, text)
@@ -304,8 +289,8 @@ class _Reader:
             if not re.fullmatch(r"struct\s*(\(\s*\))?", value) or self.found:
                 self._refuse(self.at, text)
             return
-        if name is not None and (string := _STRING.fullmatch(value)):
-            self.found[name] = (string[1] or string[2] or "").replace("''", "'")
+        if name is not None and (string := MARK.fullmatch(value)) and string[0][0] in QUOTES:
+            self.found[name] = unquoted(value)
             return
         try:
             number = Expression(value, self._lookup).value()
@@ -376,31 +361,18 @@ class _Reader:
             if self.at == len(self.lines):
                 self._fail(opened, "a condition is opened here and never ended; is the file cut off?")
             text = self._line()
-            found = _WORD.match(text)
-            word = found[1] if found else ""
-            if depth == 1 and word in ("else", "elseif"):
+            words = [word for word in _WORDS.findall(without_strings(text)) if word in FLOW or word in CLOSES]
+            if not words:
+                continue
+            # one keyword a line, at its beginning: anything else might end elsewhere than it seems
+            if len(words) > 1 or text.split()[0].rstrip(";,(") != words[0] or (depth == 1 and words[0] in FLOW - OPENS):
                 self._refuse(self.at, text)
-            depth += (word in OPENS) - (word in CLOSES)
+            depth += (words[0] in OPENS) - (words[0] in CLOSES)
 
     def _fail(self, line: int, what: str) -> NoReturn:
         raise CaseError(f"{self.path}, line {line}: {what}")
 
     def _refuse(self, line: int, text: str) -> NoReturn:
         self._fail(
-            line,
-            f"{_shown(text)} computes on the tables, which is not done here; save the case with MATPOWER's savecase, or as .mat",
+            line, f"{shown(text)} is not plain data, and no code is executed; save the case with MATPOWER's savecase, or as .mat"
         )
-
-
-def _code(text: str) -> tuple[str, bool]:
-    """A line without its comment, and whether dots continue it."""
-    for mark in _QUIET.finditer(text):
-        if mark[0][0] in "%#":
-            return text[: mark.start()], False
-        if mark[0][0] == ".":
-            return text[: mark.start()], True
-    return text, False
-
-
-def _shown(text: str) -> str:
-    return repr(" ".join(text.split())[:60])

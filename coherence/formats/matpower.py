@@ -49,8 +49,8 @@ def case_of_tables(
 ) -> Case:
     """A Case of MATPOWER tables baseMVA, bus, gen, branch (arrays or frames in MATPOWER's column order).
 
-    Where `raw` has `lines` (table -> line of each row), messages name them. `labels` of the generators and `numbers` of the buses, row by row, replace those made here; `static` says which generators
-    are no machines (pandapower).
+    Where `raw` has `lines` (table -> line of each row), messages name them. `labels` of the generators and `numbers` of the buses,
+    row by row, replace those made here; `static` says which generators are no machines (pandapower).
     """
     place = _Places(where, raw.get("lines", {}))
     tables = _checked(raw, where, place)
@@ -73,6 +73,13 @@ def case_of_tables(
         branch[["F_BUS", "T_BUS"]] = branch[["F_BUS", "T_BUS"]].map(lambda b: given.get(b, b))
     if raw.get("dcline") is not None and np.size(raw["dcline"]):
         notes.append("the dc lines of mpc.dcline are left out: give their power as loads at their ends")
+    for table, column, wrong, what in (
+        ("bus", "BUS_I", bus["BUS_I"].duplicated(), "occurs twice; make it unique"),
+        ("gen", "GEN_BUS", (gen["GEN_STATUS"] > 0) & ~gen["GEN_BUS"].isin(bus["BUS_I"]), "is not in the table of buses"),
+    ):
+        if wrong.any():
+            row = int(np.argmax(wrong))
+            raise CaseError(f"{place(table, row)}: bus = {tables[table][column].iloc[row]:.15g} {what}")
     isolated = set(bus.loc[bus["BUS_TYPE"] == ISOLATED, "BUS_I"])
     alive = ~bus["BUS_I"].isin(isolated)
     on = (gen["GEN_STATUS"] > 0) & ~gen["GEN_BUS"].isin(isolated)
@@ -191,7 +198,7 @@ def _text(path: Path) -> dict[str, Any]:
     missing = [name for name in ("baseMVA", *COLUMNS) if name not in found]
     if missing:
         raise CaseError(
-            f"{path} is not read as a MATPOWER case: mpc.{missing[0]} is missing; it needs baseMVA and the tables bus, gen and branch"
+            f"{path} is not read as a MATPOWER case: mpc.{missing[0]} is missing; it needs baseMVA, bus, gen and branch"
         )
     if np.size(found["baseMVA"]) == 1 and not isinstance(found["baseMVA"], (str, list)):
         found["baseMVA"] = float(np.asarray(found["baseMVA"]).item())

@@ -37,6 +37,10 @@ class MatpowerFiles(Page):
         The table of machine figures; None where the case has none.
     notes : tuple of str
         What reads back as an approximation, under another number, or not at all.
+
+    Examples
+    --------
+    See `write_matpower`.
     """
 
     path: Path
@@ -133,7 +137,7 @@ def _grid(case: Case, stem: str, notes: list[str]) -> str:
     kind = np.where(own == slack, REFERENCE, np.where(own.isin(set(at)), PV, LOAD))
     held = generators.assign(at=at).groupby("at")["v_pu"].first()
 
-    def column(table: pd.DataFrame, name: str, default: object = 0.0) -> Iterable[object]:
+    def column(table: pd.DataFrame, name: str, default: float = 0.0) -> Iterable[object]:
         return table[name].fillna(default) if name in table else [default] * len(table)
 
     stored = {"vm_pu", "va_deg"} <= set(buses) and not buses[["vm_pu", "va_deg"]].isna().any().any()

@@ -131,6 +131,12 @@ def case_of_network(net: Any, where: str, title: str, *, f_hz: float | None, bas
     branch[:, 2:4] *= new / base
     branch[:, 4] *= base / new
     lookup = np.asarray(net._pd2ppc_lookups["bus"])
+    places = lookup[net.bus.index]
+    if ((places < 0) | (places >= len(bus))).any():
+        lost = net.bus.index[np.argmax((places < 0) | (places >= len(bus)))]
+        raise CaseError(
+            f"{where}: pandapower finds no way from bus {lost} to a source; correct what joins it, or take it out of service"
+        )
     numbers = np.full(len(bus), -1.0)
     for number in sorted(net.bus.index, reverse=True):
         numbers[lookup[number]] = number
@@ -198,11 +204,12 @@ def _prepared(net: Any, solved: bool) -> list[str]:
     if shares and bool((net.load.loc[net.load.in_service, shares].fillna(0.0) != 0).any(axis=None)):
         if solved and len(net.res_load) == len(net.load):
             net.load["p_mw"], net.load["q_mvar"], net.load["scaling"] = net.res_load["p_mw"], net.res_load["q_mvar"], 1.0
-        net.load[shares] = 0.0
         notes.append(
             f"loads that depend on voltage are taken at their {'solved' if solved else 'nominal'} power; how they depend on it "
             "is the convention's (loads=...)"
         )
+    for column in shares:
+        net.load[column] = 0.0
     if "controller" in net and len(net.controller):
         on = (
             net.controller["in_service"].astype(bool)

@@ -37,9 +37,10 @@ def replace_devices(net: Any, where: str, solved: bool) -> tuple[list[str], set[
     for table, words in AT_BUS.items():
         on = _on(net, table)
         if on.any():
-            power = _solved(
-                net, table, on, where, words, ["p_mw", "q_mvar"] if "p_mw" in net[f"res_{table}"] else ["q_mvar"], solved
-            )
+            columns = [*_VOLTAGES, "q_mvar"] if table == "ssc" else ["q_mvar"] if table == "svc" else ["p_mw", "q_mvar"]
+            results = _solved(net, table, on, where, words, columns, solved)
+            lost = _lost_behind_impedance(net, on, results) if table == "ssc" else 0.0
+            power = {"p_mw": results.get("p_mw", lost), "q_mvar": results["q_mvar"]}
             _append(net, "load", bus=net[table].loc[on, "bus"], scaling=1.0, in_service=True, **power)
             notes.append(f"{int(on.sum())} {words} ({table}) are loads at their solved power; they hold no voltage")
         _clear(net, table)

@@ -117,7 +117,7 @@ def _missing(value: object) -> bool:
 
 def _typed(table: Plain, template: pd.DataFrame | None, where: str, *, whole: bool) -> pd.DataFrame:
     """Columns as the empty table has them; others as numbers, truth values or text, else empty. `whole`: none may be missing."""
-    kinds = {} if template is None else {column: str(kind) for column, kind in template.dtypes.items()}
+    kinds = {} if template is None else {str(column): str(kind) for column, kind in template.dtypes.items()}
     columns: dict[str, Any] = {}
     for column, cells in table.columns.items():
         kind = kinds.get(column, "")
@@ -176,7 +176,7 @@ def _truths(cells: list[Any], here: _Place) -> Any:
 
 
 def _typed_numbers(cells: list[Any], kind: str, here: _Place) -> Any:
-    needed = here.column == "bus" or here.column.endswith("_bus")
+    needed = here.column == "bus" or (here.column.endswith("_bus") and here.column != "ref_bus")
     values = np.full(len(cells), np.nan)
     for row, cell in enumerate(cells):
         if _is_number(cell):

@@ -186,7 +186,7 @@ def _of_object(source: Any, f_hz: float | None, base_mva: float | None) -> Case:
     if hasattr(source, "adjacency") and hasattr(source, "nodes"):  # networkx is not loaded to find out
         if f_hz is None:
             raise InputError("a graph does not state its frequency; give f_hz=50 or 60")
-        return case_of_graph(source, f_hz=f_hz, **({} if base_mva is None else {"base_mva": base_mva}))
+        return case_of_graph(source, f_hz=f_hz, base_mva=100.0 if base_mva is None else base_mva)
     if hasattr(source, "ext_grid"):
         return case_of_pandapower(source, f_hz=f_hz, base_mva=base_mva)
     raise InputError(f"the grid is a {type(source).__name__}; give a path, a pandapower network or a networkx graph")

@@ -61,7 +61,7 @@ def checked_table(
         if column in TEXT or column in text:
             table[column] = values.fillna("").astype(str)
             continue
-        numbers = pd.to_numeric(values, errors="coerce")
+        numbers = pd.Series([_number(value) for value in values], dtype=float)  # pandas' own conversion is off by the last bit
         bad = ~np.isfinite(numbers.to_numpy(dtype=float))
         wrong = bad if column in required and column not in empty else bad & values.notna().to_numpy() & values.ne("").to_numpy()
         if wrong.any():
@@ -69,3 +69,13 @@ def checked_table(
             raise CaseError(f"{places[row]}, column {column!r}: {values.iloc[row]!r} is not a finite number")
         table[column] = numbers
     return table
+
+
+def _number(value: object) -> float:
+    """A cell as the nearest float; NaN where it is none."""
+    if isinstance(value, str) and ("_" in value or not value.isascii()):
+        return np.nan  # Python reads more than files should hold
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return np.nan

@@ -221,10 +221,9 @@ def check_case(case: Case, place: Place) -> None:
     for model in set(models[governed]):
         recorded = set(case.governors[model]["label"]) if model in case.governors else set()
         lost |= (models == model) & ~generators["label"].isin(recorded).to_numpy()
-    droop, lag = (
-        np.isfinite(generators[c].to_numpy(dtype=float)) if c in generators else np.zeros(count, dtype=bool)
-        for c in ("R_pu", "T_s")
-    )
+    nothing = pd.Series(np.nan, index=generators.index)
+    nothing = pd.Series(np.nan, index=generators.index)
+    droop, lag = (np.isfinite(generators.get(c, nothing).to_numpy(dtype=float)) for c in ("R_pu", "T_s"))
     wrong = lost | (lag & ~droop) | (governed & droop)
     if wrong.any():
         row = int(np.argmax(wrong))

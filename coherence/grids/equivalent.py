@@ -67,7 +67,7 @@ def case_of_network(
     Raises
     ------
     InputError
-        A node without inertia or with more than m s + d in its polynomial, another coupling than 1/s, a grounded Laplacian.
+        A node without inertia or with more than m s + d in its polynomial, or another coupling than 1/s.
     ToleranceError
         A dispatch that the weights (some negative) cannot carry, or a governor that coefficients cannot hold.
 
@@ -155,9 +155,6 @@ def _require(network: Network, f_hz: float, base_mva: float) -> None:
         raise InputError(
             f"node {nodes.labels[row]!r} is no machine m s + d + h(s) with m > 0, so it cannot be a generator of a case"
         )
-    laplacian = network.dense_laplacian
-    if np.abs(laplacian.sum(axis=1)).max() > 1e-9 * max(np.abs(laplacian).max(), 1e-300):
-        raise InputError("the Laplacian has row sums that are not 0 (a grounded network); a case has no ground")
 
 
 def _is_integrator(network: Network) -> bool:

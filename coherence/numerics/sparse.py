@@ -53,7 +53,7 @@ def positive_definite(matrix: Any) -> bool:
 
 
 def negative_pivots(matrix: Any) -> int | None:
-    """How many negative eigenvalues a symmetric sparse matrix has, by the signs of its pivots; None where rows had to be exchanged."""
+    """How many negative eigenvalues a symmetric sparse matrix has, by its pivots' signs; None: rows had to be exchanged."""
     try:
         lu = spla.splu(sp.csc_array(matrix), permc_spec="MMD_AT_PLUS_A", options={"SymmetricMode": True}, diag_pivot_thresh=0.0)
     except RuntimeError:
