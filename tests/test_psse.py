@@ -292,6 +292,29 @@ def test_admittances_are_those_of_nodal_equations_written_element_by_element(tmp
     np.testing.assert_allclose(kron(case, list(circuit.kv)), exact, rtol=0, atol=1e-10 * scale)
 
 
+@pytest.mark.parametrize("w", [0, 1, 2])
+@pytest.mark.parametrize("stat", [1, 2, 3, 4])
+def test_a_winding_without_impedance_is_its_bus_behind_its_ratio(tmp_path, w, stat):
+    kv, pairs = {1: 10.0, 2: 20.0, 3: 110.0}, [(0.01, 0.1, 100.0)] * 3
+    pairs[(w + 1) % 3] = (0.02, 0.2, 100.0)
+    windings = [(1.05, 0.0, 10.0), (0.96, 0.0, -20.0), (1.02, 0.0, 33.0)]
+    circuit = Circuit(kv, 100.0)
+    for a, b in ((1, 2), (2, 3)):
+        circuit.series(circuit.rows[a], 1.0, circuit.rows[b], 1.0, 0.1j)
+    circuit.transformer((1, 2, 3), windings, pairs, (1, 1, 1), (0.0, 0.0), stat)
+    sections = {
+        "BUS": [psse.bus(b, 3 if b == 1 else 1, kv=kv[b]) for b in kv],
+        "GENERATOR": [psse.generator(33, 1)],
+        "BRANCH": [psse.branch(33, 1, 2), psse.branch(33, 2, 3)],
+        "TRANSFORMER": [psse.transformer(33, (1, 2, 3), windings, pairs, stat=stat)],
+    }
+    path = tmp_path / "grid.raw"
+    path.write_text(psse.raw(33, sections))
+    case = finished(read_raw_case(path))
+    assert len(case.buses) == 3 + (stat == (4, 2, 3)[w])  # where that winding is out of service the star stays
+    np.testing.assert_allclose(kron(case, list(kv)), circuit.matrix(), rtol=0, atol=1e-10)
+
+
 @given(st.sampled_from(VERSIONS), st.integers(0, 2**32 - 1))
 def test_loads_take_what_their_three_parts_say_at_the_stored_voltage(tmp_path_factory, version, seed):
     rng = np.random.default_rng(seed)
