@@ -232,3 +232,59 @@ def test_the_size_of_load_step_at_which_linear_stops_being_right(name, right, wr
     """Within 5 % of the peak up to `right` of the load, no more at `wrong`; the error grows with the step."""
     errors = [difference(name, fraction)[0] for fraction in (0.01, right, wrong)]
     assert errors[0] < errors[1] < 0.05 < errors[2]
+
+
+FILES = {  # a RAW file with its machines, as far as ANDES has a model for each
+    "kundur/kundur.raw": "kundur/kundur_full.dyr",
+    "ieee14/ieee14.raw": "ieee14/ieee14.dyr",
+    "ieee39/ieee39.raw": None,
+    "npcc/npcc.raw": "npcc/npcc_full.dyr",
+    "wecc/wecc.raw": "wecc/wecc_full.dyr",
+    "nordic44/N44_BC.raw": "nordic44/N44_BC.dyr",
+    "wscc9/wscc9.raw": None,
+    "wscc9/wscc9_3wxfr.raw": None,
+}
+
+
+@pytest.mark.parametrize("grid", [name for name in FILES if "nordic" not in name])  # of which ANDES finds no solution
+def test_psse_files_have_the_operating_point_that_andes_finds(grid):
+    import andes
+
+    andes.config_logger(logging.CRITICAL)
+    system = andes.load(andes.get_case(grid), setup=False, no_output=True, default_config=True)
+    stored = dict(zip(system.Bus.idx.v, system.Bus.v0.v, strict=True))
+    for sources in (system.PV, system.Slack):  # ours hold the voltage that the file stores
+        for row, bus in enumerate(sources.bus.v):
+            sources.v0.v[row] = stored[bus]
+    place = {bus: row for row, bus in enumerate(system.Bus.idx.v)}
+    for row, x in enumerate(system.Line.x.v):
+        if abs(x) < 1e-12:  # a winding without impedance: from what rounding leaves theirs ends at a false solution
+            system.Line.x.v[row] = 1e-6
+            one, star = place[system.Line.bus1.v[row]], place[system.Line.bus2.v[row]]
+            system.Bus.v0.v[star], system.Bus.a0.v[star] = system.Bus.v0.v[one], system.Bus.a0.v[one]
+    system.PQ.config.pq2z = 0  # loads stay what they are outside of 0.8 to 1.2 pu
+    system.setup()
+    system.PFlow.config.tol = 1e-10
+    assert system.PFlow.run()
+    case = co.read_case(andes.get_case(grid))
+    own = case.branches
+    case = replace(case, branches=own.assign(r_pu=own["r_pu"] + 1e-8, x_pu=own["x_pu"] + 1e-8))  # as theirs, against zeros
+    point = co.power_flow(case, method="ac")
+    row = {bus: k for k, bus in enumerate(system.Bus.idx.v)}
+    at = [row[bus] for bus in case.buses["bus"]]
+    theirs = (np.asarray(system.Bus.v.v) * np.exp(1j * np.asarray(system.Bus.a.v)))[at]
+    slack = int(np.argmax((case.buses["bus"] == case.generators.loc[case.generators["kind"] == "slack", "bus"].iloc[0]).to_numpy()))
+    ours = point.voltage * np.exp(1j * (np.angle(theirs[slack]) - np.angle(point.voltage[slack])))
+    assert np.abs(ours - theirs).max() < 1e-6
+
+
+@pytest.mark.parametrize("grid", [name for name, machines in FILES.items() if machines])
+def test_psse_files_store_the_energy_that_andes_finds(grid):
+    import andes
+
+    andes.config_logger(logging.CRITICAL)
+    dynamic = andes.get_case(FILES[grid])
+    system = andes.load(andes.get_case(grid), addfile=dynamic, setup=True, no_output=True, default_config=True)
+    theirs = sum(float(np.sum(model.M.v)) / 2 * system.config.mva for model in (system.GENCLS, system.GENROU) if model.n)
+    own = co.read_case(andes.get_case(grid), machines=dynamic).machines
+    assert (own["mbase_mva"] * own["H_s"]).sum() == pytest.approx(theirs, rel=1e-9)

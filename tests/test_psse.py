@@ -119,7 +119,7 @@ def readers(tmp_path):
     return whole
 
 
-@pytest.mark.parametrize("count", [600, pytest.param(20_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [400, pytest.param(20_000, marks=pytest.mark.slow)])
 def test_damaged_files_are_a_case_or_one_sentence(tmp_path, count):
     count = int(os.environ.get("COHERENCE_FUZZ", count))
     for seed, (name, (text, read)) in enumerate(readers(tmp_path).items()):
@@ -292,6 +292,29 @@ def test_admittances_are_those_of_nodal_equations_written_element_by_element(tmp
     np.testing.assert_allclose(kron(case, list(circuit.kv)), exact, rtol=0, atol=1e-10 * scale)
 
 
+@pytest.mark.parametrize("w", [0, 1, 2])
+@pytest.mark.parametrize("stat", [1, 2, 3, 4])
+def test_a_winding_without_impedance_is_its_bus_behind_its_ratio(tmp_path, w, stat):
+    kv, pairs = {1: 10.0, 2: 20.0, 3: 110.0}, [(0.01, 0.1, 100.0)] * 3
+    pairs[(w + 1) % 3] = (0.02, 0.2, 100.0)
+    windings = [(1.05, 0.0, 10.0), (0.96, 0.0, -20.0), (1.02, 0.0, 33.0)]
+    circuit = Circuit(kv, 100.0)
+    for a, b in ((1, 2), (2, 3)):
+        circuit.series(circuit.rows[a], 1.0, circuit.rows[b], 1.0, 0.1j)
+    circuit.transformer((1, 2, 3), windings, pairs, (1, 1, 1), (0.0, 0.0), stat)
+    sections = {
+        "BUS": [psse.bus(b, 3 if b == 1 else 1, kv=kv[b]) for b in kv],
+        "GENERATOR": [psse.generator(33, 1)],
+        "BRANCH": [psse.branch(33, 1, 2), psse.branch(33, 2, 3)],
+        "TRANSFORMER": [psse.transformer(33, (1, 2, 3), windings, pairs, stat=stat)],
+    }
+    path = tmp_path / "grid.raw"
+    path.write_text(psse.raw(33, sections))
+    case = finished(read_raw_case(path))
+    assert len(case.buses) == 3 + (stat == (4, 2, 3)[w])  # where that winding is out of service the star stays
+    np.testing.assert_allclose(kron(case, list(kv)), circuit.matrix(), rtol=0, atol=1e-10)
+
+
 @given(st.sampled_from(VERSIONS), st.integers(0, 2**32 - 1))
 def test_loads_take_what_their_three_parts_say_at_the_stored_voltage(tmp_path_factory, version, seed):
     rng = np.random.default_rng(seed)
@@ -443,9 +466,12 @@ def test_switching_devices_and_short_branches_are_ties_by_the_threshold_of_the_f
         "BRANCH": [psse.branch(version, 1, 2), psse.branch(version, 2, 3, x=1e-3), psse.branch(version, 2, 5, x=9e-5)],
         "SYSTEM SWITCHING DEVICE": [psse.device(3, 4), psse.device(1, 5, stat=0)],
     }
+    kept["BRANCH"].append(psse.branch(version, 3, 4, b=0.1))  # parallel to a tie: its charging stays
     text = psse.raw(version, kept)
     case = written(text)
     assert case.buses["bus"].tolist() == [1, 2, 3]
+    assert case.branches[["from_bus", "to_bus"]].values.tolist() == [[1, 2], [2, 3]]
+    assert case.buses["b_shunt_mvar"].tolist() == pytest.approx([0.0, 0.0, 10.0])
     assert case.generator_buses.tolist() == [1, 4]
     assert case.generators["bus"].tolist() == [1, 3]
     assert "2 branches with |x| up to 0.0001 pu" in " ".join(case.notes)
