@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from coherence.studies import Study
 
 CONTENTS = "contents.txt"  # what was written into a folder
+GRIDS = "grids"  # where reduced networks stand as cases, MATPOWER and PSS/E files
 
 
 def write_study(result: Study, folder: Path) -> None:
@@ -36,7 +37,7 @@ def write_study(result: Study, folder: Path) -> None:
     for part, truncation in result.truncations.items():
         save_network(truncation.network, folder / f"reduced_{part}.json")
         remarks += write_equivalent(
-            truncation.network, folder, f"reduced_{part}", result.case, result.operating_point, result.partition
+            truncation.network, folder / GRIDS, f"reduced_{part}", result.case, result.operating_point, result.partition
         )
     for name, figure in plots.of_study(result).items():
         figure.savefig(folder / f"{name}.png", dpi=130)
@@ -54,7 +55,7 @@ def write_reduction(result: Reduction, folder: Path, case: Case | None, point: O
     result.ledger.to_csv(folder / "ledger.csv")
     result.partition.series.to_csv(folder / "groups.csv", index_label="node")
     save_network(result.network, folder / "reduced.json")
-    remarks = write_equivalent(result.network, folder, "reduced", case, point, result.partition)
+    remarks = write_equivalent(result.network, folder / GRIDS, "reduced", case, point, result.partition)
     (folder / "summary.txt").write_text("\n".join([result.text(), *remarks]) + "\n", encoding="utf-8")
     (folder / CONTENTS).write_text("".join(f"{path.name}\n" for path in sorted(folder.iterdir())), encoding="utf-8")
 

@@ -88,12 +88,18 @@ def test_command_line_writes_summary_tables_models_and_pictures(tmp_path):
     assert names == {f"{x}.png" for x in pictures} | {f"{x}.csv" for x in tables} | {f"{x}.json" for x in models} | {
         "summary.txt",
         "contents.txt",
+        "grids",
     }
     assert [p.name for p in tmp_path.iterdir()] == ["out"]
     for picture in (tmp_path / "out").glob("*.png"):
         assert picture.read_bytes()[:4] == b"\x89PNG"
     reduced = co.load_network(tmp_path / "out" / "reduced_turbines.json")
     assert reduced.order == 11
+    grids = tmp_path / "out" / "grids"
+    endings = ["", ".m", "_machines.csv", ".raw", ".dyr"]
+    assert {path.name for path in grids.iterdir()} == {f"{model}{ending}" for model in models for ending in endings}
+    again = co.linearize(co.read_case(grids / "reduced_turbines"))
+    assert np.isclose(again.algebraic_connectivity, reduced.algebraic_connectivity)
     assert pd.read_csv(tmp_path / "out" / "groups.csv")["group"].nunique() == 3
 
 

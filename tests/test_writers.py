@@ -347,17 +347,17 @@ def test_a_reduction_leaves_cases_that_are_its_network(tmp_path):
     done = coherence("reduce", "iceland", "--tolerance", "0.3", "--to-hz", "0.3", "--groups", "4", "--out", out)
     assert done.returncode == 0, done.stderr
     network = co.load_network(out / "reduced.json")
-    assert difference(network, co.linearize(co.read_case(out / "reduced"))) < WRITTEN
+    assert difference(network, co.linearize(co.read_case(out / "grids" / "reduced"))) < WRITTEN
     full = co.power_flow(co.load_case("iceland"))
-    total = co.read_case(out / "reduced").generators["p_mw"].sum()
+    total = co.read_case(out / "grids" / "reduced").generators["p_mw"].sum()
     assert np.isclose(total, full.generation.real.sum())
     remarks = (out / "summary.txt").read_text()
     if "reduced.dyr: no governor" not in remarks:
-        again = co.read_case(out / "reduced.raw", machines=out / "reduced.dyr")
+        again = co.read_case(out / "grids" / "reduced.raw", machines=out / "grids" / "reduced.dyr")
         assert difference(network, co.linearize(again)) < 1e-8
-    grid = co.read_case(out / "reduced.m", machines=out / "reduced_machines.csv", f_hz=50)
+    grid = co.read_case(out / "grids" / "reduced.m", machines=out / "grids" / "reduced_machines.csv", f_hz=50)
     assert np.isclose(co.linearize(grid).algebraic_connectivity, network.algebraic_connectivity, rtol=1e-9)
-    assert (out / "contents.txt").read_text().split().count("reduced") == 1
+    assert (out / "contents.txt").read_text().split().count("grids") == 1
 
 
 def test_convert_writes_every_format_and_refuses_others(tmp_path):

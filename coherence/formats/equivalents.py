@@ -28,7 +28,7 @@ def write_equivalent(
     network : Network
         One node per group.
     folder : Path
-        Exists.
+        Made where there is something to write.
     stem : str
     case : Case or None
         What was reduced: its frequency, bases and dispatch. None or a case without grid: nothing is written.
@@ -57,6 +57,7 @@ def write_equivalent(
             reduced = case_of_network(network, **how)  # type: ignore[arg-type]
     except (InputError, ToleranceError) as error:
         return [*remarks, f"{stem}: not written as a case, since {error}"]
+    folder.mkdir(exist_ok=True)
     write_case(reduced, folder / stem)
     written = write_matpower(reduced, folder / f"{stem}.m")
     remarks += [f"{stem}.m: {note}" for note in written.notes]
