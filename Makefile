@@ -38,6 +38,7 @@ bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/responses.py
 	$(BIN)/python tests/benchmarks/reduction.py
 	$(BIN)/python tests/benchmarks/groups.py
+	$(BIN)/python tests/benchmarks/files.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/build.py site

