@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from coherence.display import Page
@@ -13,7 +12,7 @@ from coherence.errors import CoherenceError
 from coherence.formats.folder import shipped_cases
 from coherence.formats.read import MachineTables, load_case, open_case
 from coherence.grids.case import REQUIRED, Case
-from coherence.grids.convention import Convention
+from coherence.grids.convention import Convention, named_convention
 from coherence.grids.linearize import assemble, linearize
 from coherence.grids.modes import modes
 from coherence.grids.powerflow import OperatingPoint, power_flow
@@ -79,6 +78,7 @@ def describe(
     """
     if isinstance(subject, Network):
         return Description(f"Network of {subject.size} nodes", _network_facts(subject), {})
+    convention = named_convention(convention) if isinstance(convention, str) else convention
     case = open_case(subject, machines=machines, f_hz=f_hz)
     facts = {"case": repr(case)} | {f"note {i + 1}": note for i, note in enumerate(case.notes)}
     if case.nodes is not None:
@@ -185,7 +185,7 @@ def _machines(generators: pd.DataFrame) -> str:
     text = f"{rated.sum():.0f} MVA, {(rated * generators['H_s']).sum() / 1e3:.3f} GWs of stored energy"
     counts: dict[str, int] = {}
     if "governor" in generators:
-        counts = {str(k): int(v) for k, v in generators["governor"].replace("", np.nan).dropna().value_counts().items()}
+        counts = {str(k): int(v) for k, v in generators.loc[generators["governor"] != "", "governor"].value_counts().items()}
     if "R_pu" in generators:
         counts["one-lag turbine"] = int(generators["R_pu"].notna().sum())
     return text + (

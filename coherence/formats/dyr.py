@@ -87,7 +87,7 @@ def add_dyr(case: Case, path: Path) -> Case:
             continue
         row = at.get(record.machine)
         if row is None:
-            record.reason = f"no generator in service at bus {shown(record.bus)[1:-1]} has the identifier {shown(record.id)}"
+            record.reason = f"{_NOBODY} at bus {shown(record.bus)[1:-1]} has the identifier {shown(record.id)}"
             continue
         first = earlier.setdefault((what, row), record)
         if first is not record:
@@ -96,6 +96,8 @@ def add_dyr(case: Case, path: Path) -> Case:
                 f"{first.model} in line {first.line}; remove one"
             )
         values, record.reason = _values(record, path)
+        if record.reason:
+            continue
         if values.get("H") == 0:
             record.reason = "H = 0 is an infinite bus, for which there is no node: the generator is a static source; give it an H"
             continue
@@ -109,6 +111,7 @@ def add_dyr(case: Case, path: Path) -> Case:
 
 
 _GAIN = {"IEESGO": "K1", "IEEEG1": "K", "WSIEG1": "K"}  # which parameter switches a governor off
+_NOBODY = "no generator in service"
 _WHY_NOT = {
     "governor": "this governor is not modelled: the machine has none",
     "machine": "this machine is not modelled: the generator is a static source",
@@ -212,7 +215,11 @@ def _values(record: Record, path: Path) -> tuple[dict[str, float], str]:
             if values.get(name, 1.0) < 0 or (name == "Xpd" and values.get(name) == 0):
                 raise CaseError(f"{where}: {name} = {values[name]:g}; it must be > 0")
     extra = len(record.values) - len(names)
-    return values, f"{extra} more values than {record.model} has are not read" if extra else ""
+    if extra and record.model in MACHINES:
+        raise CaseError(
+            f"{where} has {len(record.values)} values; it needs {len(names)}: {', '.join(names)} (are commas decimal points?)"
+        )
+    return values, f"it has {len(record.values)} values where {record.model} has {len(names)}" if extra else ""
 
 
 def identifiers(case: Case) -> list[str]:
@@ -276,6 +283,12 @@ def _summary(records: pd.DataFrame, name: str) -> list[str]:
     of = {what: records.loc[records["purpose"] == what, "used"] for what in ("machine", "governor")}
     used = [f"{int(own.sum())} of {len(own)} {what}s" for what, own in of.items() if len(own)]
     notes = [f"{name}: {len(records)} records, of which {' and '.join(used)} are used"]
+    known = records[records["model"].isin(MACHINES)]
+    strange = int((known["reason"].str.startswith(_NOBODY)).sum())
+    if strange * 5 > len(known):
+        notes.append(
+            f"{name}: {strange} of {len(known)} machines are at buses where this grid has no such generator; is it another grid's?"
+        )
     missed = records[~records["used"] & records["purpose"].isin(["machine", "governor", "unknown"])]
     for (model, reason), own in missed.groupby(["model", "reason"], sort=False):
         first = own.iloc[0]

@@ -87,7 +87,7 @@ def read_folder(folder: Path) -> Case:
         unused = [column for column in table if column not in USED[name]]
         if unused:
             notes.append(f"columns of {name}.csv that are not used: {', '.join(map(str, unused))}")
-        rows[name] = np.flatnonzero(on)
+        rows[name] = np.array(table.attrs["lines"])[on]
         tables[name] = table[on].reset_index(drop=True)
     case = Case(
         **shared,
@@ -97,7 +97,7 @@ def read_folder(folder: Path) -> Case:
         **_damping(meta, folder),
         notes=tuple(notes),
     )
-    check_case(case, lambda table, row: f"{folder / table}.csv, line {rows[table][row] + 2}")
+    check_case(case, lambda table, row: f"{folder / table}.csv, line {rows[table][row]}")
     return finished(case)
 
 
@@ -112,7 +112,9 @@ def _unique_labels(table: pd.DataFrame, path: Path) -> None:
     twice = table["label"].duplicated()
     if twice.any():
         row = int(np.argmax(twice))
-        raise CaseError(f"{path}, line {row + 2}: label {table['label'].iloc[row]!r} occurs twice; make it unique")
+        raise CaseError(
+            f"{path}, line {table.attrs['lines'][row]}: label {table['label'].iloc[row]!r} occurs twice; make it unique"
+        )
 
 
 def _table(folder: Path, name: str, required: list[str], empty: frozenset[str] = frozenset()) -> pd.DataFrame:

@@ -2,11 +2,7 @@ r"""Lines of MATLAB text: encodings, comments, strings, and the marks between th
 
 from __future__ import annotations
 
-import codecs
 import re
-from pathlib import Path
-
-from coherence.errors import CaseError
 
 # a quote after a word, a bracket or another quote transposes; any other begins a string
 _STRINGS = r"""(?<![\w\])}.'])'(?:[^']|'')*'|"(?:[^"]|"")*\""""
@@ -14,18 +10,6 @@ _QUIET = re.compile(rf"{_STRINGS}|[%#].*|\.\.\..*", re.S)
 _EQUALS = re.compile(r"[][(){}]|[=~<>!]=|=")
 MARK = re.compile(rf"{_STRINGS}|[][(){{}};,=]")  # strings, whole; and what divides
 QUOTES, OPENING, CLOSING = "'\"", "[({", "])}"
-
-
-def read_text(path: Path) -> str:
-    """A text in UTF-8, in UTF-16 with its mark, or else in Latin-1."""
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise CaseError(f"{path} cannot be read: {error.strerror or error}") from None
-    try:
-        return data.decode("utf-16" if data[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
 
 
 def code(text: str) -> tuple[str, bool]:
@@ -62,8 +46,3 @@ def assigns(text: str) -> bool:
         if mark[0] == "=" and depth == 0:
             return True
     return False
-
-
-def shown(text: str) -> str:
-    """A line as a message shows it: its first 60 characters, blanks as one."""
-    return repr(" ".join(text[:1000].split())[:60])

@@ -22,8 +22,10 @@ from coherence.formats.tables import checked_table, read_table
 from coherence.grids.case import Case, check_case
 from coherence.grids.topology import warn_of_units, with_unit_notes
 
+GRIDS = (".raw", ".m", ".mat", ".json", ".toml")
 STATIC = "\0static"  # stands for sources that a file marks as no machines: '*' does not reach them
 COLUMNS = ("H_s", "D_pu", "mbase_mva", "xd_prime_pu", "R_pu", "T_s")
+KNOWN = ("label", "bus", *COLUMNS)
 
 
 def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
@@ -63,11 +65,13 @@ def add_machines(case: Case, machines: pd.DataFrame | str | Path) -> Case:
         name = "the machine table"
         raw = machines.reset_index() if machines.index.name in ("label", "bus") else machines
         places = [f"{name}, row {i}" for i in range(len(raw))]
-        table = checked_table(raw, ["H_s"], places, name, text=frozenset({"bus"}), empty=frozenset({"H_s"}))
+        table = checked_table(raw, ["H_s"], places, name, text=frozenset({"bus"}), empty=frozenset({"H_s"}), names=KNOWN)
     else:
         name, path = str(machines), Path(machines)
-        table = read_table(path, ["H_s"], text=frozenset({"bus"}), empty=frozenset({"H_s"}))
-        places = [f"{path}, line {i + 2}" for i in range(len(table))]
+        if path.is_dir() or path.suffix.lower() in GRIDS:
+            raise CaseError(f"{path} is a grid, no table of machines; give a CSV table with a column H_s, or a DYR file")
+        table = read_table(path, ["H_s"], text=frozenset({"bus"}), empty=frozenset({"H_s"}), names=KNOWN)
+        places = [f"{path}, line {k}" for k in table.attrs["lines"]]
     key = next((column for column in ("label", "bus") if column in table), None)
     if key is None:
         raise CaseError(f"{name}: column 'label' or 'bus' is missing; it says which generator a row is for ('*': all others)")

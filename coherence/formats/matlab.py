@@ -21,7 +21,8 @@ import numpy as np
 
 from coherence.errors import CaseError
 from coherence.formats.constants import Expression, NotConstant, entries
-from coherence.formats.lines import CLOSING, MARK, OPENING, QUOTES, assigns, code, read_text, shown, unquoted, without_strings
+from coherence.formats.lines import CLOSING, MARK, OPENING, QUOTES, assigns, code, unquoted, without_strings
+from coherence.formats.text import read_lines, shown
 from coherence.types import Int, Real
 
 _ASSIGNED = re.compile(r"\s*([A-Za-z]\w*(?:\.\w+)*)\s*=(?!=)\s*")
@@ -69,7 +70,7 @@ def read_variables(path: Path, wanted: Collection[str], names: dict[str, int], r
 class _Reader:
     def __init__(self, path: Path, wanted: Collection[str], names: dict[str, int], returned: tuple[str, ...]) -> None:
         self.path, self.wanted, self.names, self.returned = path, wanted, names, returned
-        self.lines = read_text(path).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self.lines = read_lines(path)
         self.at = 0  # lines taken
         self.found: dict[str, Any] = {}
         self.known: dict[str, float] = {}  # constants

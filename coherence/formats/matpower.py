@@ -94,6 +94,9 @@ def case_of_tables(
     kind_of = dict(zip(bus["BUS_I"], bus["BUS_TYPE"], strict=True))
     bus, gen = _dispatchable(bus, gen, notes)
     rows["generators"] = rows["generators"][gen.pop("kept_row").to_numpy()]
+    unstated = int((gen["MBASE"] == 0).sum())
+    if unstated:
+        notes.append(f"{unstated} generators state no machine base (MBASE = 0): the system base stands in its place")
     at_load = ~gen["GEN_BUS"].map(kind_of).isin([PV, REFERENCE])
     if at_load.any():
         notes.append(f"{int(at_load.sum())} generators at load buses hold their voltage (MATPOWER's own power flow fixes their Q)")

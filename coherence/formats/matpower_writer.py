@@ -18,9 +18,11 @@ import numpy as np
 import pandas as pd
 
 from coherence.display import Page
-from coherence.errors import CaseError, InputError
+from coherence.errors import InputError
+from coherence.formats.text import write_texts
 from coherence.grids.case import Case, require_grid
-from coherence.nodes.governors import governor, one_lag
+from coherence.grids.linearize import machine_governors
+from coherence.nodes.governors import one_lag
 
 LOAD, PV, REFERENCE = 1, 2, 3  # MATPOWER bus types
 
@@ -115,11 +117,7 @@ def write_matpower(case: Case, path: str | Path, *, machines: str | Path | None 
     texts = {target: text}
     if figures is not None:
         texts[table_path] = figures.to_csv(index=False, lineterminator="\n")
-    parts = {file: file.with_name(file.name + ".part") for file in texts}
-    for file, part in parts.items():
-        part.write_text(texts[file], encoding="utf-8", newline="\n")
-    for file, part in parts.items():
-        part.replace(file)
+    write_texts(texts)
     return MatpowerFiles(target, None if figures is None else table_path, tuple(notes))
 
 
@@ -145,10 +143,11 @@ def _grid(case: Case, stem: str, notes: list[str]) -> str:
         notes.append("the case stores no voltages: 1 pu at 0 degrees (set-points at generators) stand in their place")
     size = buses["vm_pu"] if stored else own.map(held).fillna(1.0)
     angle = buses["va_deg"] if stored else [0.0] * len(buses)
+    kv = np.array(list(column(buses, "kv")), dtype=float)  # 1 where it is not known: per unit says all, and 0 stops other programs
     ones, zeros = [1] * len(buses), [0] * len(branches)
     rows_of_bus = zip(
         own, kind, buses["p_load_mw"], buses["q_load_mvar"], buses["g_shunt_mw"], buses["b_shunt_mvar"], ones, size, angle,
-        column(buses, "kv"), ones, [1.1] * len(buses), [0.9] * len(buses), strict=True,
+        np.where(kv > 0, kv, 1.0), ones, [1.1] * len(buses), [0.9] * len(buses), strict=True,
     )  # fmt: skip
     p, one = generators["p_mw"], [1] * len(generators)
     rows_of_gen = zip(
@@ -214,36 +213,31 @@ def _machines(case: Case, notes: list[str]) -> pd.DataFrame | None:
         raise InputError("generator '*': this label stands for all others in a machine table; rename it")
     table = generators[["label", "H_s"]].reset_index(drop=True)
     size = len(table)
-    own = generators["D_pu"].fillna(0.0).to_numpy(dtype=float) if "D_pu" in generators else np.zeros(size)
-    damping = own + case.damping
-    droop, lag = (
-        generators[name].to_numpy(dtype=float).copy() if name in generators else np.full(size, np.nan) for name in ("R_pu", "T_s")
-    )
-    models = generators["governor"].fillna("") if "governor" in generators else [""] * size
-    records = {(m, r["label"]): {str(k): v for k, v in r.items()} for m, t in case.governors.items() for r in t.to_dict("records")}
+    damping, droop, lag = np.zeros(size), np.full(size, np.nan), np.full(size, np.nan)
     near, without = [], []
-    for i, (model, label) in enumerate(zip(models, generators["label"], strict=True)):
-        if not model:
-            continue
-        record = records[model, label]
+    governors, shaft = machine_governors(case)
+    damping[case.machine_rows] = shaft
+    for i, h in governors.items():
+        row = case.machine_rows[i]
         try:
-            system = governor(model, record)
-        except InputError as error:
-            raise CaseError(f"case {case.name!r}, generator {label!r}: {error}") from None
-        gain, tau = one_lag(system)
-        damping[i] += float(record.get("Dt", 0.0))
-        if tau <= 0 or gain <= 0:
-            without.append(label)
+            gain, tau = one_lag(h)
+        except InputError:
+            without.append(generators["label"].iloc[row])
             continue
-        droop[i], lag[i] = 1.0 / gain, tau
-        if len(system.a) > 1:
-            near.append(label)
+        droop[row], lag[row] = 1.0 / gain, tau
+        if h.order > 1:
+            left = abs(gain / (1 + 1j * tau)) / float(np.abs(h(np.array([1j])))[0, 0, 0])
+            near.append((generators["label"].iloc[row], left))
     if case.damping:
         notes.append(f"the declared damping {case.damping:g} pu is part of D_pu")
     if case.load_damping:
         notes.append(f"the load damping {case.load_damping:g} pu has no place: give linearize(load_damping={case.load_damping:g})")
     if near:
-        notes.append(f"governors in their one-lag form, an approximation: {_listed(near)}")
+        least, most = (pick(ratio for _, ratio in near) for pick in (min, max))
+        notes.append(
+            f"governors in their one-lag form, an approximation ({least:.2g} to {most:.2g} of their response at 1 rad/s): "
+            f"{_listed([label for label, _ in near])}"
+        )
     if without:
         notes.append(f"governors left out, for they have no one-lag form: {_listed(without)}")
     table["D_pu"], table["mbase_mva"] = damping, generators["mbase_mva"].to_numpy()

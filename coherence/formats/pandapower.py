@@ -92,6 +92,22 @@ def in_todays_format(net: Any, where: str) -> Any:
         raise CaseError(f"{where} is of another version, and pandapower does not convert it ({_words(error)})") from None
 
 
+def _cut_off(before: dict[str, pd.DataFrame], net: Any) -> list[str]:
+    """Notes on what stands in service but reaches no source, which pandapower drops."""
+    lost = before["bus"].index[before["bus"]["in_service"].astype(bool)].difference(net.bus.index)
+    with_them = []
+    for table, word in (("gen", "generators"), ("load", "loads")):
+        gone = before[table].index.difference(net[table].index)
+        count = int((before[table].loc[gone, "in_service"].astype(bool) & before[table].loc[gone, "bus"].isin(lost)).sum())
+        with_them += [f"{count} {word}"] if count else []
+    if not len(lost):
+        return []
+    shown = ", ".join(map(str, lost[:4])) + (f" and {len(lost) - 4} more" if len(lost) > 4 else "")
+    return [
+        f"{len(lost)} buses reach no external grid and are left out{', with ' + ' and '.join(with_them) if with_them else ''}: {shown}"
+    ]
+
+
 def _words(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
@@ -105,8 +121,10 @@ def case_of_network(net: Any, where: str, title: str, *, f_hz: float | None, bas
         net.res_bus = net.res_bus.loc[net.bus.index]  # the converter wants them in order
     notes, links = replace_devices(net, where, solved)
     notes += _prepared(net, solved)
+    before = {table: net[table] for table in ("bus", "gen", "ext_grid", "load")}
     try:
         pandapower.toolbox.drop_inactive_elements(net)
+        notes += _cut_off(before, net)
         for cost in ("poly_cost", "pwl_cost"):
             net[cost] = net[cost].iloc[:0]
         ppc = _converted(net, solved)
@@ -150,7 +168,12 @@ def case_of_network(net: Any, where: str, title: str, *, f_hz: float | None, bas
     unique = [own if own and names.count(own) == 1 else other for own, other in zip(names, plain, strict=True)]
     gen[:, 6] = new
     if known and "sn_mva" in machines:
-        gen[: len(machines), 6] = machines["sn_mva"].fillna(new).where(lambda s: s > 0, new)
+        rated = machines["sn_mva"].where(machines["sn_mva"] > 0)
+        gen[: len(machines), 6] = rated.fillna(new)
+        if rated.isna().any():
+            notes.append(
+                f"{int(rated.isna().sum())} sources state no machine base (sn_mva): the system base, {new:g} MVA, stands in its place"
+            )
     static = np.arange(len(gen)) >= len(machines) if known else np.zeros(len(gen), dtype=bool)
     wards = int(static.sum())
     if known:

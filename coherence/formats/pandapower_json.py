@@ -24,7 +24,7 @@ from coherence.grids.pandapower import quiet
 
 LEFT_OUT = {
     "controller": "controllers are left out: taps and set-points stand as they are",
-    "characteristic": "characteristics are left out",
+    "characteristic": "characteristics (impedances that depend on the tap) are left out",
 }
 
 

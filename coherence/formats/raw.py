@@ -169,6 +169,7 @@ def read_raw(path: Path) -> Raw:
         Not a RAW file of version 32 to 35, or one that is cut off; the line is named.
     """
     lines = [(k, line) for k, line in enumerate(read_lines(path), start=1) if not line.lstrip().startswith("@!")]
+    lines = lines[:3] + [(k, line) for k, line in lines[3:] if line.strip()]  # titles may be empty
     where = str(path)
     if not any(line.strip() for _, line in lines):
         raise CaseError(f"{where} is empty; give a PSS/E RAW file")
@@ -221,7 +222,10 @@ def split(line: str) -> list[str]:
     """The fields of a line: parted by commas or blanks, quotes kept, everything after a slash outside of quotes left out."""
     if "'" not in line and '"' not in line:
         line = line.split("/", 1)[0]
-        return [part.strip() for part in line.split(",")] if "," in line else line.split()
+        if "," not in line:
+            return line.split()
+        parts = [part.strip() for part in line.split(",")]
+        return [field for part in parts for field in _numbers_apart(part)] if " " in "".join(parts) else parts
     if "," in line and "/" not in line and '"' not in line:
         parts = [part.strip() for part in line.split(",")]
         if not any(part.count("'") & 1 for part in parts):  # no comma within quotes
@@ -232,7 +236,13 @@ def split(line: str) -> list[str]:
     if "," not in tokens:
         return tokens
     commas = [-1, *(k for k, token in enumerate(tokens) if token == ","), len(tokens)]
-    return [" ".join(tokens[i + 1 : j]) for i, j in pairwise(commas)]
+    return [field for i, j in pairwise(commas) for field in _numbers_apart(" ".join(tokens[i + 1 : j]))]
+
+
+def _numbers_apart(part: str) -> list[str]:
+    """Numbers that blanks part within commas, as some programs write them; other texts keep their blanks."""
+    words = part.split()
+    return words if len(words) > 1 and all(np.isfinite(number(word)) for word in words) else [part]
 
 
 #: a quote ends where a separator follows, so that 'O'BRIEN' is one name

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from coherence.errors import InputError
@@ -126,7 +127,7 @@ def _buses(case: Case, kinds: dict[float, int], own: pd.Series, number: dict[flo
 
     def record(bus: float, at: float, kind: int) -> str:
         name, base, size, angle = by_bus[at]
-        size = size if stored else held.get(at, size)
+        size = held.get(at, size)  # readers hold what is stored
         return f"{number[bus]},'{_plain(name)[:NAME]:<{NAME}}',{_n(base)},{kind},1,1,1,{_n(size)},{_n(angle)}"
 
     terminals: dict[float, float] = {}
@@ -154,12 +155,13 @@ def _generators(case: Case, own: pd.Series, number: dict[float, str]) -> list[st
         table[c].fillna(d) if c in table else pd.Series(d, index=table.index)
         for c, d in (("q_min_mvar", -9999.0), ("q_max_mvar", 9999.0))
     )
-    source = table["zx_pu"] if "zx_pu" in table else table.get("xd_prime_pu", pd.Series(1.0, index=table.index))
-    source = source.fillna(1.0)
+    none = pd.Series(np.nan, index=table.index)
+    source = table.get("xd_prime_pu", none).fillna(table.get("zx_pu", none)).fillna(1.0)  # GENCLS has no x'd but ZX
     rows = zip(own, identifiers(case), table["p_mw"], high, low, table["v_pu"], table["mbase_mva"], source, strict=True)
     limit = 9999.0
+    end = "0,0,1,1,100,9999,-9999,1,1"  # RT, XT, GTAP, STAT, RMPCT, PT, PB and one owner, which some readers need
     return [
-        f"{number[b]},'{key:<2}',{_n(p)},0,{_n(min(top, limit))},{_n(max(bottom, -limit))},{_n(v)},0,{_n(s)},0,{_n(x)},0,0,1,1,100"
+        f"{number[b]},'{key:<2}',{_n(p)},0,{_n(min(top, limit))},{_n(max(bottom, -limit))},{_n(v)},0,{_n(s)},0,{_n(x)},{end}"
         for b, key, p, top, bottom, v, s, x in rows
     ]
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import codecs
+from collections.abc import Mapping
 from pathlib import Path
 
-from coherence.errors import CaseError
+from coherence.errors import CaseError, InputError
 
 MARKS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -35,12 +36,29 @@ def read_lines(path: Path) -> list[str]:
 
 
 def shown(text: str) -> str:
-    """A piece of a file for a message: quoted, on one line, not longer than 60 characters."""
+    """A piece of a file for a message: quoted, on one line, blanks as one, not longer than 60 characters."""
+    text = " ".join(text[:1000].split())
     return repr(text if len(text) <= 60 else text[:57] + "...")
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a file in UTF-8, replaced only when complete."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)
+    """Write a file in UTF-8, replaced only when complete; errors as in `write_texts`."""
+    write_texts({path: text})
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Write files in UTF-8, replaced only when all are complete.
+
+    Raises
+    ------
+    InputError
+        A folder that does not exist.
+    """
+    for path in texts:
+        if not path.absolute().parent.is_dir():
+            raise InputError(f"the folder of {path} does not exist; make it first")
+    parts = {path: path.with_name(path.name + ".part") for path in texts}
+    for path, part in parts.items():
+        part.write_text(texts[path], encoding="utf-8", newline="\n")
+    for path, part in parts.items():
+        part.replace(path)

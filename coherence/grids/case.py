@@ -140,7 +140,7 @@ def bus_index(case: Case) -> dict[float, int]:
 def branch_ends(case: Case) -> tuple[Int, Int]:
     """Rows of the from and to buses of each branch."""
     row, branches = bus_index(case), case.grid[1]
-    return (np.array([row[b] for b in branches["from_bus"]]), np.array([row[b] for b in branches["to_bus"]]))
+    return tuple(np.array([row[b] for b in branches[end]], dtype=int) for end in ("from_bus", "to_bus"))  # type: ignore[return-value]
 
 
 def require_case(case: object) -> None:
@@ -197,7 +197,7 @@ def check_case(case: Case, place: Place) -> None:
     row = _first(~(branches["tap"] > 0))
     if row is not None:
         raise CaseError(f"{place('branches', row)}: tap = {branches['tap'].iloc[row]:g}; give the ratio, 1 for none")
-    for column in ("mbase_mva", "v_pu", "H_s", "xd_prime_pu"):
+    for column in ("mbase_mva", "v_pu", "H_s", "xd_prime_pu", "R_pu", "T_s"):
         row = _first(generators[column] <= 0) if column in generators else None
         if row is not None:
             raise CaseError(f"{place('generators', row)}: {column} = {generators[column].iloc[row]:g}; it must be > 0")
@@ -243,6 +243,7 @@ def _unique(table: pd.DataFrame, column: str, name: str, place: Place) -> None:
     row = _first(table[column].duplicated())
     if row is not None:
         value = table[column].iloc[row]
+        value = value[:60] if isinstance(value, str) else value
         raise CaseError(
             f"{place(name, row)}: {column} {value if isinstance(value, str) else f'{value:g}'!r} occurs twice; make it unique"
         )

@@ -26,6 +26,7 @@ from coherence.nodes.families import swing, swing_turbine
 from coherence.nodes.governors import governor, one_lag, turbine, turbine_damping
 from coherence.nodes.nodes import Nodes, make_banks
 from coherence.numerics.realization import Realization, parallel
+from coherence.types import Real
 
 
 def linearize(
@@ -193,18 +194,37 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
         raise CaseError(
             f"case {case.name!r} has no machine figures (H_s); add a table with add_machines (command line: --machines FILE)"
         )
-    declared = case.damping if damping is None else float(damping)
     rated = g["mbase_mva"].to_numpy()
     base = per_frequency(rated, base_mva=case.base_mva, f_hz=case.f_hz)
-    names = tuple(g["label"])
+    found, shaft = machine_governors(case, governors=governors, damping=damping)
+    nodes = swing(
+        inertia=inertia(g["H_s"].to_numpy(), rated, base_mva=case.base_mva, f_hz=case.f_hz),
+        damping=shaft * base,
+        labels=tuple(g["label"]),
+    )
+    sections = [(i, Realization(h.a, h.b, h.c * base[i], h.d)) for i, h in found.items()]
+    return Nodes(nodes.labels, nodes.polynomial, make_banks(sections))
+
+
+def machine_governors(
+    case: Case, *, governors: str = "rational", damping: float | None = None
+) -> tuple[dict[int, Realization], Real]:
+    """h(s) of the machines that have a governor, by their row among the machines, and the damping at every shaft.
+
+    Both on machine base, per pu of speed; the damping is the machine's, the declared and the turbine's together. Parameters and
+    errors as in `machine_nodes`.
+    """
+    g = case.machines
+    rated, names = g["mbase_mva"].to_numpy(), tuple(g["label"])
     models = list(g["governor"]) if "governor" in g and governors != "none" else [""] * len(g)
     records: dict[tuple[str, str], list[dict[str, Any]]] = {}  # several only of RATIONAL: they add up
     for model, table in case.governors.items():
         for record in table.to_dict("records"):
             records.setdefault((model, record["label"]), []).append({str(key): value for key, value in record.items()})
-    shaft = g["D_pu"].fillna(0.0).to_numpy() + declared  # damping [pu on machine base]; the turbine's joins it below
+    own_damping = g["D_pu"].fillna(0.0).to_numpy() if "D_pu" in g else np.zeros(len(g))
+    shaft = own_damping + (case.damping if damping is None else float(damping))  # the turbine's joins it below
     droop, lag = (g[name].to_numpy() if name in g else np.full(len(g), np.nan) for name in ("R_pu", "T_s"))
-    sections = []
+    found: dict[int, Realization] = {}
     for i, (model, label) in enumerate(zip(models, names, strict=True)):
         if not model and not (np.isfinite(droop[i]) and governors != "none"):
             continue
@@ -221,11 +241,8 @@ def machine_nodes(case: Case, *, governors: str = "rational", damping: float | N
                 h = turbine(droop[i], lag[i])
         except InputError as error:
             raise CaseError(f"case {case.name!r}, generator {label!r}: {error}") from None
-        sections.append((i, Realization(h.a, h.b, h.c * base[i], h.d)))
-    nodes = swing(
-        inertia=inertia(g["H_s"].to_numpy(), rated, base_mva=case.base_mva, f_hz=case.f_hz), damping=shaft * base, labels=names
-    )
-    return Nodes(nodes.labels, nodes.polynomial, make_banks(sections))
+        found[i] = h
+    return found, shaft
 
 
 def _bare_nodes(case: Case, damping: float | None) -> Nodes:

@@ -52,7 +52,7 @@ def solve(case: Case, limits: pd.DataFrame | None, *, dc: bool) -> Complex:
                 else:
                     pandapower.runpp(net, **common, tolerance_mva=1e-8, enforce_q_lims=limits is not None, **start)
                 break
-            except (pandapower.LoadflowNotConverged, ArithmeticError, ValueError):
+            except (pandapower.LoadflowNotConverged, ArithmeticError, ValueError, RuntimeError):  # SuperLU raises the last
                 continue
         else:
             raise ToleranceError(
