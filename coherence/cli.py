@@ -105,6 +105,8 @@ def study(
 
     with bar() as progress, folder_for(out) as folder:
         saved = _is_network(case)
+        if saved:
+            _refuse_case_options(typical=typical or None)
         subject = load_network(case) if saved else open_case(case, machines=machines, f_hz=f_hz, typical=typical)
         point = None if isinstance(subject, Network) else _point(subject, power_flow, limits)
         result = run(
@@ -169,7 +171,11 @@ def reduce_(
     with bar() as progress, folder_for(out) as folder:
         if _is_network(case):
             _refuse_case_options(
-                machines=machines, f_hz=f_hz, damping=damping, convention=None if convention == "terminal" else convention
+                machines=machines,
+                typical=typical or None,
+                f_hz=f_hz,
+                damping=damping,
+                convention=None if convention == "terminal" else convention,
             )
             network, opened, point = load_network(case), None, None
         else:

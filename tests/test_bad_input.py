@@ -423,7 +423,7 @@ def test_a_single_generator_behind_several_buses_is_one_node(folder):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("", "machines.csv: No columns to parse from file"),
+        ("", "machines.csv is empty"),
         ("bus,R_pu\n30,1\n", "column 'H_s' is missing"),
         ("H_s\n4\n", "column 'label' or 'bus' is missing"),
         ("bus,H_s,droop\n*,4,1\n", "column 'droop' is not understood"),

@@ -539,7 +539,7 @@ def test_the_passivity_index_of_many_sections_is_that_of_one_matrix(monkeypatch)
     assert quick["index"] == pytest.approx(co.passivity(network).nodes["index"].iloc[0], rel=1e-8)
 
 
-# --- what reviewers found ---
+# --- corners ---
 
 
 def one(nodes):

@@ -113,18 +113,22 @@ class Expression:
             return float(piece.replace("d", "e").replace("D", "e"))
         if not piece[:1].isalpha():
             raise NotConstant
-        if piece in _CONSTANTS:
-            return _CONSTANTS[piece]
         arguments = None
         if self._next() == "(":
             self._take()
             arguments = self._arguments()
+        try:
+            return self.lookup(piece, arguments)  # a variable hides the constant or function of its name
+        except NotConstant:
+            pass
+        if piece in _CONSTANTS and arguments is None:
+            return _CONSTANTS[piece]
         if piece in _FUNCTIONS and arguments is not None and len(arguments) == 1:
             try:
                 return float(_FUNCTIONS[piece](arguments[0]))
             except (ValueError, OverflowError):
                 raise NotConstant from None
-        return self.lookup(piece, arguments)
+        raise NotConstant
 
     def _arguments(self) -> list[float]:
         found = [self._deeper()]

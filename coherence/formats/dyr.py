@@ -246,21 +246,27 @@ def _attached(case: Case, generators: pd.DataFrame, own: dict[str, Chosen], reco
         reactance = values.get("Xpd", source[row])
         columns["xd_prime_pu"][row] = reactance if reactance > 0 else np.nan
     tables: dict[str, dict[str, dict[str, float]]] = {}
+    fine: set[tuple[object, ...]] = set()  # machines of a kind have the same record
     rated = generators["mbase_mva"].to_numpy()
     for row, (record, values) in own["governor"].items():
         record.used = row in machines
         if not record.used:
             record.reason = "its generator has no machine record"
             continue
+        machine = {"H_s": columns["H_s"][row], "D_pu": columns["D_pu"][row], "mbase_mva": rated[row]}
+        alike = (record.model, *values.values(), *(machine.values() if "Trate" in values else ()))
         try:
-            with np.errstate(over="raise", invalid="raise", divide="raise"):
-                governor(record.model, values, H_s=columns["H_s"][row], D_pu=columns["D_pu"][row], mbase_mva=rated[row])
+            if alike not in fine:
+                with np.errstate(over="raise", invalid="raise", divide="raise"):
+                    governor(record.model, values, **machine)
         except InputError as error:
             record.used, record.reason = False, str(error)
             continue
         except ArithmeticError:
             record.used, record.reason = False, "its figures are too large or too small to be linearised"
             continue
+        fine.add(alike)
+        record.reason = _unheard(values)
         models[row] = record.model
         tables.setdefault(record.model, {})[labels[row]] = values
     kept = generators.drop(columns=[name for name in ATTACHED if name in generators])
@@ -276,6 +282,15 @@ def _attached(case: Case, generators: pd.DataFrame, own: dict[str, Chosen], reco
         notes=(*case.notes, *_summary(listed, path.name), *_unattended(generators, machines)),
     )
     return warn_of_units(with_unit_notes(result))
+
+
+def _unheard(values: dict[str, float]) -> str:
+    """What of a governor that is used has no place in the network."""
+    if values.get("JBUS") and any(values[name] for name in ("K2", "K4", "K6", "K8")):
+        return f"K2, K4, K6, K8 drive the machine at bus {values['JBUS']:g} and are left out"
+    if "qNL" in values and values["Dturb"]:
+        return "Dturb depends on the gate opening and is left to the declared damping"
+    return ""
 
 
 def _summary(records: pd.DataFrame, name: str) -> list[str]:

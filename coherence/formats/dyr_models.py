@@ -25,7 +25,7 @@ GOVERNORS = {
     "GAST": "R T1 T2 T3 AT KT VMAX VMIN Dturb",
     "GGOV1": _GGOV1,
 }
-#: what other models are for: beginnings of their names, the first that fits
+#: what other models are for: beginnings of their names, the longest that fits
 OTHERS = {
     "governor": "TGOV IEEEG WSIEG WESGOV WEHGOV WPIDHY WSHYGP WSHYDD GAST GGOV HYGOV DEGOV PIDGOV CRCMGV BBGOV IVOGO TURCZT URGS3T "
     "UCBGT SHAF25 H6 HYG3 HYST GOVCT GOVHYDRO HYPID PWTBD1 LCFB1",
@@ -36,7 +36,7 @@ OTHERS = {
     "converter or storage": "REGC REEC REPC REGF WT W2 W3 W4 PVGU PVEU PANEL IRRAD CBEST GEWT VSM DER_A PVD1 CMFGEN EPCGEN PVDG",
     "load": "CLOD CIM IEEL LDFR CMLD CMPLD ACMT LDSH LDS UVLS DLSH LVSH",
     "relay, shunt or dc line": "FRQ VTG DISTR RXR SCG GPDIS TIOCR CIROS SLNOS LOEXR CSVGN CSTAT CDC CEEL CHV SVSMO SVC VSC MDC "
-    "PDC SWCAP SWSHN TCSC RUNBK CAPRELAY SATS SAT2 UELS OLTC VFT TSA",
+    "PDC SWCAP SWSHN TCSC RUNBK CAPRELAY SATS SAT2 UELS OLTC VFT TSA STATCOM DCLINE",
 }
 
 
@@ -52,4 +52,5 @@ def purpose(model: str) -> str:
         return "machine"
     if model in GOVERNORS:
         return "governor"
-    return next((what for what, starts in OTHERS.items() if model.startswith(tuple(starts.split()))), "unknown")
+    known = [(len(start), what) for what, starts in OTHERS.items() for start in starts.split() if model.startswith(start)]
+    return max(known, default=(0, "unknown"))[1]

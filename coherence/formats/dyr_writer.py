@@ -12,7 +12,6 @@ Limits that a record lacks are set so wide that they never act.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +21,8 @@ import pandas as pd
 
 from coherence.display import Page
 from coherence.errors import CaseError, InputError
-from coherence.formats.dyr import identifiers
 from coherence.formats.dyr_models import GOVERNORS
-from coherence.formats.raw_writer import psse_numbers
+from coherence.formats.raw_writer import psse_identifiers, psse_numbers
 from coherence.formats.text import write_text
 from coherence.grids.case import Case, require_grid
 from coherence.nodes.governors import governor
@@ -106,21 +104,22 @@ def write_dyr(case: Case, path: str | Path) -> DyrExport:
     >>> from coherence import load_case
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     export = write_dyr(load_case("iceland"), pathlib.Path(folder) / "iceland.dyr")
-    >>> export.models["governor"].value_counts().to_dict()
-    {'HYGOV': 23, 'TGOV1': 10, '': 1, 'IEESGO': 1}
+    >>> export
+    DyrExport('...iceland.dyr': 35 machines, 34 governors)
     """
     require_grid(case)
     target, machines = Path(path), case.machines
     if "H_s" not in machines:
         raise CaseError(f"case {case.name!r} has no machine figures (H_s); add a table with add_machines")
-    keys = np.array(identifiers(case), dtype=object)[case.machine_rows]
+    keys = np.array(psse_identifiers(case), dtype=object)[case.machine_rows]
+    records = {model: table.groupby("label", sort=False) for model, table in case.governors.items()}
     damping = machines["D_pu"].fillna(0.0) + case.damping
     lines, rows = [], []
     number, buses = psse_numbers(case), case.generator_buses.iloc[case.machine_rows]
     for position, (_, machine) in enumerate(machines.iterrows()):
         bus, key = number[buses.iloc[position]], str(keys[position])
         lines.append(_line(bus, "GENCLS", key, [machine["H_s"], damping.iloc[position]]))
-        model, values, remark = _standard(case, machine)
+        model, values, remark = _standard(records, machine)
         if model:
             lines.append(_line(bus, model, key, values))
         rows.append((machine["label"], bus, key, "GENCLS", model, remark))
@@ -130,20 +129,18 @@ def write_dyr(case: Case, path: str | Path) -> DyrExport:
 
 
 def _line(bus: str, model: str, key: str, values: list[float]) -> str:
-    key = re.sub(r"[^\w]", "", key)[:2] or "1"
     return f"{bus:>6} '{model}' '{key}' " + " ".join(f"{value:.15g}" for value in map(float, values)) + " /"
 
 
-def _standard(case: Case, machine: pd.Series) -> tuple[str, list[float], str]:
+def _standard(records: dict[str, Any], machine: pd.Series) -> tuple[str, list[float], str]:
     """Model, values and remark of a machine's governor."""
     model = machine.get("governor", "") or ""
     if not model:
         droop = machine.get("R_pu", np.nan)
         return ("TGOV1", _filled("TGOV1", _lag(droop, machine["T_s"])), "") if np.isfinite(droop) else ("", [], "")
-    records = case.governors[model]
     own: list[dict[str, Any]] = [
         {str(key): value for key, value in record.items()}
-        for record in records[records["label"] == machine["label"]].to_dict("records")
+        for record in records[model].get_group(machine["label"]).to_dict("records")
     ]
     if model != "RATIONAL":
         missing = [name for name in GOVERNORS[model].split() if name not in own[0] and name not in WIDE and name not in _IDLE]

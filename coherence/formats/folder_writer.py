@@ -42,7 +42,7 @@ def write_case(case: Case, folder: str | Path) -> list[Path]:
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     paths = write_case(load_case("two_area"), folder)
     ...     read_case(folder)
-    Case('two_area': 13 buses, 14 branches, 4 generators, 60 Hz, 100 MVA)
+    Case('two_area': 13 buses, 14 branches, 5 generators, 60 Hz, 100 MVA)
     """
     require_case(case)
     target = Path(folder)

@@ -34,6 +34,7 @@ _WORDS = re.compile(r"[A-Za-z]\w*")
 _WORD = re.compile(r"\s*([A-Za-z]\w*)")
 MOST_STATEMENTS = 1000  # on one line
 IDLE = {"end", "endfunction", "endif", "disp", "fprintf", "printf", "clc", "format", "more", "warning", "close", "pkg"}
+RUNS = {"eval", "evalc", "evalin", "assignin", "feval", "run", "source", "builtin"}  # what they do stands in their strings
 FLOW = {"if", "for", "while", "switch", "try", "do", "parfor", "unwind_protect", "else", "elseif", "case", "otherwise", "catch"}
 OPENS = {"if", "for", "while", "switch", "try", "do", "parfor", "unwind_protect"}
 CLOSES = {"end", "endif", "endfor", "endwhile", "endswitch", "end_try_catch", "until", "end_unwind_protect"}
@@ -247,6 +248,8 @@ class _Reader:
         """Do what a statement says; False where the data end."""
         found = _WORD.match(text)
         word = found[1] if found else ""
+        if RUNS & set(_WORDS.findall(without_strings(text))):
+            self._refuse(self.at, text)
         if word == "function":
             return self._function(text)
         if word == "return":

@@ -60,7 +60,7 @@ def case_of_pandapower(net: Any, *, name: str | None = None, f_hz: float | None 
     require_pandapower()
     where = f"pandapower network {name or net.name or ''}".strip()
     with quiet():
-        return case_of_network(copy.deepcopy(net), where, name or str(net.name or "pandapower"), f_hz=f_hz, base_mva=base_mva)
+        return converted_case(copy.deepcopy(net), where, name or str(net.name or "pandapower"), f_hz=f_hz, base_mva=base_mva)
 
 
 def require_pandapower() -> None:
@@ -104,7 +104,8 @@ def _cut_off(before: dict[str, pd.DataFrame], net: Any) -> list[str]:
         return []
     shown = ", ".join(map(str, lost[:4])) + (f" and {len(lost) - 4} more" if len(lost) > 4 else "")
     return [
-        f"{len(lost)} buses reach no external grid and are left out{', with ' + ' and '.join(with_them) if with_them else ''}: {shown}"
+        f"{len(lost)} buses reach no external grid and are left out"
+        f"{', with ' + ' and '.join(with_them) if with_them else ''}: {shown}"
     ]
 
 
@@ -112,7 +113,7 @@ def _words(error: Exception) -> str:
     return " ".join(str(error).split())[:300] or type(error).__name__
 
 
-def case_of_network(net: Any, where: str, title: str, *, f_hz: float | None, base_mva: float | None) -> Case:
+def converted_case(net: Any, where: str, title: str, *, f_hz: float | None, base_mva: float | None) -> Case:
     """The case of a network that is changed on the way; `where` begins the sentences of refusals."""
     import pandapower.toolbox
 
@@ -172,7 +173,8 @@ def case_of_network(net: Any, where: str, title: str, *, f_hz: float | None, bas
         gen[: len(machines), 6] = rated.fillna(new)
         if rated.isna().any():
             notes.append(
-                f"{int(rated.isna().sum())} sources state no machine base (sn_mva): the system base, {new:g} MVA, stands in its place"
+                f"{int(rated.isna().sum())} sources state no machine base (sn_mva): the system base, {new:g} MVA, stands in its "
+                "place"
             )
     static = np.arange(len(gen)) >= len(machines) if known else np.zeros(len(gen), dtype=bool)
     wards = int(static.sum())

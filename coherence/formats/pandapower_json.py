@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from coherence.errors import CaseError
-from coherence.formats.pandapower import case_of_network, require_pandapower
+from coherence.formats.pandapower import converted_case, require_pandapower
 from coherence.formats.pandapower_tables import LARGEST, SCALARS, TABLES, Plain, network_of_tables
 from coherence.grids.case import Case
 from coherence.grids.pandapower import quiet
@@ -79,7 +79,7 @@ def read_pandapower(path: str | Path, *, f_hz: float | None = None, base_mva: fl
         net = network_of_tables(found, contents, where)
         title = contents.get("name")
         with quiet():
-            case = case_of_network(
+            case = converted_case(
                 net, where, title if isinstance(title, str) and title else source.stem, f_hz=f_hz, base_mva=base_mva
             )
     return replace(case, notes=(*case.notes, *notes))

@@ -72,7 +72,7 @@ def fields(section: str, version: int) -> list[str]:
             "I ID MODSW ADJM STAT VSWHI VSWLO SWREG NREG" if version >= 35 else "I MODSW ADJM STAT VSWHI VSWLO SWREM"
         )
         + " RMPCT RMIDNT BINIT",
-        "two-terminal dc": "NAME MDC RDC SETVL VSCHD",
+        "two-terminal dc": "NAME MDC RDC SETVL VSCHD VCMOD RCOMP",
         "vsc dc": "NAME MDC RDC",
     }
     return named.get(section, "").split()
@@ -115,9 +115,10 @@ class Section:
 def numbers(section: Section, texts: list[str], name: str, default: float | None) -> Real:
     """Texts, one a record, as finite numbers; `default` for empty ones (None: there must be none)."""
     given = texts if default is None else [text or repr(default) for text in texts]
+    together = "".join(given)
     try:
         found = np.array(given, dtype=float) if given else np.zeros(0)
-        if np.isfinite(found).all():
+        if np.isfinite(found).all() and together.isascii() and "_" not in together:  # Python reads more than files should hold
             return found
     except ValueError:
         pass
@@ -133,6 +134,8 @@ def numbers(section: Section, texts: list[str], name: str, default: float | None
 
 def number(text: str) -> float:
     """A number as Fortran writes it (1.5, .5E-2, 1.D3), NaN for what is none."""
+    if "_" in text or not text.isascii():
+        return np.nan
     try:
         return float(text)
     except ValueError:

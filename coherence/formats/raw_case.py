@@ -191,7 +191,7 @@ def _generators(
             "id": [key or "1" for key in ids],
             "kind": np.where(np.arange(len(bus)) == swing[0], "slack", "pv"),
             "p_mw": section.numbers("PG", 0.0),
-            "v_pu": np.where(flat & own, set_point, vm),
+            "v_pu": _held(bus, on & own & flat, set_point, vm),
             "mbase_mva": section.numbers("MBASE", raw.base_mva),
             "q_min_mvar": section.numbers("QB", -9999.0),
             "q_max_mvar": section.numbers("QT", 9999.0),
@@ -199,6 +199,14 @@ def _generators(
         }
     )
     return table[on].reset_index(drop=True), np.array(section.lines)[on], notes
+
+
+def _held(bus: Real, own: np.ndarray, set_point: Real, stored: Real) -> Real:
+    """What each generator's bus holds: what is stored, or, in a flat start, the first set-point of those that control their own."""
+    first: dict[float, float] = {}
+    for b, value in zip(bus[own], set_point[own], strict=True):
+        first.setdefault(b, value)
+    return np.array([first.get(b, value) for b, value in zip(bus, stored, strict=True)])
 
 
 def _labels(bus: Real, ids: list[str], names: dict[float, str]) -> list[str]:
@@ -225,16 +233,18 @@ def _branches(raw: Raw, live: dict[float, bool]) -> tuple[pd.DataFrame, Int, lis
     ]
     df, dt = _known(device, "I", live), _known(device, "J", live)
     shut = (device.numbers("STAT", 1.0) > 0) & _both_alive(df, dt, live)
+    dx = device.numbers("X", 0.0)
+    short = np.abs(dx) <= raw.zero_impedance
     rows = {
         "from_bus": np.concatenate([f[on], df[shut]]),
         "to_bus": np.concatenate([t[on], dt[shut]]),
         "r_pu": np.concatenate([r[on], np.zeros(int(shut.sum()))]),
-        "x_pu": np.concatenate([np.where(tie, 0.0, x)[on], np.zeros(int(shut.sum()))]),
+        "x_pu": np.concatenate([np.where(tie, 0.0, x)[on], np.where(short, 0.0, dx)[shut]]),
         "b_pu": np.concatenate([section.numbers("B", 0.0)[on], np.zeros(int(shut.sum()))]),
     }
     table = pd.DataFrame(rows | {"tap": 1.0, "shift_deg": 0.0})
     lines = np.concatenate([np.array(section.lines, dtype=int)[on], np.array(device.lines, dtype=int)[shut]])
-    return table, lines, shunts, int((tie & on).sum() + shut.sum())
+    return table, lines, shunts, int((tie & on).sum() + (short & shut).sum())
 
 
 Draw = dict[str, list[tuple[Real, np.ndarray]]]
@@ -266,22 +276,27 @@ def _shunts(raw: Raw, live: dict[float, bool], of_lines: list[tuple[Real, np.nda
 
 
 def _dc_lines(raw: Raw, live: dict[float, bool], notes: list[str]) -> Draw:
-    """Two-terminal dc lines as loads: power in at the rectifier, out at the inverter, less R I^2."""
+    """Two-terminal dc lines as loads: power in at the rectifier, out at the inverter.
+
+    The scheduled voltage V is that of the inverter plus R_comp I, so that P_inv = (V - R_comp I) I and P_rect = P_inv + R I^2.
+    """
     section = raw["two-terminal dc"]
     if not len(section):
         return {}
-    mode, resistance = section.numbers("MDC", 0.0), section.numbers("RDC", 0.0)
+    mode, resistance, compounded = (section.numbers(name, 0.0) for name in ("MDC", "RDC", "RCOMP"))
     setting, voltage = section.numbers("SETVL", 0.0), section.numbers("VSCHD", 0.0)
     ends = []
     for line in (0, 1):
         rows = [more[line][:1] for more in section.more]
         ends.append(_known(Section(section.name, section.where, ["I"], rows, section.lines), "I", live))
     on = (mode == 1) | (mode == 2)
-    given = np.where(mode == 2, setting * voltage / 1e3, setting)
-    current = np.divide(np.abs(given), voltage, out=np.zeros(len(section)), where=voltage > 0)
-    lost = resistance * current**2
-    taken = np.where(given >= 0, given, np.abs(given) + lost)
-    made = np.where(given >= 0, given - lost, np.abs(given))
+    slope = np.where(setting >= 0, resistance - compounded, -compounded)  # P = (V + slope I) I at the end that is controlled
+    power = np.abs(setting)
+    root = np.sqrt(np.maximum(voltage**2 + 4 * slope * power, 0.0))
+    current = np.where(mode == 2, power / 1e3, np.divide(2 * power, voltage + root, out=np.zeros(len(section)), where=voltage > 0))
+    made = np.where((mode == 1) & (setting < 0), power, (voltage - compounded * current) * current)
+    made = np.where((mode == 1) & (voltage <= 0), power, made)
+    taken = made + resistance * current**2
     if on.any():
         notes.append(
             f"{int(on.sum())} two-terminal dc lines are loads of constant active power at their ends, without the reactive power"

@@ -102,7 +102,13 @@ def transformers(raw: Raw, kv: dict[float, float], alive: dict[float, bool], nex
     winding = _Windings(section, used)
     place = {32: 13, 33: 13, 34: 22}.get(raw.version, 23)  # of TAB among the fields of a winding
     tables = np.stack([winding(line, place, "TAB", 0.0) for line in (1, 2, 3)])
-    fed = first["STAT"][used] != 4  # a first winding that is out of service takes its magnetising current with it
+    alone = np.array(
+        [
+            k == 0 and not (alive.get(i, True) and alive.get(j, True))
+            for i, j, k in zip(*(first[n][used] for n in "IJK"), strict=True)
+        ]
+    )
+    fed = (first["STAT"][used] != 4) & ~alone.astype(bool)  # a first winding out of service takes its magnetising current along
     return Transformers(
         Branches(both[0][on], both[1][on], both[2][on], both[3][on], both[4][on], where[on]),
         Stars(numbers_of_stars[met], vm[met], va[met], lines[star][met]),

@@ -16,10 +16,11 @@ from coherence.grids.case import Case, require_grid
 NAME = 12  # characters of a bus name
 LARGEST = 999_997  # bus number
 TIE = 1e-4  # pu: the reactance that PSS/E takes for none
-ENDS = (
-    "BUS LOAD FIXED_SHUNT GENERATOR BRANCH TRANSFORMER AREA TWO-TERMINAL_DC VSC_DC_LINE IMPEDANCE_CORRECTION MULTI-TERMINAL_DC "
-    "MULTI-SECTION_LINE ZONE INTER-AREA_TRANSFER OWNER FACTS_DEVICE SWITCHED_SHUNT GNE INDUCTION_MACHINE"
-).replace("_", " ")
+SECTIONS = (
+    *("BUS", "LOAD", "FIXED SHUNT", "GENERATOR", "BRANCH", "TRANSFORMER", "AREA", "TWO-TERMINAL DC", "VSC DC LINE"),
+    *("IMPEDANCE CORRECTION", "MULTI-TERMINAL DC", "MULTI-SECTION LINE", "ZONE", "INTER-AREA TRANSFER", "OWNER", "FACTS DEVICE"),
+    *("SWITCHED SHUNT", "GNE", "INDUCTION MACHINE"),
+)
 
 
 def write_raw(case: Case, path: str | Path) -> list[str]:
@@ -51,7 +52,7 @@ def write_raw(case: Case, path: str | Path) -> list[str]:
     ...     path = pathlib.Path(folder) / "areas.raw"
     ...     notes = write_raw(load_case("two_area"), path)
     ...     read_case(path)
-    Case('areas': 13 buses, 14 branches, 4 generators, 60 Hz, 100 MVA)
+    Case('areas': 13 buses, 14 branches, 5 generators, 60 Hz, 100 MVA)
     """
     require_grid(case)
     buses, branches, generators = case.grid
@@ -76,12 +77,9 @@ def write_raw(case: Case, path: str | Path) -> list[str]:
         "BRANCH": [*_lines(branches[plain], number), *ties],
         "TRANSFORMER": _transformers(branches[~plain], number),
     }
-    names = re.split(
-        r" (?=LOAD|FIXED|GEN|BRANCH|TRANSFORMER|AREA|TWO|VSC|IMP|MULTI|ZONE|INTER|OWNER|FACTS|SWITCHED|GNE|INDUCTION)", ENDS
-    )
     head = f"0, {_n(case.base_mva)}, 33, 0, 1, {_n(case.f_hz or 0.0)} / {_plain(case.name)}"
     lines = [head, _plain(case.title)[:60], ""]
-    for name, after in zip(names, [*names[1:], ""], strict=True):
+    for name, after in zip(SECTIONS, [*SECTIONS[1:], ""], strict=True):
         lines += [*sections.get(name, []), f"0 / END OF {name} DATA" + (f", BEGIN {after} DATA" if after else "")]
     write_text(Path(path), "\n".join([*lines, "Q"]) + "\n")
     return _notes(case, number)
@@ -103,6 +101,24 @@ def psse_numbers(case: Case) -> dict[float, str]:
     return {bus: f"{new:.0f}" for bus, new in given.items()}
 
 
+def psse_identifiers(case: Case) -> list[str]:
+    """Identifiers of the generators as PSS/E holds them: their own of one or two letters or digits, else the next free number."""
+    taken: dict[float, set[str]] = {}
+    own = list(zip(case.generator_buses, identifiers(case), strict=True))
+    fits = [re.fullmatch(r"[A-Za-z0-9]{1,2}", key) is not None for _, key in own]
+    for (bus, key), fit in zip(own, fits, strict=True):
+        if fit:
+            taken.setdefault(bus, set()).add(key)
+    found = []
+    for (bus, key), fit in zip(own, fits, strict=True):
+        used = taken.setdefault(bus, set())
+        if not fit:
+            key = next(str(k) for k in range(1, 100) if str(k) not in used)
+            used.add(key)
+        found.append(key)
+    return found
+
+
 def _n(value: float) -> str:
     return f"{value:.0f}" if value == round(value) and abs(value) < 1e15 else repr(float(value))
 
@@ -118,7 +134,7 @@ def _buses(case: Case, kinds: dict[float, int], own: pd.Series, number: dict[flo
     first = case.grid[2].drop_duplicates("bus").set_index("bus")["label"]
     spare = buses["bus"].map(first).fillna("")  # a generator's bus without a name is called like the generator
     names = buses["name"].where(buses["name"] != "", spare) if "name" in buses else spare
-    kv = buses["kv"] if "kv" in buses else pd.Series(1.0, index=buses.index)
+    kv = buses["kv"].fillna(1.0) if "kv" in buses else pd.Series(1.0, index=buses.index)
     stored = {"vm_pu", "va_deg"} <= set(buses)
     vm, va = (buses[c] if stored else pd.Series(d, index=buses.index) for c, d in (("vm_pu", 1.0), ("va_deg", 0.0)))
     lines, ties, known = [], [], set(buses["bus"])
@@ -130,15 +146,15 @@ def _buses(case: Case, kinds: dict[float, int], own: pd.Series, number: dict[flo
         size = held.get(at, size)  # readers hold what is stored
         return f"{number[bus]},'{_plain(name)[:NAME]:<{NAME}}',{_n(base)},{kind},1,1,1,{_n(size)},{_n(angle)}"
 
+    slack = own[case.grid[2]["kind"] == "slack"].iloc[0]
     terminals: dict[float, float] = {}
     for alone, at in zip(own, case.grid[2]["bus"], strict=True):
         if alone not in known:
             terminals[alone] = at
     moved = {at for at in terminals.values() if not (own[case.grid[2]["bus"] == at] == at).any()}
-    lines = [record(b, b, 1 if b in moved else kinds[b]) for b in buses["bus"]]
+    lines = [record(b, b, 1 if b in moved else 3 if b == slack else min(kinds[b], 2)) for b in buses["bus"]]
     for alone, at in terminals.items():
-        slack = kinds[at] == 3 and bool(((own == alone) & (case.grid[2]["kind"] == "slack")).any())
-        lines.append(record(alone, at, 3 if slack else 2))
+        lines.append(record(alone, at, 3 if alone == slack else 2))
         ties.append(f"{number[at]},{number[alone]},'1 ',0,{_n(TIE)},0,0,0,0,0,0,0,0,1")
     return lines, ties
 
@@ -157,7 +173,7 @@ def _generators(case: Case, own: pd.Series, number: dict[float, str]) -> list[st
     )
     none = pd.Series(np.nan, index=table.index)
     source = table.get("xd_prime_pu", none).fillna(table.get("zx_pu", none)).fillna(1.0)  # GENCLS has no x'd but ZX
-    rows = zip(own, identifiers(case), table["p_mw"], high, low, table["v_pu"], table["mbase_mva"], source, strict=True)
+    rows = zip(own, psse_identifiers(case), table["p_mw"], high, low, table["v_pu"], table["mbase_mva"], source, strict=True)
     limit = 9999.0
     end = "0,0,1,1,100,9999,-9999,1,1"  # RT, XT, GTAP, STAT, RMPCT, PT, PB and one owner, which some readers need
     return [
@@ -196,7 +212,12 @@ def _circuits(table: pd.DataFrame) -> list[str]:
 
 
 def _notes(case: Case, number: dict[float, str]) -> list[str]:
+    own, written = identifiers(case), psse_identifiers(case)
+    changed = [f"{old!r} is {new}" for old, new in zip(own, written, strict=True) if old != new]
     notes = [f"bus 0 is bus {number[0.0]}: PSS/E has no bus 0"] if 0.0 in number else []
+    if changed:
+        more = f" and {len(changed) - 4} more" if changed[4:] else ""
+        notes.append(f"identifiers of generators have one or two letters or digits: {', '.join(changed[:4])}{more}")
     if case.f_hz is None:
         notes.append("the case does not state its frequency, so the file states 0")
     if case.load_damping or case.damping:

@@ -222,7 +222,6 @@ def check_case(case: Case, place: Place) -> None:
         recorded = set(case.governors[model]["label"]) if model in case.governors else set()
         lost |= (models == model) & ~generators["label"].isin(recorded).to_numpy()
     nothing = pd.Series(np.nan, index=generators.index)
-    nothing = pd.Series(np.nan, index=generators.index)
     droop, lag = (np.isfinite(generators.get(c, nothing).to_numpy(dtype=float)) for c in ("R_pu", "T_s"))
     wrong = lost | (lag & ~droop) | (governed & droop)
     if wrong.any():

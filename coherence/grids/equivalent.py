@@ -75,7 +75,7 @@ def case_of_network(
     --------
     >>> from coherence import aggregate, coherent_groups, linearize, load_case
     >>> full = linearize(load_case("iceland"))
-    >>> reduced = aggregate(full, coherent_groups(full, 3).partition).network
+    >>> reduced = aggregate(full, coherent_groups(full, 3)).network
     >>> case_of_network(reduced, f_hz=50)
     Case('network': 3 buses, 3 branches, 3 generators, 50 Hz, 100 MVA)
     """

@@ -16,6 +16,7 @@ from coherence.grids.case import Case, branch_ends, bus_index, require_case
 from coherence.grids.units import doubtful_units
 from coherence.types import Int
 
+PRINTED = 1e-4  # pu: what the digits of files leave between voltages of buses that are one
 UNITS = "units: "  # how notes on doubtful units begin
 
 
@@ -54,6 +55,9 @@ def merge_ties(case: Case) -> Case:
     moved = generators.assign(bus=target[at])
     if "own_bus" not in moved and (target[at] != number[at]).any():
         moved["own_bus"] = generators["bus"]  # under which tables of machines know it
+    first_held = moved.groupby("bus")["v_pu"].transform("first")
+    close = (moved["v_pu"] - first_held).abs() <= PRINTED
+    moved["v_pu"] = first_held.where(close, moved["v_pu"])
     odd = (moved["v_pu"] != moved.groupby("bus")["v_pu"].transform("first")).to_numpy()
     if odd.any():
         label = moved["label"].iloc[int(np.argmax(odd))]
