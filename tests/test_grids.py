@@ -331,7 +331,12 @@ def test_a_matpower_file_and_three_machine_figures_make_a_network(tmp_path):
     machines.write_text("bus,H_s,R_pu,T_s\n*,4,0.05,6\n1,8,,\n")
     case = co.read_case(path, machines=machines, f_hz=60)
     assert case.labels == ("G1", "G3", "G3-2")
-    assert case.notes == ("1 isolated buses left out", "1 generators out of service left out", "1 branches out of service left out")
+    assert case.notes == (
+        "1 isolated buses left out",
+        "1 generators out of service left out",
+        "1 branches out of service left out",
+        "1 generators state no machine base (MBASE = 0): the system base stands in its place",
+    )
     assert case.generators["H_s"].tolist() == [8, 4, 4]
     assert case.generators["mbase_mva"].tolist() == [100, 60, 100]
     assert case.branches["tap"].tolist() == [1.05, 1.0]

@@ -496,7 +496,7 @@ def test_what_cannot_be_written_leaves_no_file(tmp_path, change, path, message):
 def test_an_older_file_stays_where_writing_fails(tmp_path):
     target = tmp_path / "old.m"
     target.write_text("old")
-    with pytest.raises(OSError, match="nowhere"):
+    with pytest.raises(co.InputError, match="nowhere"):
         co.write_matpower(co.load_case("new_england39"), target, machines=tmp_path / "nowhere" / "m.csv")
     assert target.read_text() == "old"
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.optimize
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -553,17 +554,30 @@ def test_tables_of_impedance_corrections_are_counted(written, version):
     assert "impedance corrections of 1 transformers are left out" in written(psse.raw(version, sections)).notes
 
 
-@pytest.mark.parametrize("mode", [(1, 50.0), (2, 100.0), (1, -50.0), (0, 50.0)])
-def test_dc_lines_are_loads_at_their_ends(written, mode):
+@pytest.mark.parametrize("compounded", [0.0, 3.0, 4.0])
+@pytest.mark.parametrize("mode", [(0, 50.0), (1, 50.0), (1, -50.0), (2, 100.0)])
+def test_dc_lines_are_loads_at_their_ends(written, mode, compounded):
+    """The scheduled voltage is the inverter's and R_comp I more; the current is found by bisection here."""
+    kv, r = 500.0, 4.0
+    line = f"'dc', {mode[0]}, {r}, {mode[1]}, {kv}, 0.0, {compounded}, 0.0, 'I', 0.0, 20, 1.0\n1, 2, 90.0\n2, 2, 90.0"
     sections = {
         "BUS": [psse.bus(1, 3), psse.bus(2)],
         "GENERATOR": [psse.generator(33, 1)],
         "BRANCH": [psse.branch(33, 1, 2)],
-        "TWO-TERMINAL DC": [f"'dc', {mode[0]}, 4.0, {mode[1]}, 500.0, 0.0, 0.0, 0.0, 'I', 0.0, 20, 1.0\n1, 2, 90.0\n2, 2, 90.0"],
+        "TWO-TERMINAL DC": [line],
     }
-    lost = 4.0 * 0.1**2
-    expected = {(0, 50.0): [0, 0], (1, -50.0): [50 + lost, -50]}.get(mode, [50, -50 + lost])
-    assert written(psse.raw(33, sections)).buses["p_load_mw"].tolist() == pytest.approx(expected)
+
+    def ends(current):
+        inverter = kv - compounded * current
+        return (inverter + r * current) * current, inverter * current
+
+    if mode[0] == 0:
+        expected = [0.0, 0.0]
+    else:
+        side = 0 if mode[1] > 0 else 1
+        found = 0.1 if mode[0] == 2 else scipy.optimize.brentq(lambda i: ends(i)[side] - abs(mode[1]), 0.0, 1.0, xtol=1e-14)
+        expected = [ends(found)[0], -ends(found)[1]]
+    assert written(psse.raw(33, sections)).buses["p_load_mw"].tolist() == pytest.approx(expected, rel=1e-10)
 
 
 # ---- bad input

@@ -32,7 +32,9 @@ class Expression:
 
     Examples
     --------
-    >>> Expression("12/sqrt(9) - 2^2", lambda name, arguments: float("nan")).value()
+    >>> def nothing(name, arguments):
+    ...     raise NotConstant
+    >>> Expression("12/sqrt(9) - 2^2", nothing).value()
     0.0
     """
 

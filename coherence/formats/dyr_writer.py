@@ -104,8 +104,8 @@ def write_dyr(case: Case, path: str | Path) -> DyrExport:
     >>> from coherence import load_case
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     export = write_dyr(load_case("iceland"), pathlib.Path(folder) / "iceland.dyr")
-    >>> export
-    DyrExport('...iceland.dyr': 35 machines, 34 governors)
+    >>> export.models["governor"].tolist()[:2], (export.models["governor"] != "").sum()
+    (['HYGOV', 'HYGOV'], np.int64(34))
     """
     require_grid(case)
     target, machines = Path(path), case.machines

@@ -83,8 +83,8 @@ def write_matpower(case: Case, path: str | Path, *, machines: str | Path | None 
         A case without a grid, a path that does not end in .m, or a label that a text file cannot hold.
     CaseError
         The case cannot be used, or a governor record is wrong.
-    OSError
-        A file cannot be written; an older one stays as it was.
+    InputError
+        The folder does not exist; an older file stays as it was.
 
     Notes
     -----
