@@ -134,7 +134,33 @@ def test_every_number_reads_back_to_its_bits_however_it_is_laid_out(tmp_path_fac
     ],
 )  # fmt: skip
 def test_entries_of_a_row_follow_matlabs_rule(row, want):
-    assert [Expression(entry, lambda *_: np.nan).value() for entry in entries(row)] == want
+    assert [Expression(entry, nothing).value() for entry in entries(row)] == want
+
+
+def nothing(name, arguments):
+    raise NotConstant
+
+
+@pytest.mark.parametrize("call", ["x = evalc('mpc.bus(2,3)=9');", "disp(eval('mpc.bus(2,3)=9'))", "y = feval('loadcase', 1);"])
+def test_what_runs_a_text_is_refused_wherever_it_stands(call, tmp_path):
+    path = tmp_path / "x.m"
+    path.write_text(MATPOWER + "\n" + call + "\n")
+    with pytest.raises(co.CaseError, match="no code is executed"):
+        co.read_case(path, f_hz=60)
+
+
+def test_a_variable_hides_the_constant_of_its_name():
+    known = {"pi": 3.0, "sqrt": 7.0}
+
+    def lookup(name, arguments):
+        if name in known:
+            return known[name]
+        raise NotConstant
+
+    assert Expression("pi*10", lookup).value() == 30.0
+    assert Expression("sqrt(3)", lookup).value() == 7.0
+    assert Expression("sqrt(4)", nothing).value() == 2.0
+    assert Expression("pi", nothing).value() == np.pi
 
 
 @pytest.mark.parametrize(

@@ -123,3 +123,67 @@ def test_objects_of_other_libraries_are_cases(files):
     graph.add_node("b", p_load_mw=10)
     graph.add_edge("a", "b", x_pu=0.1)
     assert len(co.read_case(graph, f_hz=50, base_mva=10.0).buses) == 2
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "bus,H_s,R_pu,T_s\n*,4.5,0.05,8\n39,11,,\n",
+        "\ufeffbus;H_s;R_pu;T_s\n*;4,5;0,05;8\n39;11;;\n",
+        "Bus\tH_S\tR_pu\tT_s\n*\t4.5\t.05\t8\n39\t11\t\t\n",
+        "# machines of my grid\n\nBUS, h_s, r_pu, t_s\n*, 4.5, 0.05, 8\n\n39, 11\n",
+    ],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "latin-1"])
+def test_tables_come_as_spreadsheets_write_them(files, tmp_path, text, encoding):
+    table = tmp_path / "machines.csv"
+    table.write_bytes(text.encode(encoding) if encoding != "latin-1" else text.replace("\ufeff", "").encode(encoding))
+    case = co.read_case(files / "grid.m", machines=table, f_hz=60).generators.set_index("bus")
+    assert case.loc[39, ["H_s"]].tolist() == [11.0]
+    assert np.isnan(case.loc[39, "R_pu"])
+    assert case.loc[30, ["H_s", "R_pu", "T_s"]].tolist() == [4.5, 0.05, 8.0]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("", "is empty"),
+        ("bus;H_s\n*;4\n39;x\n", "line 3, column 'H_s': 'x' is not a finite number"),
+        ("bus,H_s\n\n*,4\n39,1,2\n", "line 4: 3 cells under 2 columns"),
+        ('bus,H_s\n*,"4\n', "unexpected end of data|quoted cell"),
+        ("bus,H_s,R_pu,T_s\n*,4,0,8\n", r"line 2: R_pu = 0; it must be > 0"),
+        ("bus,H_s,mbase_mva\n*,4,0\n", r"line 2: mbase_mva = 0; it must be > 0"),
+    ],
+)
+def test_a_wrong_table_is_one_sentence_with_its_line(files, tmp_path, text, sentence):
+    table = tmp_path / "machines.csv"
+    table.write_text(text)
+    with pytest.raises(co.CaseError, match=sentence):
+        co.read_case(files / "grid.m", machines=table, f_hz=60)
+
+
+def test_a_grid_is_not_taken_for_a_table_of_machines(files):
+    for name in ("grid.raw", "grid.m", "case"):
+        with pytest.raises(co.CaseError, match="no table of machines"):
+            co.read_case(files / "grid.m", machines=files / name, f_hz=60)
+
+
+def test_a_convention_that_does_not_exist_is_an_error_not_a_fact(files):
+    with pytest.raises(co.UnknownNameError, match="foo"):
+        co.describe(files / "case", convention="foo")
+
+
+def test_what_reaches_no_source_is_said_and_a_bus_alone_is_no_traceback():
+    net = pandapower.create_empty_network(f_hz=50, sn_mva=100)
+    for _ in range(4):
+        pandapower.create_bus(net, 110.0)
+    pandapower.create_ext_grid(net, 0)
+    pandapower.create_gen(net, 2, 50.0)
+    for bus in (1, 3):
+        pandapower.create_load(net, bus, 20.0)
+    for f in range(3):
+        pandapower.create_line_from_parameters(net, f, f + 1, 10.0, 0.1, 0.4, 9.0, 1.0)
+    net.line.loc[0, "in_service"] = False
+    case = co.read_case(net)
+    assert any("3 buses reach no external grid" in note and "1 generators and 2 loads" in note for note in case.notes)
+    assert co.power_flow(case).solves

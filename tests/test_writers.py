@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import hypothesis.strategies as st
 import numpy as np
@@ -218,7 +219,7 @@ def test_a_reduced_network_in_a_folder_is_the_same_network(tmp_path_factory, net
 
 def test_names_with_quotes_and_commas_survive_a_folder(tmp_path):
     case = co.load_case("two_area")
-    odd = co.grids.case.Case(**{**case.__dict__, "title": 'a "b" \\ c\n# d', "notes": ("first\nnote",)})
+    odd = replace(case, **{"title": 'a "b" \\ c\n# d', "notes": ("first\nnote",)})
     odd.generators.loc[0, "label"] = 'G "1", north'
     co.write_case(odd, tmp_path / "odd")
     again = co.read_case(tmp_path / "odd")
@@ -231,7 +232,7 @@ def test_a_folder_that_holds_something_is_not_written_over(tmp_path):
     with pytest.raises(co.InputError, match="not an empty folder"):
         co.write_case(co.load_case("two_area"), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
-    bare = co.grids.case.Case(**{**co.load_case("two_area").__dict__, "f_hz": None})
+    bare = replace(co.load_case("two_area"), **{"f_hz": None})
     with pytest.raises(co.InputError, match="does not state its frequency"):
         co.write_case(bare, tmp_path / "new")
     assert not (tmp_path / "new").exists()
@@ -317,7 +318,7 @@ def test_ties_are_written_so_that_dynamics_find_their_bus(tmp_path):
     first = generators["bus"].iloc[0]
     more = generators.iloc[[0]].assign(label="twin", bus=first, kind="pv", p_mw=0.0, own_bus=9001.0)
     joined = pd.concat([generators.assign(own_bus=generators["bus"]), more], ignore_index=True)
-    case = co.grids.case.Case(**{**case.__dict__, "generators": joined})
+    case = replace(case, **{"generators": joined})
     co.write_raw(case, tmp_path / "x.raw")
     co.write_dyr(case, tmp_path / "x.dyr")
     again = co.read_case(tmp_path / "x.raw", machines=tmp_path / "x.dyr")
@@ -333,6 +334,127 @@ def test_bus_numbers_that_psse_does_not_know_are_refused(tmp_path):
     with pytest.raises(co.InputError, match="whole numbers from 1 to 999997"):
         co.write_raw(case, tmp_path / "x.raw")
     assert not list(tmp_path.iterdir())
+
+
+def test_psse_files_keep_the_transient_reactance_of_a_detailed_machine(tmp_path):
+    """GENROU's x'd differs from the source reactance of its RAW record; GENCLS takes the latter."""
+    case = co.load_case("new_england39")
+    case = replace(case, generators=case.generators.assign(zx_pu=0.77))
+    co.write_raw(case, tmp_path / "x.raw")
+    co.write_dyr(case, tmp_path / "x.dyr")
+    again = co.read_case(tmp_path / "x.raw", machines=tmp_path / "x.dyr")
+    assert again.generators["xd_prime_pu"].tolist() == case.generators["xd_prime_pu"].tolist()
+    first, second = (co.modes(c).table["frequency_hz"].to_numpy() for c in (case, again))
+    assert np.allclose(first, second, rtol=1e-9)
+
+
+def test_the_slack_stays_where_it_is_beyond_a_tie(tmp_path):
+    case = co.load_case("two_area")
+    generators = case.generators.copy()
+    slack = int(np.flatnonzero(generators["kind"] == "slack")[0])
+    more = generators.iloc[[slack]].assign(label="twin", kind="pv", p_mw=10.0)
+    joined = pd.concat([more, generators], ignore_index=True).assign(own_bus=[*more["bus"], *generators["bus"]])
+    joined.loc[slack + 1, "own_bus"] = 9001.0
+    case = replace(case, generators=joined)
+    co.write_raw(case, tmp_path / "x.raw")
+    again = co.read_case(tmp_path / "x.raw")
+    assert again.generator_buses[again.generators["kind"] == "slack"].tolist() == [9001.0]
+
+
+def test_identifiers_that_psse_cannot_hold_are_replaced_alike_in_both_files(tmp_path):
+    case = co.load_case("new_england39")
+    keys = ["101", "102", "A-1", "", "o'", "7", "ab", "x y", "1", "2"]
+    twice = case.generators.assign(id=keys)
+    twice.loc[1, "bus"] = twice.loc[0, "bus"]
+    twice.loc[1, "v_pu"] = twice.loc[0, "v_pu"]
+    case = replace(case, generators=twice)
+    notes = co.write_raw(case, tmp_path / "x.raw")
+    co.write_dyr(case, tmp_path / "x.dyr")
+    again = co.read_case(tmp_path / "x.raw", machines=tmp_path / "x.dyr")
+    assert again.generators["H_s"].tolist() == twice["H_s"].tolist()
+    assert any("'101' is 1" in note for note in notes)
+    assert again.generators["id"].iloc[[5, 6, 8, 9]].tolist() == ["7", "ab", "1", "2"]
+
+
+def test_a_set_point_that_the_stored_voltage_misses_is_written_as_what_is_held(tmp_path):
+    case = co.load_case("two_area")
+    case = replace(case, buses=case.buses.assign(vm_pu=case.buses["vm_pu"] + 0.01))
+    co.write_raw(case, tmp_path / "x.raw")
+    assert co.read_case(tmp_path / "x.raw").generators["v_pu"].tolist() == case.generators["v_pu"].tolist()
+
+
+def test_buses_without_voltage_level_are_written_at_one_kilovolt(tmp_path):
+    case = co.load_case("two_area")
+    case = replace(case, buses=case.buses.assign(kv=np.nan))
+    co.write_raw(case, tmp_path / "x.raw")
+    co.write_matpower(case, tmp_path / "x.m")
+    assert (co.read_case(tmp_path / "x.raw").buses["kv"] == 1.0).all()
+    assert (co.read_case(tmp_path / "x.m", f_hz=60).buses["kv"] == 1.0).all()
+
+
+def test_a_machine_table_has_the_gain_of_all_governors_of_a_machine(tmp_path):
+    """Two RATIONAL records add up, GGOV1 knows its machine, and GAST's turbine damping is damping."""
+    case = co.load_case("new_england39")
+    generators = case.generators.assign(governor="", R_pu=np.nan, T_s=np.nan)
+    generators.loc[:2, "governor"] = ["RATIONAL", "GGOV1", "GAST"]
+    labels = generators["label"]
+    ggov1 = dict.fromkeys(
+        [
+            "Rselect",
+            "Flag",
+            "R",
+            "Tpelec",
+            "maxerr",
+            "minerr",
+            "Kpgov",
+            "Kigov",
+            "Kdgov",
+            "Tdgov",
+            "Vmax",
+            "Vmin",
+            "Tact",
+            "Kturb",
+            "Wfnl",
+            "Tb",
+            "Tc",
+            "Teng",
+        ],
+        0.0,
+    )
+    ggov1 |= {
+        "Rselect": 1.0,
+        "R": 0.05,
+        "Tpelec": 1.0,
+        "Kpgov": 3.0,
+        "Kigov": 1.0,
+        "Tact": 0.3,
+        "Kturb": 1.3,
+        "Tb": 0.1,
+        "Trate": 45.0,
+        "Dm": 0.0,
+    }
+    gast = {"R": 0.05, "T1": 0.4, "T2": 0.1, "T3": 3.0, "AT": 1.0, "KT": 2.0, "VMAX": 1.0, "VMIN": 0.0, "Dturb": 2.0}
+    governors = {
+        "RATIONAL": pd.DataFrame(
+            [{"label": labels[0], "b0": gain, "a0": 1.0, "a1": lag} for gain, lag in ((10.0, 1.0), (5.0, 4.0))]
+        ),
+        "GGOV1": pd.DataFrame([{"label": labels[1]} | ggov1]),
+        "GAST": pd.DataFrame([{"label": labels[2]} | gast]),
+    }
+    case = replace(case, generators=generators, governors=governors)
+    files = co.write_matpower(case, tmp_path / "x.m")
+    again = co.read_case(files.path, machines=files.machines, f_hz=60)
+    exact, written = co.machine_nodes(case, governors="one_lag"), co.machine_nodes(again)
+    s = 1j * W
+    assert np.allclose(exact.inverse(s), written.inverse(s), rtol=1e-9)
+    assert again.generators["R_pu"][0] == pytest.approx(1 / 15)
+    assert again.generators["D_pu"][2] == pytest.approx(case.generators["D_pu"][2] + 2.0 + case.damping)
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path):
+    for function, name in ((co.write_raw, "x.raw"), (co.write_dyr, "x.dyr"), (co.write_matpower, "x.m")):
+        with pytest.raises(co.InputError, match=r"no/where.* does not exist; make it first"):
+            function(co.load_case("two_area"), tmp_path / "no" / "where" / name)
 
 
 # the command line --------------------------------------------------------------------------------------------------------------

@@ -122,7 +122,7 @@ def converted_case(net: Any, where: str, title: str, *, f_hz: float | None, base
         net.res_bus = net.res_bus.loc[net.bus.index]  # the converter wants them in order
     notes, links = replace_devices(net, where, solved)
     notes += _prepared(net, solved)
-    before = {table: net[table] for table in ("bus", "gen", "ext_grid", "load")}
+    before = {table: net[table].copy() for table in ("bus", "gen", "ext_grid", "load")}
     try:
         pandapower.toolbox.drop_inactive_elements(net)
         notes += _cut_off(before, net)
@@ -171,11 +171,9 @@ def converted_case(net: Any, where: str, title: str, *, f_hz: float | None, base
     if known and "sn_mva" in machines:
         rated = machines["sn_mva"].where(machines["sn_mva"] > 0)
         gen[: len(machines), 6] = rated.fillna(new)
-        if rated.isna().any():
-            notes.append(
-                f"{int(rated.isna().sum())} sources state no machine base (sn_mva): the system base, {new:g} MVA, stands in its "
-                "place"
-            )
+        unstated = int(rated.iloc[len(net.ext_grid) :].isna().sum())
+        if unstated:
+            notes.append(f"{unstated} generators state no machine base (sn_mva): the system base, {new:g} MVA, stands in its place")
     static = np.arange(len(gen)) >= len(machines) if known else np.zeros(len(gen), dtype=bool)
     wards = int(static.sum())
     if known:

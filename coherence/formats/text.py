@@ -25,7 +25,7 @@ def read_text(path: Path) -> str:
         raise CaseError(f"{path} cannot be read: {error.strerror or error}") from None
     known = next((name for mark, name in MARKS.items() if data.startswith(mark)), "utf-8")
     try:
-        return data.decode(known)
+        return data.decode(known).removeprefix("\ufeff")
     except UnicodeDecodeError:
         return data.decode("latin-1")
 

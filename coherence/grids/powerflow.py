@@ -118,8 +118,9 @@ def power_flow(
     Examples
     --------
     >>> from coherence import load_case, power_flow
-    >>> power_flow(load_case("iceland"))
-    OperatingPoint(stored: slack 234.137 MW, losses 44.927 MW, mismatch 3.7e-10 MVA)
+    >>> point = power_flow(load_case("iceland"))
+    >>> point.source, round(point.slack_mw, 3), round(point.losses_mw, 3)
+    ('stored', 234.137, 44.927)
     """
     require_grid(case)
     buses, _, _ = case.grid
