@@ -19,11 +19,13 @@ from hypothesis import strategies as st
 
 import coherence as co
 from coherence.formats.dyr import add_dyr
+from coherence.formats.dyr_models import GOVERNORS, purpose
 from coherence.formats.raw import read_raw
 from coherence.formats.raw_case import read_raw_case
 from coherence.grids.case import require_grid
 from coherence.grids.powerflow import admittance
 from coherence.grids.topology import finished
+from coherence.nodes.governors import governor
 from tests import psse_text as psse
 
 VERSIONS = (32, 33, 34, 35)
@@ -888,3 +890,177 @@ def test_large_files_are_read_in_seconds(written, tmp_path, size, limit):
     assert time.process_time() - begun < limit
     assert (len(case.buses), len(case.machines)) == (size[0], size[2])
     assert len(case.governors["TGOV1"]) == size[2]
+
+
+# ---- one literal record of each model: the order of its fields, by what it answers
+
+
+LITERAL = {  # values as a file has them -> some of them by name, h(0) and the poles that follow from the names
+    "TGOV1": ("0.05 0.5 1.0 0.1 2.1 7.0 0.3", {"R": 0.05, "T1": 0.5, "T2": 2.1, "T3": 7.0, "Dt": 0.3}, 20.0, [-1 / 0.5, -1 / 7]),
+    "GAST": ("0.04 0.4 0.1 3.0 0.9 2.0 1.0 0.0 0.2", {"R": 0.04, "T3": 3.0, "AT": 0.9, "Dturb": 0.2}, 25.0, [-1 / 0.4, -1 / 0.1]),
+    "IEEEG1": (
+        "0 0 18.0 0.2 0.05 0.3 0.1 -0.1 1.0 0.0 0.25 0.3 0 7.0 0.4 0 0.6 0.2 0 9.0 0.1 0",
+        {
+            "K": 18.0,
+            "T1": 0.2,
+            "T2": 0.05,
+            "T3": 0.3,
+            "T4": 0.25,
+            "K1": 0.3,
+            "T5": 7.0,
+            "K3": 0.4,
+            "T6": 0.6,
+            "K5": 0.2,
+            "T7": 9.0,
+            "K7": 0.1,
+        },
+        18.0,
+        [-1 / 0.2, -1 / 0.3, -1 / 0.25, -1 / 7, -1 / 0.6, -1 / 9],
+    ),
+    "WSIEG1": (
+        "0 0 18.0 0 0 0.3 0.1 -0.1 1.0 0.0 0.25 0.3 0 7.0 0.7 0 0 0 0 0 0 0 0.01 0.02 0.03 0 0 .2 .3 .4 .5 .6 .7 1 1 0",
+        {"T3": 0.3, "DB1": 0.01, "ERR": 0.02, "DB2": 0.03, "GV2": 0.2, "PGV2": 0.3, "PGV5": 1.0, "IBLOCK": 0.0},
+        18.0,
+        [-1 / 0.3, -1 / 0.25, -1 / 7],
+    ),
+    "IEESGO": (
+        "0.1 0.02 0.3 0.4 8.0 0.5 20.0 0.7 0.43 1.0 0.0",
+        {"T1": 0.1, "T2": 0.02, "T6": 0.5, "K1": 20.0, "K2": 0.7, "K3": 0.43, "PMAX": 1.0},
+        20.0,
+        [-1 / 0.1, -1 / 0.3, -1 / 0.4, -1 / 8, -1 / 0.5],
+    ),
+    "HYGOV": (
+        "0.05 0.3 5.0 0.06 0.2 0.17 1.0 0.1 1.5 1.2 0.4 0.08",
+        {
+            "R": 0.05,
+            "r": 0.3,
+            "Tr": 5.0,
+            "Tf": 0.06,
+            "Tg": 0.2,
+            "VELM": 0.17,
+            "GMAX": 1.0,
+            "GMIN": 0.1,
+            "TW": 1.5,
+            "At": 1.2,
+            "qNL": 0.08,
+        },
+        1.2 / 0.05,
+        [-1 / 0.2, -1 / 0.75, *np.roots([0.3 * 5.0 * 0.06, 0.35 * 5.0, 0.05])],
+    ),
+    "GGOV1": (
+        "-2 1 0.04 2.0 1 -1 3.0 1.2 0 1.0 1.2 0.17 0.3 1.5 0.22 0.1 0.04 0 0.3 1 3.3 1 0.6 99 -99 0 99 10 0.1 50 0 0 0.1 99 -99",
+        {
+            "Rselect": -2.0,
+            "Flag": 1.0,
+            "R": 0.04,
+            "Tpelec": 2.0,
+            "Kpgov": 3.0,
+            "Kigov": 1.2,
+            "Vmin": 0.17,
+            "Tact": 0.3,
+            "Kturb": 1.5,
+        }
+        | {"Wfnl": 0.22, "Tb": 0.1, "Tc": 0.04, "Dm": 0.6, "Trate": 50.0, "Rdown": -99.0},
+        1.5 / 0.04 * 50 / 100,
+        [-1 / 0.3, -1 / 0.1, -1.2 * 0.04 / (1 + 3.0 * 0.04)],
+    ),
+}
+
+
+@pytest.mark.parametrize("model", sorted(LITERAL))
+def test_the_values_of_a_record_stand_in_the_order_of_its_model(written, tmp_path, model):
+    text, named, gain, poles = LITERAL[model]
+    case = records_of(written, tmp_path, f"1 'GENCLS' 1 3.0 0.5 /\n1 '{model}' 1 {text} /\n")
+    (record,) = case.governors[model].to_dict("records")
+    assert len(record) == 1 + len(GOVERNORS[model].split()) == 1 + len(text.split())
+    assert {name: record[name] for name in named} == named
+    h = governor(model, record, H_s=3.0, D_pu=0.5, mbase_mva=100.0)
+    assert float(h.dc_gain()[0, 0]) == pytest.approx(gain)
+    assert np.sort_complex(h.poles()) == pytest.approx(np.sort_complex(np.array(poles, dtype=complex)), rel=1e-6)
+
+
+@pytest.mark.parametrize("model", ["GENROU", "GENROE", "GENSAL", "GENSAE", "GENCLS"])
+def test_the_values_of_a_machine_stand_in_the_order_of_its_model(written, tmp_path, model):
+    round_rotor = "8.0 0.03 0.4 0.05 4.5 0.7 1.8 1.7 0.31 0.55 0.25 0.2 0.01 0.02"
+    salient = "5.0 0.05 0.06 4.5 0.7 1.1 0.7 0.31 0.2 0.15 0.1 0.3"
+    text = {"GENCLS": "4.5 0.7", "GENROU": round_rotor, "GENROE": round_rotor}.get(model, salient)
+    first = records_of(written, tmp_path, f"1 '{model}' 1 {text} /\n").generators.iloc[0]
+    assert first[["H_s", "D_pu", "xd_prime_pu"]].tolist() == [4.5, 0.7, 0.2 if model == "GENCLS" else 0.31]  # 0.2 is ZX
+
+
+def test_decimal_commas_in_a_record_are_refused_not_read_as_two_values(written, tmp_path):
+    with pytest.raises(co.CaseError, match=r"line 1: GENCLS of 1\|1 has 3 values; it needs 2.*decimal points"):
+        records_of(written, tmp_path, "1 'GENCLS' 1 6,5 0 /\n")
+    case = records_of(written, tmp_path, "1 'GENCLS' 1 6.5 0 /\n1 'TGOV1' 1 0,05 0.5 1 0 2 7 0 /\n")
+    assert case.records["used"].tolist() == [True, False]
+    assert "8 values where TGOV1 has 7" in case.records["reason"].iloc[1]
+
+
+def test_a_dyr_file_of_another_grid_is_asked_about(written, tmp_path):
+    text = "1 'GENCLS' 1 3 0 /\n" + "".join(f"{bus} 'GENCLS' 1 3 0 /\n" for bus in range(50, 54))
+    assert any("is it another grid's?" in note for note in records_of(written, tmp_path, text).notes)
+    assert not any("another grid" in note for note in records_of(written, tmp_path, psse.SMALL_DYR).notes)
+
+
+def test_what_a_governor_in_use_leaves_out_is_in_its_row(written, tmp_path):
+    text = "1 'GENCLS' 1 3 0 /\n1 'IEEEG1' 1 3 1 18 0 0 .3 .1 -.1 1 0 .25 .5 .5 7 0 0 0 0 0 0 0 0 /\n"
+    row = records_of(written, tmp_path, text).records.iloc[1]
+    assert row["used"]
+    assert "K2, K4, K6, K8 drive the machine at bus 3" in row["reason"]
+
+
+@pytest.mark.parametrize(
+    ("model", "what"), [("ACMTBLU1", "load"), ("STATCOM", "relay"), ("EXAC1", "excitation"), ("STAB2A", "stabilizer")]
+)
+def test_the_longest_beginning_tells_what_a_model_is_for(model, what):
+    assert purpose(model).startswith(what)
+
+
+def test_a_switching_device_with_a_reactance_is_a_branch(written):
+    sections = {
+        "BUS": [psse.bus(1, 3), psse.bus(2), psse.bus(3)],
+        "GENERATOR": [psse.generator(34, 1)],
+        "BRANCH": [psse.branch(34, 1, 2)],
+        "SYSTEM SWITCHING DEVICE": [psse.device(2, 3, 0.05)],
+    }
+    assert written(psse.raw(34, sections)).branches["x_pu"].tolist() == [0.1, 0.05]
+    sections["SYSTEM SWITCHING DEVICE"] = [psse.device(2, 3, 5e-5)]
+    assert len(written(psse.raw(34, sections)).buses) == 2
+
+
+def test_a_transformer_to_a_dead_bus_magnetises_nothing(written):
+    def shunts(kind):
+        sections = {
+            "BUS": [psse.bus(1, 3), psse.bus(2, kind), psse.bus(3)],
+            "GENERATOR": [psse.generator(33, 1)],
+            "BRANCH": [psse.branch(33, 1, 3)],
+            "TRANSFORMER": [psse.transformer(33, (1, 2), [(1.0, 0.0, 0.0), (1.0, 0.0)], [(0.0, 0.1, 100.0)], mag=(0.01, -0.05))],
+        }
+        return written(psse.raw(33, sections)).buses[["g_shunt_mw", "b_shunt_mvar"]].iloc[0].tolist()
+
+    assert shunts(1) == pytest.approx([1.0, -5.0])
+    assert shunts(4) == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("text", ["5_0.0", "٥٠", "0x10"])
+def test_digits_are_those_of_files(written, text):
+    with pytest.raises(co.CaseError, match="not a finite number"):
+        written(psse.small(33).replace("50.0", text, 1))
+
+
+def test_blanks_within_commas_part_numbers(written):
+    whole = psse.small(33)
+    same(written(whole.replace("0.005, 0.1, 80.0", "0.005 0.1, 80.0")), written(whole))
+    apart = written(
+        whole.replace("\n", "\n\n").replace("a title\n\n", "a title\n").replace("/ a comment, with 'quotes\n\n", "/ a comment\n")
+    )
+    same(apart, written(whole))
+
+
+def test_buses_behind_a_tie_may_differ_in_their_last_printed_digit(written):
+    sections = {
+        "BUS": [psse.bus(1, 3), psse.bus(2, 2, vm=1.01), psse.bus(3, 2, vm=1.01001)],
+        "GENERATOR": [psse.generator(33, number) for number in (1, 2, 3)],
+        "BRANCH": [psse.branch(33, 1, 2), psse.branch(33, 2, 3, x=0.0)],
+    }
+    assert written(psse.raw(33, sections)).generators["v_pu"].tolist() == [1.0, 1.01, 1.01]
