@@ -288,3 +288,21 @@ def test_psse_files_store_the_energy_that_andes_finds(grid):
     theirs = sum(float(np.sum(model.M.v)) / 2 * system.config.mva for model in (system.GENCLS, system.GENROU) if model.n)
     own = co.read_case(andes.get_case(grid), machines=dynamic).machines
     assert (own["mbase_mva"] * own["H_s"]).sum() == pytest.approx(theirs, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", ["new_england39", "nets_nyps68", "two_area"])
+def test_andes_reads_the_psse_files_that_are_written(name, tmp_path):
+    import andes
+
+    andes.config_logger(logging.CRITICAL)
+    case = co.load_case(name)
+    co.write_raw(case, tmp_path / "x.raw")
+    co.write_dyr(case, tmp_path / "x.dyr")
+    system = andes.load(str(tmp_path / "x.raw"), addfile=str(tmp_path / "x.dyr"), setup=True, no_output=True, default_config=True)
+    assert system.PFlow.run()
+    point = co.power_flow(case)
+    place = {bus: row for row, bus in enumerate(system.Bus.idx.v)}
+    theirs = system.Bus.v.v[[place[int(bus)] for bus in case.buses["bus"]]]
+    assert np.abs(np.abs(point.voltage) - theirs).max() < 1e-5  # ANDES adds 1e-8 to every r and x
+    assert system.GENCLS.n == len(case.machines)
+    assert np.isclose(system.GENCLS.M.v.sum() / 2 * case.base_mva, (case.machines["mbase_mva"] * case.machines["H_s"]).sum())
