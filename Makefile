@@ -11,7 +11,7 @@ export OPENBLAS_NUM_THREADS ?= 1
 
 demo: $(STAMP)
 	$(BIN)/coherence study iceland --groups 3 --order 3 --disturb "Burfell 1-2" --size -0.1 --out demo
-	@echo "The results are in demo/: summary.txt, tables (*.csv), reduced models (reduced_*.json) and pictures (*.png)"
+	@echo "The results are in demo/: summary.txt, tables (*.csv), reduced models (reduced_*.json, and as MATPOWER and PSS/E files in grids/) and pictures (*.png)"
 
 test: $(STAMP)
 	$(BIN)/ruff check .

@@ -101,7 +101,7 @@ def attack(tmp_path, text, read, count, seed, name):
                 (tmp_path / "culprit").write_bytes(data)
                 raise AssertionError(f"mutant {k} of {name}, seed {seed}: {type(error).__name__}: {error}") from error
             slowest = max(slowest, time.perf_counter() - begun)
-    assert slowest < 2
+    assert slowest < 60  # a hang, whatever else the machine does
     return cases, len(sentences), slowest
 
 
