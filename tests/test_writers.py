@@ -496,3 +496,19 @@ def test_convert_writes_every_format_and_refuses_others(tmp_path):
     co.save_network(co.linearize(co.load_case("two_area")), saved)
     assert "saved network" in coherence("convert", saved, tmp_path / "y").stderr
     assert json.loads(saved.read_text())["format"] == "coherence-network"
+
+
+def test_one_format_that_cannot_be_written_costs_no_other(tmp_path):
+    """A group's name that MATPOWER cannot hold; and a node that is no machine, of which no case is made at all."""
+    from coherence.formats.equivalents import write_equivalent
+
+    case = co.load_case("two_area")
+    full = co.linearize(case)
+    groups = co.Partition.of([" odd " if i < 2 else "rest" for i in range(full.size)], labels=full.labels)
+    reduced = co.aggregate(full, groups).network
+    remarks = write_equivalent(reduced, tmp_path / "grids", "two", case, None, groups)
+    assert any("two.m: not written, since" in remark for remark in remarks)
+    assert {path.name for path in (tmp_path / "grids").iterdir()} == {"two", "two.raw", "two.dyr"}
+    idle = co.Network(Nodes(reduced.labels, np.array([[1.0, 1.0], [1.0, 0.0]])), reduced.dense_laplacian, "1/s")
+    assert "no machine" in write_equivalent(idle, tmp_path / "none", "x", case, None, groups)[0]
+    assert not (tmp_path / "none").exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from coherence.errors import InputError, ToleranceError
+from coherence.errors import CoherenceError, InputError, ToleranceError
 from coherence.formats.dyr_writer import write_dyr
 from coherence.formats.folder_writer import write_case
 from coherence.formats.matpower_writer import write_matpower
@@ -58,19 +58,37 @@ def write_equivalent(
     except (InputError, ToleranceError) as error:
         return [*remarks, f"{stem}: not written as a case, since {error}"]
     folder.mkdir(exist_ok=True)
-    write_case(reduced, folder / stem)
-    written = write_matpower(reduced, folder / f"{stem}.m")
-    remarks += [f"{stem}.m: {note}" for note in written.notes]
-    write_raw(reduced, folder / f"{stem}.raw")
-    left = write_dyr(reduced, folder / f"{stem}.dyr").models["remark"]
-    return remarks + [f"{stem}.dyr: no governor for {label}, since {remark}" for label, remark in left[left != ""].items()]
+    for name, write in (("", _folder), (".m", _matpower), (".raw", write_raw), (".dyr", _dyr)):
+        path = folder / f"{stem}{name}"
+        try:
+            remarks += [f"{path.name}: {note}" for note in write(reduced, path)]
+        except CoherenceError as error:  # one format must not cost the others
+            remarks.append(f"{path.name}: not written, since {error}")
+    return remarks
+
+
+def _folder(case: Case, path: Path) -> list[str]:
+    write_case(case, path)
+    return []
+
+
+def _matpower(case: Case, path: Path) -> list[str]:
+    return list(write_matpower(case, path).notes)
+
+
+def _dyr(case: Case, path: Path) -> list[str]:
+    left = write_dyr(case, path).models["remark"]
+    return [f"no governor for {label}, since {remark}" for label, remark in left[left != ""].items()]
 
 
 def _dispatch(case: Case, point: OperatingPoint | None, partition: Partition) -> tuple[pd.DataFrame | None, list[str]]:
     """Generation and load of each group, where its nodes are the terminals of machines."""
     if set(partition.labels) != set(case.terminals.index):
         return None, ["reduced cases carry no dispatch: their nodes are not the terminals of machines"]
-    return machine_dispatch(case, point).groupby(partition.series).sum(), []
+    try:
+        return machine_dispatch(case, point).groupby(partition.series).sum(), []
+    except CoherenceError as error:
+        return None, [f"reduced cases carry no dispatch: {error}"]
 
 
 def _bases(case: Case, partition: Partition) -> dict[str, float]:
