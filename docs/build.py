@@ -25,7 +25,7 @@ def first_page(notebooks: list[Path]) -> str:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     text = re.sub(r"!\[(.*?)\]\(notebooks/pictures/(.*?)\)", r'<img src="pictures/\2" alt="\1" style="max-width: 100%">', text)
     text = text.removeprefix("# coherence\n")
-    text = re.sub(r"\]\((CONTRIBUTING|CHANGELOG)\.md\)", r"](\1.html)", text)
+    text = re.sub(r"\]\((?:docs/)?(\w+)\.md\)", r"](\1.html)", text)
     links = "\n".join(f"- [{path.stem}]({path.stem}.html)" for path in notebooks)
     return text.replace("\n## Sources", f"\n## Notebooks\n\n{links}\n\n## Sources")
 
