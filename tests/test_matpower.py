@@ -468,6 +468,22 @@ def test_a_written_case_is_the_same_linearised_network(tmp_path_factory, case):
     assert again.buses["vm_pu"].tolist() == case.buses["vm_pu"].tolist()
 
 
+@pytest.mark.parametrize("idle", [(), (0,), (5,), (0, 1)])
+def test_a_slack_behind_others_at_its_bus_keeps_the_order_of_nodes(tmp_path, idle):
+    case = co.load_case("new_england39")
+    generators = case.generators.assign(kind="pv")
+    for row in (1, 5):
+        generators.loc[row, ["bus", "v_pu"]] = generators.loc[0, ["bus", "v_pu"]]
+    generators.loc[5, "kind"] = "slack"
+    generators.loc[list(idle), "H_s"] = np.nan
+    case = replace(case, generators=generators)
+    _, again = back(case, tmp_path)
+    first, second = (co.linearize(c, co.power_flow(c, method="flat")) for c in (case, again))
+    names = [[" + ".join(sorted(label.split(" + "))) for label in network.labels] for network in (first, second)]
+    assert names[0] == names[1]
+    assert again.generators.set_index("label")["kind"].eq("slack").idxmax() == generators["label"][5]
+
+
 def test_what_reads_back_otherwise_is_said(tmp_path):
     case = replace(co.load_case("iceland"), load_damping=1.5)
     notes = " | ".join(back(case, tmp_path)[0].notes)

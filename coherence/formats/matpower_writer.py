@@ -194,14 +194,18 @@ def _numbers(buses: pd.Series, notes: list[str]) -> dict[float, int]:
 
 
 def _slack_first(generators: pd.DataFrame, notes: list[str]) -> list[int]:
-    """Rows with the slack generator before the others at its bus, for the first there is the slack."""
+    """Rows with the slack generator before the others at its bus: the first is the slack there. Buses of machines keep their order."""
     slack = int(np.flatnonzero(generators["kind"] == "slack")[0])
-    first = int(np.flatnonzero(generators["bus"] == generators["bus"].iloc[slack])[0])
-    rows = [i for i in range(len(generators)) if i != slack]
-    rows.insert(first, slack)
-    if first != slack:
-        notes.append(f"generator {generators['label'].iloc[slack]!r} stands before the others at its bus: the first is the slack")
-    return rows
+    earlier = [int(i) for i in np.flatnonzero(generators["bus"] == generators["bus"].iloc[slack]) if i < slack]
+    if not earlier:
+        return list(range(len(generators)))
+    notes.append(f"generator {generators['label'].iloc[slack]!r} stands before the others at its bus: the first is the slack")
+    machine = generators["H_s"].notna().to_numpy() if "H_s" in generators else np.ones(len(generators), dtype=bool)
+    place = next((i for i in earlier if machine[i]), slack) if machine[slack] else earlier[0]
+    behind = [i for i in earlier if i < place]  # sources without machine, which no node is called by
+    rows = [i for i in range(len(generators)) if i != slack and i not in behind]
+    at = next((k for k, i in enumerate(rows) if i >= place), len(rows))
+    return [*rows[:at], slack, *behind, *rows[at:]]
 
 
 def _machines(case: Case, notes: list[str]) -> pd.DataFrame | None:
