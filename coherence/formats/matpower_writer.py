@@ -194,7 +194,7 @@ def _numbers(buses: pd.Series, notes: list[str]) -> dict[float, int]:
 
 
 def _slack_first(generators: pd.DataFrame, notes: list[str]) -> list[int]:
-    """Rows with the slack generator before the others at its bus: the first is the slack there. Buses of machines keep their order."""
+    """Rows with the slack generator before the others at its bus, for the first is the slack there."""
     slack = int(np.flatnonzero(generators["kind"] == "slack")[0])
     earlier = [int(i) for i in np.flatnonzero(generators["bus"] == generators["bus"].iloc[slack]) if i < slack]
     if not earlier:
