@@ -244,7 +244,7 @@ def test_a_bad_case_file_names_file_line_and_column(folder, table, row, column, 
 
 
 def test_bad_case_folders_are_refused(folder, tmp_path):
-    with pytest.raises(co.CaseError, match=r"neither a folder with a case\.toml nor a MATPOWER file"):
+    with pytest.raises(co.CaseError, match=r"is no case: a folder needs a case\.toml"):
         co.read_case(tmp_path)
     toml = folder / "case.toml"
     good = toml.read_text()

@@ -53,12 +53,10 @@ def shipped_cases() -> list[str]:
 
 def read_folder(folder: Path) -> Case:
     """The case in a folder; errors as in `read_case`."""
-    if not folder.exists():
-        raise CaseError(
-            f"{folder} does not exist; give a case folder, a MATPOWER file (.m, .mat) or one of {', '.join(shipped_cases())}"
-        )
     if not (folder / "case.toml").is_file():
-        raise CaseError(f"{folder} is not a case: it is neither a folder with a case.toml nor a MATPOWER file (.m, .mat)")
+        raise CaseError(
+            f"{folder} is no case: a folder needs a case.toml; give such a folder, or the file in it that holds the grid"
+        )
     meta = _meta(folder / "case.toml")
     unknown = [key for key in meta if key not in KEYS]
     if unknown:

@@ -1,4 +1,4 @@
-r"""Lines of MATLAB text: encodings, comments, strings, and the marks between them."""
+r"""Lines of MATLAB text: comments, strings, and the marks between them."""
 
 from __future__ import annotations
 
