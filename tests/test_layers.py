@@ -27,6 +27,7 @@ FLOOR = {
     "grids": 4,
     "compare": 5,
     "formats": 5,
+    "design": 5,
     "description": 6,
     "ensembles": 6,
     "studies": 6,

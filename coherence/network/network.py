@@ -364,22 +364,32 @@ class Network(Page):
         >>> network.transfer_columns(1j, ["b"]).shape
         (1, 2, 1)
         """
-        columns, points = np.array([self.index(label) for label in inputs], dtype=int), laplace_points(s)
+        return self.transfer_of(s, np.eye(self.size)[:, [self.index(label) for label in inputs]])
+
+    def transfer_of(self, s: ArrayLike, shapes: Real) -> Complex:
+        """T(s) times the columns of `shapes` (n, m), shape (F, n, m); one sparse factorisation per point where L is sparse.
+
+        Raises
+        ------
+        PoleError
+            s is a pole of T or of the coherent dynamics.
+        """
+        points = laplace_points(s)
         if not sp.issparse(self.laplacian):
-            return self.transfer_matrix(points)[:, :, columns]
+            return np.asarray(self.transfer_matrix(points) @ shapes)
         require_connected(self.laplacian, self.labels, "a column of T")
         z, p, q = self.nodes.inverse(points), self.coupling.numerator(points), self.coupling.denominator(points)
         total = z.sum(axis=1)
         summed = np.abs(total) >= CANCELLING * np.abs(z).sum(axis=1)
-        out = np.empty((len(points), self.size, len(columns)), dtype=complex)
-        out[summed] = Deviation(self.laplacian).columns(z[summed], p[summed], q[summed], columns)
-        out[summed] += (1.0 / np.where(summed, total, 1.0))[summed, None, None]
+        out = np.empty((len(points), *shapes.shape), dtype=complex)
+        out[summed] = Deviation(self.laplacian).products(z[summed], p[summed], q[summed], shapes)
+        out[summed] += shapes.sum(axis=0) / np.where(summed, total, 1.0)[summed, None, None]
         for i in np.flatnonzero(~summed):  # the node inverses cancel in their sum: Y itself is the better matrix
             try:
                 lu = factorise(p[i] * self.laplacian + sp.diags_array(q[i] * z[i]))
             except InputError:
                 raise PoleError(f"s = {points[i]:.6g} is a pole of T; move it") from None
-            out[i] = q[i] * lu.solve(np.eye(self.size, dtype=complex)[:, columns])
+            out[i] = q[i] * lu.solve(shapes.astype(complex))
         return out
 
     def project(self, onto: Partition | Real, *, labels: Sequence[str] | None = None) -> Network:
@@ -430,9 +440,9 @@ class Network(Page):
         system, states = network_realization(self.nodes, self.dense_laplacian, self.coupling, self.basis, self.labels)
         return to_control(
             system,
-            inputs=_signals([f"u[{label}]" for label in self.labels]),
-            outputs=_signals([f"y[{label}]" for label in self.labels]),
-            states=_signals(states),
+            inputs=signal_names([f"u[{label}]" for label in self.labels]),
+            outputs=signal_names([f"y[{label}]" for label in self.labels]),
+            states=signal_names(states),
             name=name,
         )
 
@@ -442,8 +452,8 @@ class Network(Page):
         return to_frd(
             self.transfer_matrix(1j * w),
             w,
-            inputs=_signals([f"u[{label}]" for label in self.labels]),
-            outputs=_signals([f"y[{label}]" for label in self.labels]),
+            inputs=signal_names([f"u[{label}]" for label in self.labels]),
+            outputs=signal_names([f"y[{label}]" for label in self.labels]),
             name=name,
         )
 
@@ -487,7 +497,7 @@ def require_nodes(subject: Any, what: str) -> None:
         raise InputError(f"{what} needs a network of nodes; this one is projected on a basis")
 
 
-def _signals(names: list[str]) -> list[str]:
+def signal_names(names: list[str]) -> list[str]:
     """Names that python-control takes; a clash is an error."""
     out = [name.replace(".", "_") for name in names]
     twice = {name for name in out if out.count(name) > 1} if len(set(out)) < len(out) else set()

@@ -80,6 +80,20 @@ def network_realization(
     return Realization(a, b, y_state, y_input), states
 
 
+def through_coupling(nodes: Nodes, laplacian: Real, coupling: Rational | Function) -> tuple[Realization, Realization]:
+    """T, and the output f(s) y of every node but for what all have in common (zero at the reference nodes), on the same states.
+
+    Differences of the second, weighted, are what lines carry: its rows are exact only in combinations whose weights sum to 0.
+    """
+    system, _ = network_realization(nodes, laplacian, coupling, None)
+    f = coupling.realization()
+    differences, _, _ = _differences(laplacian, None, [""] * len(laplacian))
+    held = differences.shape[0]
+    c, others = f.d[0, 0] * system.c, (differences > 0).T.astype(float)  # (n, held): one for the node of each difference
+    c[:, system.order - held * f.order :] += np.kron(others, f.c)
+    return system, Realization(system.a, system.b, c, f.d[0, 0] * system.d)
+
+
 def _inverse(lead: Real, static: Int, names: Sequence[str]) -> Real:
     """Inverse of the matrix of top derivatives; refused when it is singular.
 

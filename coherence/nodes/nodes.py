@@ -248,6 +248,30 @@ class Nodes(Page):
         self.require_rational("a rescaled node")
         return Nodes(self.labels, self.polynomial * factor, banks)
 
+    def plus(self, other: Nodes) -> Nodes:
+        """The same nodes with the inverses of `other` added, g_i^{-1} + k_i: feedback -k_i y_i at every node, labels as here.
+
+        Examples
+        --------
+        >>> from coherence import swing
+        >>> swing(inertia=[1, 2], damping=0.1).plus(swing(inertia=[1, 1], damping=[0.2, 0.3])).inertia
+        array([2., 3.])
+        """
+        if len(other) != len(self):
+            raise InputError(f"there are {len(other)} inverses to add to {len(self)} nodes; give one each")
+        degree = max(len(self.polynomial), len(other.polynomial))
+        polynomial = sum(np.pad(part.polynomial, ((0, degree - len(part.polynomial)), (0, 0))) for part in (self, other))
+        banks: dict[int, list[Bank]] = {}
+        for bank in self.banks + other.banks:
+            banks.setdefault(bank.order, []).append(bank)
+        joined = [
+            Bank(*(np.concatenate([getattr(bank, name) for bank in some]) for name in ("owner", "a", "b", "c"))).merged()
+            for _, some in sorted(banks.items())
+        ]
+        return Nodes(
+            self.labels, np.asarray(polynomial), tuple(bank for bank in joined if bank.owner.size), self.functions + other.functions
+        )
+
     def with_damping(self, damping: ArrayLike) -> Nodes:
         """The same nodes with `damping` (n,) added to the constant coefficients."""
         polynomial = self.polynomial.copy()

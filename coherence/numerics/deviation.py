@@ -105,14 +105,17 @@ class Deviation:
 
     def columns(self, g: Complex, p: Complex, q: Complex, picked: Int) -> Complex:
         """E e_j for some j at F points, shape (F, n, len(picked))."""
-        n = self.laplacian.shape[0]
-        unit = np.zeros((n, picked.size), dtype=complex)
+        unit = np.zeros((self.laplacian.shape[0], picked.size))
         unit[picked, np.arange(picked.size)] = 1.0
-        out = np.empty((len(p), n, picked.size), dtype=complex)
+        return self.products(g, p, q, unit)
+
+    def products(self, g: Complex, p: Complex, q: Complex, x: Real | Complex) -> Complex:
+        """E x for x (n, m) at F points, shape (F, n, m)."""
+        out = np.empty((len(p), *x.shape), dtype=complex)
         with self._threads():
             for i in range(len(p)):
                 order, apply = self.at(g[i], p[i], q[i])
-                out[i, order] = apply(unit[order])
+                out[i, order] = apply(x[order].astype(complex))
         return out
 
     def norms(

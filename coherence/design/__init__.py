@@ -1,0 +1,1 @@
+"""Control design on reduced models, and its check on the full network."""

@@ -1,0 +1,71 @@
+r"""How what is decided for a group is shared by its nodes, and what is measured of a group.
+
+    u_i = sum_g W_ig p_g,     1^T W e_g = 1 over the nodes of g,            v_g = sum_i C_gi y_i
+
+so that the reduced network sees p_g whole. Measured with the weights of the shares, C = W^T, power and measurement are collocated: what
+is passive at the groups is passive at the nodes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from coherence.errors import InputError
+from coherence.graphs.partition import Partition
+from coherence.network.network import Network, require_nodes
+from coherence.types import Real
+
+RULES = ("inertia", "equal")
+Shares = str | Mapping[str, float] | pd.Series
+
+
+def shared(network: Network, partition: Partition | None, shares: Shares, what: str = "shares") -> Real:
+    """W (n, k): how the nodes of each group share, columns summing to 1; without a partition every node is its own group.
+
+    `shares` is "inertia", "equal" (nodes with dynamics) or node -> weight, as the power of the storage at it; others have none.
+
+    Raises
+    ------
+    InputError
+        An unknown rule, a negative weight, a group without any, or a partition of other nodes.
+    UnknownNameError
+        A weight of a node that does not exist.
+    """
+    require_nodes(network, "sharing among nodes")
+    if partition is None:
+        return np.eye(network.size)
+    if partition.labels != network.labels:
+        raise InputError("the partition is of other nodes than this network's; build it from network.labels")
+    weights = node_weights(network, shares, what)
+    own = partition.indicator * weights[:, None]
+    total = own.sum(axis=0)
+    if not (total > 0).all():
+        group = partition.groups[int(np.argmin(total))]
+        raise InputError(
+            f"group {group!r} has no node with a share ({what} = {_named(shares)}); give one of its nodes a weight > 0"
+        )
+    return np.asarray(own / total)
+
+
+def node_weights(network: Network, shares: Shares, what: str = "shares") -> Real:
+    """The weight of every node by a rule, (n,), not yet summing to anything."""
+    if isinstance(shares, str):
+        if shares not in RULES:
+            raise InputError(f"{what} = {shares!r}; give 'inertia', 'equal', or node -> weight")
+        return network.nodes.inertia.copy() if shares == "inertia" else (~network.nodes.passive).astype(float)
+    if not isinstance(shares, (Mapping, pd.Series)):
+        raise InputError(f"{what} is a {type(shares).__name__}; give 'inertia', 'equal', or node -> weight")
+    weights = np.zeros(network.size)
+    for label, value in dict(shares).items():
+        if isinstance(value, (bool, complex)) or not isinstance(value, (int, float, np.number)) or not 0 <= value < np.inf:
+            raise InputError(f"the weight of node {label!r} in {what} is {value!r}; give a number >= 0")
+        weights[network.index(str(label))] = float(value)
+    return weights
+
+
+def _named(shares: Any) -> str:
+    return repr(shares) if isinstance(shares, str) else f"weights of {len(shares)} nodes"

@@ -1,0 +1,228 @@
+r"""A network under feedback between its nodes: controllers that measure outputs and flows, and inject power.
+
+    (G^{-1} + f L) y = d + W p,   p = K(s) v,   v = F y + f(s) R y,                 R 1 = 0,
+
+n nodes, p control powers, q measurements: W (n, p) says how a control power is shared by nodes, F (q, n) which outputs are measured
+(a center of inertia is a row of weights), R (q, n) which flows (a line i - j of weight w is w (e_i - e_j)^T, an area's export its
+rows of L summed). With T of the network, C = F + f R and S = K (I - C T W K)^{-1},
+
+    T_cl = T + T W S C T,
+
+so a large network under feedback costs one sparse factorisation a point, like the network itself. Feedback of every node from its
+own output needs none of this: it adds to the node's inverse, and the network stays a `Network` (`Nodes.plus`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import scipy.linalg as sla
+
+from coherence.display import Page
+from coherence.errors import InputError, PoleError
+from coherence.network.network import Network, require_nodes, signal_names
+from coherence.network.statespace import through_coupling
+from coherence.nodes.systems import to_control
+from coherence.numerics.realization import Realization
+from coherence.types import ArrayLike, Complex, Real, laplace_points
+
+if TYPE_CHECKING:
+    import control
+
+BALANCED = 1e-9  # of the entries of a row of R: what its sum may be
+
+
+@dataclass(frozen=True, eq=False)
+class Feedback:
+    """Controllers and where they act: p = K v, v = F y + f R y, u = d + W p.
+
+    Parameters
+    ----------
+    controller : Realization
+        K, (p, q); what it puts out is injected as it is (a damping controller has negative gain).
+    actuators : (n, p) array
+        W.
+    outputs, flows : (q, n) array
+        F and R; rows of R sum to 0.
+    measured, powers : tuple of str
+        Names of the q measurements and p control powers.
+    """
+
+    controller: Realization
+    actuators: Real
+    outputs: Real
+    flows: Real
+    measured: tuple[str, ...]
+    powers: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        (p, q), n = self.controller.d.shape, len(self.actuators)
+        shapes = {"actuators": (n, p), "outputs": (q, n), "flows": (q, n)}
+        for name, shape in shapes.items():
+            matrix = getattr(self, name)
+            if matrix.shape != shape or not np.isfinite(matrix).all():
+                raise InputError(f"{name} of a feedback of {q} measurements and {p} powers must be a finite {shape} array")
+        if (np.abs(self.flows.sum(axis=1)) > BALANCED * np.abs(self.flows).sum(axis=1)).any():
+            raise InputError("a measured flow depends on differences only: rows of `flows` must sum to 0")
+        if len(self.measured) != q or len(self.powers) != p:
+            raise InputError(f"give {q} names of measurements and {p} names of powers")
+
+    def plus(self, other: Feedback) -> Feedback:
+        """Both at once, each from its own measurements."""
+        first, second = self.controller, other.controller
+        both = Realization(*(sla.block_diag(a, b) for a, b in zip(first, second, strict=True)))
+        return Feedback(
+            both,
+            np.hstack([self.actuators, other.actuators]),
+            np.vstack([self.outputs, other.outputs]),
+            np.vstack([self.flows, other.flows]),
+            self.measured + other.measured,
+            self.powers + other.powers,
+        )
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class ClosedLoop(Page):
+    """A network of nodes under feedback; build it with `coherence.close_loop`.
+
+    Attributes
+    ----------
+    network : Network
+        Without the feedback.
+    feedback : Feedback
+
+    Examples
+    --------
+    >>> import control
+    >>> from coherence import Network, close_loop, swing
+    >>> network = Network(swing(inertia=[1, 2], damping=0.1, labels=["a", "b"]), [[1, -1], [-1, 1]], "1/s")
+    >>> brake = control.ss([], [], [], [[-0.5]], inputs=["w[a]"], outputs=["p[a]"])
+    >>> loop = close_loop(network, brake)
+    >>> loop
+    ClosedLoop(2 nodes, 3 states; p[a] from w[a], 0 states)
+    >>> bool(loop.poles()[0].real < network.poles()[0].real)
+    True
+    """
+
+    network: Network
+    feedback: Feedback
+
+    def __post_init__(self) -> None:
+        require_nodes(self.network, "a closed loop")
+        if len(self.feedback.actuators) != self.network.size:
+            raise InputError(f"the feedback is of {len(self.feedback.actuators)} nodes, the network has {self.network.size}")
+
+    def __repr__(self) -> str:
+        f, n = self.feedback, self.network
+        named = [", ".join(names[:3]) + (", ..." if len(names) > 3 else "") for names in (f.powers, f.measured)]
+        return f"ClosedLoop({n.size} nodes, {n.order} states; {named[0]} from {named[1]}, {f.controller.order} states)"
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Of the nodes."""
+        return self.network.labels
+
+    @property
+    def size(self) -> int:
+        """Number of nodes."""
+        return self.network.size
+
+    def index(self, label: str) -> int:
+        """Position of a node by its label."""
+        return self.network.index(label)
+
+    @property
+    def order(self) -> int:
+        """States of the network and of the controllers."""
+        return self.network.order + self.feedback.controller.order
+
+    def transfer_columns(self, s: ArrayLike, inputs: Any) -> Complex:
+        """T_cl(s) for some inputs, (F, n, len(inputs)); one factorisation per point."""
+        points, f = laplace_points(s), self.feedback
+        columns = [self.index(label) for label in inputs]
+        shapes = np.hstack([np.eye(self.size)[:, columns], f.actuators])
+        t = self.network.transfer_of(points, shapes)
+        seen = self.measured(points, t)
+        m = len(columns)
+        k = f.controller(points)
+        try:
+            power = np.linalg.solve(np.eye(k.shape[1]) - k @ seen[:, :, m:], k @ seen[:, :, :m])
+        except np.linalg.LinAlgError:
+            raise PoleError(f"one of the {points.size} points s is a pole of the closed loop; move it") from None
+        return np.asarray(t[:, :, :m] + t[:, :, m:] @ power)
+
+    def measured(self, points: Complex, t: Complex) -> Complex:
+        """(F + f R) T shapes, from t = T shapes, (F, q, m)."""
+        f = self.feedback
+        seen = f.outputs @ t
+        if not f.flows.any():
+            return np.asarray(seen)
+        gain = self.network.coupling(points)
+        if not np.isfinite(gain).all():
+            raise PoleError(f"s = {points[int(np.argmin(np.isfinite(gain)))]:.6g} is a pole of the coupling f; move s")
+        return np.asarray(seen + gain[:, None, None] * (f.flows @ t))
+
+    def transfer_matrix(self, s: ArrayLike) -> Complex:
+        """T_cl(s), (F, n, n)."""
+        return self.transfer_columns(s, self.labels)
+
+    @cached_property
+    def realization(self) -> Realization:
+        """T_cl as dense arrays, states of the network first.
+
+        Raises
+        ------
+        InputError
+            The loop is not well posed: feedthrough of the controllers and of the network cancels 1.
+        """
+        f = self.feedback
+        plant = channel_realization(self.network, np.hstack([np.eye(self.size), f.actuators]), f.outputs, f.flows)
+        return _closed(plant, self.size, f.controller)
+
+    def poles(self) -> Complex:
+        """Eigenvalues of the closed loop, by descending real part."""
+        return self.realization.poles()
+
+    def to_statespace(self, *, name: str = "closed_loop") -> control.StateSpace:
+        """A python-control StateSpace; inputs u[label], outputs y[label] (a dot in a label becomes an underscore)."""
+        system = self.realization
+        return to_control(
+            system,
+            inputs=signal_names([f"u[{label}]" for label in self.labels]),
+            outputs=signal_names([f"y[{label}]" for label in self.labels]),
+            states=signal_names([f"x[{i}]" for i in range(system.order)]),
+            name=name,
+        )
+
+
+def channel_realization(network: Network, inputs: Real, outputs: Real, flows: Real) -> Realization:
+    """From control powers shared by the columns of `inputs` (n, m) to all outputs y, then F y + f R y; (n + q, m).
+
+    Minimal in the coupling's states like `Network.realization`.
+    """
+    system, angles = through_coupling(network.nodes, network.dense_laplacian, network.coupling)
+    c = np.vstack([system.c, outputs @ system.c + flows @ angles.c])
+    d = np.vstack([system.d, outputs @ system.d + flows @ angles.d])
+    return Realization(system.a, system.b @ inputs, c, d @ inputs)
+
+
+def _closed(plant: Realization, n: int, k: Realization) -> Realization:
+    """The first n inputs and outputs of a plant whose others are joined by v -> K v."""
+    a, b, c, d = plant
+    b1, b2, c1, c2 = b[:, :n], b[:, n:], c[:n], c[n:]
+    d11, d12, d21, d22 = d[:n, :n], d[:n, n:], d[n:, :n], d[n:, n:]
+    loop = np.eye(len(c2)) - d22 @ k.d
+    if np.linalg.cond(loop) > 1e12:
+        raise InputError("the loop is not well posed: what the controllers pass at once comes back at once; give them a lag")
+    inner = np.linalg.inv(loop)  # v = inner (c2 x + d22 c_k x_k + d21 u)
+    v_x, v_k, v_u = inner @ c2, inner @ d22 @ k.c, inner @ d21
+    p_x, p_k, p_u = k.d @ v_x, k.c + k.d @ v_k, k.d @ v_u
+    return Realization(
+        np.block([[a + b2 @ p_x, b2 @ p_k], [k.b @ v_x, k.a + k.b @ v_k]]),
+        np.vstack([b1 + b2 @ p_u, k.b @ v_u]),
+        np.hstack([c1 + d12 @ p_x, d12 @ p_k]),
+        d11 + d12 @ p_u,
+    )
