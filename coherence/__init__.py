@@ -18,6 +18,9 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.compare import step_error as step_error
     from coherence.compare import step_size as step_size
     from coherence.description import describe as describe
+    from coherence.design.closing import add_local as add_local
+    from coherence.design.closing import close_loop as close_loop
+    from coherence.design.plant import plant as plant
     from coherence.ensembles import BlockErrors as BlockErrors
     from coherence.ensembles import block_errors as block_errors
     from coherence.errors import CaseError as CaseError
@@ -76,6 +79,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.groups.recovery import recovery_rates as recovery_rates
     from coherence.groups.spectral import coherent_groups as coherent_groups
     from coherence.groups.spectral import spectral_groups as spectral_groups
+    from coherence.network.feedback import ClosedLoop as ClosedLoop
     from coherence.network.files import load_network as load_network
     from coherence.network.files import save_network as save_network
     from coherence.network.modes import Modes as Modes
@@ -166,10 +170,16 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.theory.node_constants import node_constants as node_constants
     from coherence.theory.passivity import Passivity as Passivity
     from coherence.theory.passivity import passivity as passivity
+    from coherence.theory.stability import Stability as Stability
+    from coherence.theory.stability import stability as stability
     from coherence.theory.supremum import Supremum as Supremum
     from coherence.theory.supremum import supremum as supremum
 
 _PUBLIC = {
+    "coherence.design.closing": ["add_local", "close_loop"],
+    "coherence.design.plant": ["plant"],
+    "coherence.network.feedback": ["ClosedLoop"],
+    "coherence.theory.stability": ["Stability", "stability"],
     "coherence.errors": [
         "CaseError",
         "ClusterError",

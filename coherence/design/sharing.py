@@ -2,8 +2,8 @@ r"""How what is decided for a group is shared by its nodes, and what is measured
 
     u_i = sum_g W_ig p_g,     1^T W e_g = 1 over the nodes of g,            v_g = sum_i C_gi y_i
 
-so that the reduced network sees p_g whole. Measured with the weights of the shares, C = W^T, power and measurement are collocated: what
-is passive at the groups is passive at the nodes.
+so that the reduced network sees p_g whole. Measured with the weights of the shares, C = W^T, power and measurement are collocated:
+what is passive at the groups is passive at the nodes.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ import pandas as pd
 
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
-from coherence.network.network import Network, require_nodes
+from coherence.network.network import Network
 from coherence.types import Real
 
 RULES = ("inertia", "equal")
 Shares = str | Mapping[str, float] | pd.Series
 
 
-def shared(network: Network, partition: Partition | None, shares: Shares, what: str = "shares") -> Real:
-    """W (n, k): how the nodes of each group share, columns summing to 1; without a partition every node is its own group.
+def shared(network: Network, partition: Partition, shares: Shares, what: str = "shares") -> Real:
+    """W (n, k): how the nodes of each group share, columns summing to 1.
 
     `shares` is "inertia", "equal" (nodes with dynamics) or node -> weight, as the power of the storage at it; others have none.
 
@@ -35,9 +35,6 @@ def shared(network: Network, partition: Partition | None, shares: Shares, what: 
     UnknownNameError
         A weight of a node that does not exist.
     """
-    require_nodes(network, "sharing among nodes")
-    if partition is None:
-        return np.eye(network.size)
     if partition.labels != network.labels:
         raise InputError("the partition is of other nodes than this network's; build it from network.labels")
     weights = node_weights(network, shares, what)

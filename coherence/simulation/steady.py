@@ -13,12 +13,10 @@ from coherence.errors import InputError, InstabilityError, PoleError
 from coherence.graphs.laplacian import require_connected
 from coherence.network.network import Network, require_nodes
 from coherence.numerics.rational import Rational
-from coherence.numerics.realization import without_hidden
 from coherence.numerics.sparse import factorise
 from coherence.simulation.disturbances import Disturbance
 from coherence.theory.coherent import coherent_dynamics
-from coherence.theory.passivity import DENSE_STATES, passivity_indices
-from coherence.types import Complex, Real
+from coherence.theory.stability import mode_sentence, stability
 
 CANCELS = 1e-12  # a sum of node inverses, relative to their sizes
 
@@ -95,29 +93,13 @@ def require_stable(network: Network, what: str, hint: str = "", *, coherent: boo
 
     Decided by passivity of every node and of f (for any size), else by the poles of up to 1500 states.
     """
-    nodes = network.nodes.select(np.flatnonzero(~network.nodes.passive).tolist())
-    real = isinstance(network.coupling, Rational) and network.coupling.is_positive_real()
-    if real and bool(passivity_indices(nodes)["passive"].all()):
+    found = stability(network)
+    if found.by == "passivity":
         return
-    if network.nodes.passive.any():
-        network = network.kron_reduce()
-    if network.order > DENSE_STATES:
-        raise InputError(
-            f"{what} needs a stable network, and the stability of this one is not decided: its nodes are not all passive, and its "
-            f"{network.order} states are too many for all poles (at most {DENSE_STATES}){hint}"
-        )
-    for one in (network, *([coherent_dynamics(network)] if coherent else [])):
-        system = without_hidden(one.realization)
-        poles = system.poles()
-        if poles.size and not poles[0].real < -system.rounding:
-            raise InstabilityError(f"{what} needs a stable network; {_mode(one, poles[0], system.a, system.c)}{hint}")
-
-
-def _mode(network: Network, pole: complex, a: Real, c: Real) -> str:
-    """The pole in words, with the node that moves most in it."""
-    values, vectors = np.linalg.eig(a)
-    shape: Complex = c @ vectors[:, int(np.abs(values - pole).argmin())]
-    where = network.labels[int(np.abs(shape).argmax())]
-    swing = f"oscillates at {abs(pole.imag) / (2 * np.pi):.4g} Hz and " if abs(pole.imag) > 1e-9 * abs(pole) else ""
-    grows = f"grows at {pole.real:.3g} 1/s" if pole.real > 0 else "does not die out"
-    return f"its mode at {pole:.4g} 1/s {swing}{grows}, most at node {where!r}"
+    if found.stable is None:
+        raise InputError(f"{what} needs a stable network, and the stability of this one is {found.sentence}{hint}")
+    for one in [found] + [stability(coherent_dynamics(network))] * coherent:
+        if not one.stable:
+            assert one.mode is not None
+            assert one.node is not None
+            raise InstabilityError(f"{what} needs a stable network; {mode_sentence(one.mode, one.node)}{hint}")
