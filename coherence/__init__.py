@@ -20,7 +20,15 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.description import describe as describe
     from coherence.design.closing import add_local as add_local
     from coherence.design.closing import close_loop as close_loop
+    from coherence.design.damping import ModeDamper as ModeDamper
+    from coherence.design.damping import damp_mode as damp_mode
+    from coherence.design.plant import generalized_plant as generalized_plant
     from coherence.design.plant import plant as plant
+    from coherence.design.robustness import SmallGain as SmallGain
+    from coherence.design.robustness import small_gain as small_gain
+    from coherence.design.secondary import SecondaryControl as SecondaryControl
+    from coherence.design.secondary import secondary_control as secondary_control
+    from coherence.design.verification import Verification as Verification
     from coherence.ensembles import BlockErrors as BlockErrors
     from coherence.ensembles import block_errors as block_errors
     from coherence.errors import CaseError as CaseError
@@ -176,8 +184,12 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.theory.supremum import supremum as supremum
 
 _PUBLIC = {
+    "coherence.design.secondary": ["SecondaryControl", "secondary_control"],
+    "coherence.design.verification": ["Verification"],
+    "coherence.design.damping": ["ModeDamper", "damp_mode"],
+    "coherence.design.robustness": ["SmallGain", "small_gain"],
     "coherence.design.closing": ["add_local", "close_loop"],
-    "coherence.design.plant": ["plant"],
+    "coherence.design.plant": ["generalized_plant", "plant"],
     "coherence.network.feedback": ["ClosedLoop"],
     "coherence.theory.stability": ["Stability", "stability"],
     "coherence.errors": [

@@ -80,7 +80,7 @@ class Channels:
         kind, a, b = self.outputs[name]
         none = np.zeros(self.network.size)
         if kind == "w":
-            return self.weights[[a]].toarray()[0], none
+            return self._weighted(self.weights[[a]].toarray()[0], a, "measured"), none
         if kind == "CoI":
             inertia = self.network.nodes.inertia
             return inertia / inertia.sum(), none
@@ -101,7 +101,13 @@ class Channels:
         """The column of W of a name, (n,)."""
         if name not in self.powers:
             raise UnknownNameError(unknown_name("control power", name, list(self.powers)))
-        return np.asarray(self.actuators[:, [self.powers[name]]].toarray()[:, 0])
+        group = self.powers[name]
+        return self._weighted(self.actuators[:, [group]].toarray()[:, 0], group, "shares")
+
+    def _weighted(self, weights: Real, group: int, what: str) -> Real:
+        if not weights.any():
+            raise InputError(f"no node of group {self.groups[group]!r} has a weight > 0 in {what}; give one")
+        return weights
 
 
 def channels(

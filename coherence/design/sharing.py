@@ -9,7 +9,6 @@ what is passive at the groups is passive at the nodes.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,14 +23,14 @@ Shares = str | Mapping[str, float] | pd.Series
 
 
 def shared(network: Network, partition: Partition, shares: Shares, what: str = "shares") -> Real:
-    """W (n, k): how the nodes of each group share, columns summing to 1.
+    """W (n, k): how the nodes of each group share, columns summing to 1 (to 0 where no node of the group has a weight).
 
     `shares` is "inertia", "equal" (nodes with dynamics) or node -> weight, as the power of the storage at it; others have none.
 
     Raises
     ------
     InputError
-        An unknown rule, a negative weight, a group without any, or a partition of other nodes.
+        An unknown rule, a negative weight, or a partition of other nodes.
     UnknownNameError
         A weight of a node that does not exist.
     """
@@ -40,12 +39,7 @@ def shared(network: Network, partition: Partition, shares: Shares, what: str = "
     weights = node_weights(network, shares, what)
     own = partition.indicator * weights[:, None]
     total = own.sum(axis=0)
-    if not (total > 0).all():
-        group = partition.groups[int(np.argmin(total))]
-        raise InputError(
-            f"group {group!r} has no node with a share ({what} = {_named(shares)}); give one of its nodes a weight > 0"
-        )
-    return np.asarray(own / total)
+    return np.asarray(own / np.where(total > 0, total, 1.0))
 
 
 def node_weights(network: Network, shares: Shares, what: str = "shares") -> Real:
@@ -62,7 +56,3 @@ def node_weights(network: Network, shares: Shares, what: str = "shares") -> Real
             raise InputError(f"the weight of node {label!r} in {what} is {value!r}; give a number >= 0")
         weights[network.index(str(label))] = float(value)
     return weights
-
-
-def _named(shares: Any) -> str:
-    return repr(shares) if isinstance(shares, str) else f"weights of {len(shares)} nodes"

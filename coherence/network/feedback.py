@@ -32,6 +32,7 @@ from coherence.types import ArrayLike, Complex, Real, laplace_points
 if TYPE_CHECKING:
     import control
 
+ILL_POSED = 1e12  # condition of 1 - D K(inf)
 BALANCED = 1e-9  # of the entries of a row of R: what its sum may be
 
 
@@ -180,7 +181,7 @@ class ClosedLoop(Page):
         """
         f = self.feedback
         plant = channel_realization(self.network, np.hstack([np.eye(self.size), f.actuators]), f.outputs, f.flows)
-        return _closed(plant, self.size, f.controller)
+        return lower_connected(plant, f.controller)
 
     def poles(self) -> Complex:
         """Eigenvalues of the closed loop, by descending real part."""
@@ -209,20 +210,26 @@ def channel_realization(network: Network, inputs: Real, outputs: Real, flows: Re
     return Realization(system.a, system.b @ inputs, c, d @ inputs)
 
 
-def _closed(plant: Realization, n: int, k: Realization) -> Realization:
-    """The first n inputs and outputs of a plant whose others are joined by v -> K v."""
+def lower_connected(plant: Realization, k: Realization) -> Realization:
+    """The plant from its first inputs to its first outputs, the last ones joined by v -> K v (a lower fractional transformation).
+
+    Raises
+    ------
+    InputError
+        The loop is not well posed.
+    """
     a, b, c, d = plant
-    b1, b2, c1, c2 = b[:, :n], b[:, n:], c[:n], c[n:]
-    d11, d12, d21, d22 = d[:n, :n], d[:n, n:], d[n:, :n], d[n:, n:]
-    loop = np.eye(len(c2)) - d22 @ k.d
-    if np.linalg.cond(loop) > 1e12:
+    (p, q), m, n = k.d.shape, b.shape[1], len(c)
+    one, two, first, last = slice(0, m - p), slice(m - p, m), slice(0, n - q), slice(n - q, n)
+    loop = np.eye(q) - d[last, two] @ k.d
+    if np.linalg.cond(loop) > ILL_POSED:
         raise InputError("the loop is not well posed: what the controllers pass at once comes back at once; give them a lag")
     inner = np.linalg.inv(loop)  # v = inner (c2 x + d22 c_k x_k + d21 u)
-    v_x, v_k, v_u = inner @ c2, inner @ d22 @ k.c, inner @ d21
+    v_x, v_k, v_u = inner @ c[last], inner @ d[last, two] @ k.c, inner @ d[last, one]
     p_x, p_k, p_u = k.d @ v_x, k.c + k.d @ v_k, k.d @ v_u
     return Realization(
-        np.block([[a + b2 @ p_x, b2 @ p_k], [k.b @ v_x, k.a + k.b @ v_k]]),
-        np.vstack([b1 + b2 @ p_u, k.b @ v_u]),
-        np.hstack([c1 + d12 @ p_x, d12 @ p_k]),
-        d11 + d12 @ p_u,
+        np.block([[a + b[:, two] @ p_x, b[:, two] @ p_k], [k.b @ v_x, k.a + k.b @ v_k]]),
+        np.vstack([b[:, one] + b[:, two] @ p_u, k.b @ v_u]),
+        np.hstack([c[first] + d[first, two] @ p_x, d[first, two] @ p_k]),
+        d[first, one] + d[first, two] @ p_u,
     )

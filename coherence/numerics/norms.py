@@ -122,6 +122,38 @@ def _axis_crossings(system: Realization, level: float) -> Real:
     return np.unique(np.abs(values.imag[np.abs(values.real) <= tol]))
 
 
+class Envelope(NamedTuple):
+    """An upper bound of the largest singular value over frequency: `level[i]` on [edge[i], edge[i + 1]], the last one infinite."""
+
+    edge: Real  # (m,), ascending from 0
+    level: Real  # (m,)
+
+    def at(self, omega: Real) -> Real:
+        """The bound at frequencies, the larger of two where they meet."""
+        right = np.searchsorted(self.edge, omega, side="right") - 1
+        left = np.maximum(np.searchsorted(self.edge, omega, side="left") - 1, 0)
+        return np.maximum(self.level[left], self.level[right])
+
+
+def gain_envelope(system: Realization, *, least: float, ratio: float) -> Envelope:
+    """A piecewise constant bound of ||G(jw)||_2 over all w >= 0, at most `ratio` above it where it exceeds `least`.
+
+    For each level of a ladder all frequencies where a singular value crosses it are eigenvalues of a Hamiltonian matrix, so that
+    between neighbouring ones the norm stays between two rungs. One eigenvalue problem of twice the order a rung.
+    """
+    peak = hinf_norm(system)
+    rungs = int(np.ceil(np.log(max(peak.upper / least, 1.0)) / np.log(ratio))) if peak.upper > 0 else 0
+    ladder = peak.upper * ratio ** -np.arange(rungs, -1.0, -1.0)
+    balanced, lost = _in_balanced_coordinates(system, 0.01 * least)
+    ladder = ladder[ladder > lost]
+    edges = [np.zeros(1), *[_axis_crossings(balanced, float(level - lost)) for level in ladder]]
+    edge = np.unique(np.concatenate(edges))
+    middle = np.append(0.5 * (edge[1:] + edge[:-1]), 2.0 * edge[-1] + 1.0)
+    value = np.linalg.norm(balanced(1j * middle), 2, axis=(1, 2))
+    rung = np.searchsorted(ladder - lost, value)
+    return Envelope(edge, np.append(ladder, peak.upper)[np.minimum(rung, len(ladder))])
+
+
 def step_l2(system: Realization) -> float:
     """(integral of |e|^2 over t > 0)^(1/2) for the step response e; infinite when e does not vanish at infinity."""
     if system.order == 0:

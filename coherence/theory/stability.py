@@ -21,7 +21,7 @@ from coherence.errors import InputError, ToleranceError
 from coherence.network.feedback import ClosedLoop
 from coherence.network.network import Network, require_nodes
 from coherence.numerics.rational import Rational
-from coherence.numerics.realization import Realization, without_hidden
+from coherence.numerics.realization import Realization, pole_text, without_hidden
 from coherence.theory.passivity import DENSE_STATES, passivity_indices
 from coherence.types import Complex, Real
 
@@ -192,6 +192,8 @@ def _eigenvalues(system: Network | ClosedLoop) -> Stability:
         return Stability(
             True, "eigenvalues", f"stable by its eigenvalues, the largest real part is {first.real:.4g} 1/s", first, node
         )
+    if abs(first.real) <= found.rounding:
+        first = complex(0.0, first.imag if abs(first.imag) > found.rounding else 0.0)
     return Stability(False, "eigenvalues", f"not stable: {mode_sentence(first, node)}", first, node)
 
 
@@ -205,8 +207,9 @@ def mode_node(system: Realization, pole: complex, labels: tuple[str, ...]) -> st
 def mode_sentence(pole: complex, node: str) -> str:
     """The pole in words, with the node that moves most in it."""
     swing = f"oscillates at {abs(pole.imag) / (2 * np.pi):.4g} Hz and " if abs(pole.imag) > 1e-9 * abs(pole) else ""
+    common = " (a motion that nothing holds: neither damping nor droop)" if pole == 0 else ""
     grows = f"grows at {pole.real:.3g} 1/s" if pole.real > 0 else "does not die out"
-    return f"its mode at {pole:.4g} 1/s {swing}{grows}, most at node {node!r}"
+    return f"its mode at {pole_text(pole)} 1/s {swing}{grows}, most at node {node!r}{common}"
 
 
 def _nyquist(loop: ClosedLoop) -> Stability:
