@@ -136,7 +136,8 @@ def generalized_plant(
     performance : sequence of str, or mapping of str -> weight
         Outputs to be kept small; a weight is a number or a stable one-input system W_1.
     control_weight : number or one-input system
-        W_2, on every control power; as an upper bound of the reduction error ||D|| it makes ||M D|| <= the level that hinfsyn reaches.
+        W_2, on every control power. With M of `small_gain`, ||W_2 M|| <= gamma / noise for the level gamma that hinfsyn reaches, so
+        that a bound W_2 of the reduction error is designed against.
     noise : float
         > 0, of every measurement (the syntheses need it).
     means : "inertia", "equal", "shares" or node -> weight
@@ -146,8 +147,8 @@ def generalized_plant(
     Returns
     -------
     StateSpace
-        `len(measured)` measurements and `len(controls)` controls come last; what the synthesis returns is closed with positive sign:
-        name it control.ss(K, inputs=measured, outputs=[f"p[{g}]" for g in controls]) and hand it to `close_loop`.
+        `len(measured)` measurements and `len(controls)` controls come last; what the synthesis returns is closed with positive
+        sign: name it control.ss(K, inputs=measured, outputs=[f"p[{g}]" for g in controls]) and hand it to `close_loop`.
 
     Raises
     ------
@@ -167,9 +168,9 @@ def generalized_plant(
         raise InputError(f"noise = {noise!r}; give a size > 0")
     wanted = dict(performance) if isinstance(performance, Mapping) else dict.fromkeys(_listed(performance, "performance"), 1.0)
     seen, groups = _listed(measured, "measured"), _listed(controls, "controls")
-    asked = dict(disturbances=disturbances, controls=groups, shares=shares, measured=means)
-    one = from_control(plant(network, partition, outputs=[*wanted, *(x for x in seen if x not in wanted)], **asked))
-    names = signal_names([*wanted, *(x for x in seen if x not in wanted)])
+    both = [*wanted, *(x for x in seen if x not in wanted)]
+    system = plant(network, partition, disturbances=disturbances, controls=groups, outputs=both, shares=shares, measured=means)
+    one, names = from_control(system), signal_names(both)
     rows = [names.index(x) for x in signal_names(seen)]
     m, p, q = one.b.shape[1] - len(groups), len(groups), len(seen)
     powers = Realization(np.zeros((0, 0)), np.zeros((0, m + p)), np.zeros((p, 0)), np.hstack([np.zeros((p, m)), np.eye(p)]))

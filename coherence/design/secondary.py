@@ -3,10 +3,10 @@ r"""Secondary frequency control: every area restores its own balance by integral
     ACE_g = export_g + beta_g w_g,      p_g = -(k_p + 1/(T s)) ACE_g,      beta_g = g_g^{-1}(0) = d_g + droop of the area
 
 Slowly, where all machines move at the quasi-steady frequency w, the balance of area g is g_g^{-1}(0) w + export_g = p_g + u_g.
-With the area's own beta its error is then ACE_g = p_g + u_g, what the area still lacks and nothing of the others: each area replaces
-what it lost with the time constant T (1 + k_p), frequency and exchanges return to schedule, and no area answers for another
-(N. Cohn, 1967: tie-line bias control). While turbines are still on their way the frequency is lower than that and areas do more, for
-the others, too: the check shows how much.
+With the area's own beta its error is then ACE_g = p_g + u_g, what the area still lacks and nothing of the others: each area
+replaces what it lost with the time constant T (1 + k_p), frequency and exchanges return to schedule, and none answers for another
+(N. Cohn, 1967: tie-line bias control). While turbines are still on their way the frequency is lower than that and areas do more,
+for the others, too: the check shows how much.
 """
 
 from __future__ import annotations
