@@ -98,8 +98,9 @@ def test_a_sparse_network_has_the_same_signals(network, seed):
     assert other.transfer_matrix(POINTS) == pytest.approx(one.transfer_matrix(POINTS), rel=1e-7, abs=1e-9)
 
 
+@pytest.mark.filterwarnings("ignore:connect.. is deprecated:FutureWarning")  # inside python-control's own mixsyn
 def test_a_plant_is_what_python_control_designs_with(machines):
-    network, areas, small = machines
+    _, _, small = machines
     system = co.plant(small, disturbances=["1"], controls=["1", "4"])
     gain, _, _ = control.lqr(system[:, ["p[1]", "p[4]"]], np.eye(system.nstates), np.eye(2))
     regulated = system.A - system.B[:, 1:] @ gain
@@ -118,7 +119,7 @@ def test_a_plant_is_what_python_control_designs_with(machines):
 
 @pytest.mark.parametrize("synthesis", [control.h2syn, lambda *args: control.hinfsyn(*args)[0]])
 def test_what_the_syntheses_return_stabilises_the_network(machines, synthesis):
-    network, areas, small = machines
+    _, _, small = machines
     seen, acting = ["w[1]", "w[4]"], ["1", "4"]
     general = co.generalized_plant(
         small, measured=seen, controls=acting, performance={"w[1]": 2.0, "tie[1-2]": control.tf([1], [1, 1])}
@@ -193,7 +194,7 @@ def test_equal_nodes_equally_joined_answer_as_the_reduced_network_does(seed):
 
 
 def test_two_controllers_closed_in_turn_are_both_closed(machines):
-    network, areas, small = machines
+    network, areas, _ = machines
     rng = np.random.default_rng(3)
     first, second = (random_controller(rng, [f"w[{a}]"], [f"p[{b}]"], size=0.1) for a, b in (("1", "2"), ("3", "1")))
     once = co.close_loop(co.close_loop(network, first, areas), second, areas)
@@ -204,7 +205,7 @@ def test_two_controllers_closed_in_turn_are_both_closed(machines):
 @pytest.mark.parametrize(
     ("change", "error", "words"),
     [
-        (dict(inputs=["w[9]"]), co.UnknownNameError, r"measured signal 'w\[9\]'.*w\[1\]"),
+        (dict(inputs=["w[9]"]), co.UnknownNameError, r"measured signal 'w\[9\]'; did you mean"),
         (dict(inputs=["tie[9-1]"]), co.UnknownNameError, "measured signal"),
         (dict(outputs=["p[x]"]), co.UnknownNameError, r"control power 'p\[x\]'"),
         (dict(inputs=["u[0]"], outputs=["y[0]"]), co.InputError, "name its signals"),
