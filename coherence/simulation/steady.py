@@ -1,6 +1,8 @@
 r"""Where responses end: y(inf) = T(0) u(inf), for disturbances that settle and networks that are stable.
 
 T(0) is ghat(0) 11^T where f has its pole at 0 (an integrating coupling ends all differences), and otherwise one solve with Y(0).
+Under feedback y ends in the balance of nodes, flows theta = f y and controllers at rest, 0 = A_k x_k + B_k v, so that integral action
+(v = 0) and a pole of f at 0 (y uniform, theta finite) divide by nothing.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import scipy.sparse as sp
 
 from coherence.errors import InputError, InstabilityError, PoleError
 from coherence.graphs.laplacian import require_connected
+from coherence.network.feedback import ClosedLoop
 from coherence.network.network import Network, require_nodes
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import without_hidden
@@ -23,12 +26,12 @@ from coherence.types import Complex, Real
 CANCELS = 1e-12  # a sum of node inverses, relative to their sizes
 
 
-def steady_state(network: Network, disturbance: Disturbance) -> pd.Series:
+def steady_state(network: Network | ClosedLoop, disturbance: Disturbance) -> pd.Series:
     """Where every output ends.
 
     Parameters
     ----------
-    network : Network
+    network : Network or ClosedLoop
         Stable.
     disturbance : Disturbance
         One that settles: steps, pulses, ramps with an end, exponential approaches, and their sums.
@@ -54,6 +57,8 @@ def steady_state(network: Network, disturbance: Disturbance) -> pd.Series:
     >>> steady_state(network, Step({"a": 2.0})).tolist()
     [0.5, 0.5]
     """
+    loop = network if isinstance(network, ClosedLoop) else None
+    network = network if loop is None else loop.network
     require_nodes(network, "a steady state")
     require_connected(network.laplacian, network.labels, "a steady state")
     network.nodes.require_rational("a steady state")
@@ -65,6 +70,9 @@ def steady_state(network: Network, disturbance: Disturbance) -> pd.Series:
         if np.isnan(end):
             raise InputError(f"a {type(part).__name__.lower()} of {part.sentence} does not settle, so there is no steady state")
         final += part.vector(network) * end
+    if loop is not None:
+        require_stable(loop, "a steady state")
+        return pd.Series(_of_loop(loop, final), index=list(loop.labels), name="steady state")
     integrates = network.coupling.den[-1] == 0
     try:
         z = network.nodes.inverse(0.0)[0].real
@@ -90,11 +98,48 @@ def steady_state(network: Network, disturbance: Disturbance) -> pd.Series:
     return pd.Series(y, index=list(network.labels), name="steady state")
 
 
-def require_stable(network: Network, what: str, hint: str = "", *, coherent: bool = True) -> None:
+def _of_loop(loop: ClosedLoop, final: Real) -> Real:
+    """Where the outputs of a stable loop end under lasting powers."""
+    network, f = loop.network, loop.feedback
+    if loop.order <= DENSE_STATES and not network.nodes.passive.any():
+        return np.asarray(without_hidden(loop.realization).dc_gain() @ final)
+    n, k, z = loop.size, f.controller, network.nodes.inverse(0.0)[0].real
+    if network.coupling.poles().size and not np.abs(network.coupling.poles()).min() > 0:  # y = 1 c; theta of node 0 is 0
+        alike = np.ones((n, 1))
+        anchor = sp.coo_array(([1.0], ([0], [0])), shape=(1, n))
+        block = sp.block_array([[sp.csr_array(network.laplacian), sp.csr_array(z[:, None])], [anchor, None]])
+        seen = sp.csr_array(np.hstack([f.flows, f.outputs @ alike]))
+        reads = sp.csr_array(sp.hstack([sp.csr_array((n, n)), sp.csr_array(alike)]))
+    else:
+        gain = float(network.coupling(0.0)[0].real)
+        block = gain * sp.csr_array(network.laplacian) + sp.diags_array(z)
+        seen, reads = sp.csr_array(f.outputs + gain * f.flows), sp.eye_array(n)
+    power = -sp.vstack([sp.csr_array(f.actuators), sp.csr_array((block.shape[0] - n, len(k.d)))])
+    whole = sp.block_array(
+        [
+            [block, power @ sp.csr_array(k.d), power @ sp.csr_array(k.c)],
+            [seen, -sp.eye_array(len(k.d.T)), None],
+            [None, sp.csr_array(k.b), sp.csr_array(k.a)],
+        ]
+    )
+    right = np.zeros(whole.shape[0])
+    right[:n] = final
+    return np.asarray(reads @ factorise(whole).solve(right)[: block.shape[0]])
+
+
+def require_stable(network: Network | ClosedLoop, what: str, hint: str = "", *, coherent: bool = True) -> None:
     """Refuse a network that (or whose coherent dynamics) is unstable, or whose stability is not decided, in one sentence.
 
-    Decided by passivity of every node and of f (for any size), else by the poles of up to 1500 states.
+    Decided by passivity of every node and of f (for any size), else by the poles of up to 1500 states; under feedback by these.
     """
+    if isinstance(network, ClosedLoop):
+        loop = network.kron_reduce()
+        if loop.order > DENSE_STATES:
+            raise InputError(
+                f"{what} needs a stable loop, and the stability of this one is not decided: its {loop.order} states are too many "
+                f"for all poles (at most {DENSE_STATES}){hint}"
+            )
+        return _require_poles(loop, f"{what} needs a stable loop", hint)
     nodes = network.nodes.select(np.flatnonzero(~network.nodes.passive).tolist())
     real = isinstance(network.coupling, Rational) and network.coupling.is_positive_real()
     if real and bool(passivity_indices(nodes)["passive"].all()):
@@ -107,13 +152,18 @@ def require_stable(network: Network, what: str, hint: str = "", *, coherent: boo
             f"{network.order} states are too many for all poles (at most {DENSE_STATES}){hint}"
         )
     for one in (network, *([coherent_dynamics(network)] if coherent else [])):
-        system = without_hidden(one.realization)
-        poles = system.poles()
-        if poles.size and not poles[0].real < -system.rounding:
-            raise InstabilityError(f"{what} needs a stable network; {_mode(one, poles[0], system.a, system.c)}{hint}")
+        _require_poles(one, f"{what} needs a stable network", hint)
 
 
-def _mode(network: Network, pole: complex, a: Real, c: Real) -> str:
+def _require_poles(one: Network | ClosedLoop, needed: str, hint: str) -> None:
+    """All poles to the left."""
+    system = without_hidden(one.realization)
+    poles = system.poles()
+    if poles.size and not poles[0].real < -system.rounding:
+        raise InstabilityError(f"{needed}; {_mode(one, poles[0], system.a, system.c)}{hint}")
+
+
+def _mode(network: Network | ClosedLoop, pole: complex, a: Real, c: Real) -> str:
     """The pole in words, with the node that moves most in it."""
     values, vectors = np.linalg.eig(a)
     shape: Complex = c @ vectors[:, int(np.abs(values - pole).argmin())]
