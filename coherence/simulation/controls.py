@@ -1,7 +1,7 @@
 r"""The powers that controllers inject over time, p = K v.
 
-They follow from the state at once, p = C_k x_k + D_k (F y + R f y), so they are the outputs of further nodes, 1 y_j = p_j, that nothing
-is coupled to: simulated like any other output, with the same guarantee of accuracy.
+They follow from the state at once, p = C_k x_k + D_k (F y + R f y), so they are the outputs of further nodes, 1 y_j = p_j, that
+nothing is coupled to: simulated like any other output, to an accuracy of their own.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def control_power(response: Response, *, tolerance: float = TOLERANCE) -> pd.Dat
 
     Notes
     -----
-    Another simulation, with the method of the response, where nodes without a state allow it; otherwise rational.
+    Another simulation of the same times, exact where the response is, otherwise rational.
 
     Examples
     --------
@@ -61,9 +61,9 @@ def control_power(response: Response, *, tolerance: float = TOLERANCE) -> pd.Dat
     >>> bool(abs(control_power(response)["p[a]"] + 0.5 * response.frame["a"]).max() < 1e-12)
     True
     """
-    if response.source is None or not isinstance(response.source[0], ClosedLoop):
+    loop, disturbance, initial = response.source or (None, None, None)
+    if not isinstance(loop, ClosedLoop) or disturbance is None:
         raise InputError("control powers are those of a network under feedback; give the response of simulate(loop, ...)")
-    loop, disturbance, initial = response.source
     names = list(loop.feedback.powers)
     wider, labels = _observed(loop)
     parts = tuple(replace(part, sizes=dict(zip(loop.labels, part.vector(loop), strict=True))) for part in disturbance.terms)
@@ -82,7 +82,9 @@ def _observed(loop: ClosedLoop) -> tuple[ClosedLoop, list[str]]:
     labels = [f"{mark} {j}" for j in range(p)]
     sparse, alone = sp.issparse(network.laplacian), np.zeros((p, p))
     laplacian = (
-        sp.block_diag([network.laplacian, sp.csr_array(alone)], format="csr") if sparse else sla.block_diag(network.laplacian, alone)
+        sp.block_diag([network.laplacian, sp.csr_array(alone)], format="csr")
+        if sparse
+        else sla.block_diag(network.laplacian, alone)
     )
     nodes = concatenate([network.nodes, Nodes(tuple(labels), np.ones((1, p)))])
     none = np.zeros((len(f.measured), p))

@@ -244,7 +244,11 @@ class Descriptor:
         kept = data != 0
         where = (np.concatenate(rows)[kept], np.concatenate(columns)[kept])
         m = sp.csr_array(sp.coo_array((data[kept], where), shape=(self.size, self.size)))
-        return m if self.loop is None else LowRankSum(m, *self.loop.ranks(self, last, top, f))
+        return (
+            m
+            if self.loop is None
+            else LowRankSum(m, *self.loop.ranks(self.size, (first[0], self.angles.start, self.controls.start), last, top, f))
+        )
 
     def weights(self) -> Real:
         """Sizes of the states in the energy of a swing network, square roots: sqrt(m_i) of y_i, sqrt(L_ii) of z_i, 1 of others."""

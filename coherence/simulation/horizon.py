@@ -4,8 +4,8 @@ The horizon is that of the motion all share and of the slowest swing against it,
 step response of the coherent dynamics takes to nine tenths of its largest value, and at least three periods at which a typical node
 balances lambda_2, |g^{-1}| = |f| lambda_2; after every event, and five time constants of the signals.
 The step is a twentieth of the period at which it balances the coupling around it, |g^{-1}| = |f| L_ii.
-Under feedback: as long and as fine as without, and at least five time constants of the slowest mode that is more the controllers'
-than the network's, as integral action has one (of the coherent dynamics under the same feedback, where the loop is large).
+Under feedback: as long and as fine as without, and at least five time constants of the modes in which the controllers' states take
+most part, of which integral action has a slow one (modes of the coherent dynamics under the same feedback, where the loop is large).
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ PERIODS = 3  # of the slowest swing
 FINE = 20  # samples in a period
 FOLLOWED = 5.0  # time constants of a signal that are looked at
 WINDOWS = 10  # events far apart, each with a horizon of its own
-HALF = 0.5  # of a mode's participation: from there on it is the controllers'
 SMALL = 600  # states of the coherent dynamics up to which its stability is looked at
 LARGE = 20_000  # nodes up to which lambda_2 is looked for
 TRIAL = np.geomspace(1e-6, 1e6, 361)  # rad/s
@@ -100,7 +99,7 @@ def _balance(network: Network, stiffness: float) -> float:
 
 
 def _controlled(loop: ClosedLoop) -> float:
-    """Five time constants of the slowest stable mode in which the controllers' states take half of the participation; 0 without."""
+    """Five time constants of the slowest stable mode in which a state of the controllers takes more part than in others; 0 without."""
     k = loop.feedback.controller.order
     try:
         if loop.order > SMALL or loop.network.nodes.passive.any():
@@ -112,8 +111,9 @@ def _controlled(loop: ClosedLoop) -> float:
         part = np.abs(right * np.linalg.inv(right).T)
     except (CoherenceError, np.linalg.LinAlgError):
         return 0.0
-    own = (part[-k:].sum(axis=0) >= HALF * part.sum(axis=0)) & (values.real < -system.rounding)
-    return FOLLOWED / float(-values.real[own].max()) if own.any() else 0.0
+    own = values.real[part[-k:].argmax(axis=1)]
+    own = own[own < -system.rounding]
+    return FOLLOWED / float(-own.max()) if own.size else 0.0
 
 
 def _coherent_loop(loop: ClosedLoop) -> ClosedLoop:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import scipy.sparse as sp
@@ -26,19 +26,6 @@ from coherence.numerics.realization import Realization
 from coherence.types import Complex, Int, Real
 
 Solve = Callable[[Any], Any]
-
-
-class Places(Protocol):
-    """Where the states of a descriptor stand."""
-
-    @property
-    def size(self) -> int: ...
-    @property
-    def chain(self) -> tuple[slice, ...]: ...
-    @property
-    def angles(self) -> slice: ...
-    @property
-    def controls(self) -> slice: ...
 
 
 class Loop(NamedTuple):
@@ -55,7 +42,7 @@ class Loop(NamedTuple):
         return cls(feedback.controller, *(sp.csr_array(x) for x in (feedback.actuators, feedback.outputs, feedback.flows)))
 
     def power(self, states: Real, y: Real, moved: Real) -> Real:
-        """p from the controllers' states, y and c_f z + f_inf y, (p,)."""
+        """P from the controllers' states, y and c_f z + f_inf y, (p,)."""
         k = self.controller
         return np.asarray(k.c @ states + k.d @ (self.outputs @ y + self.flows @ moved))
 
@@ -79,7 +66,7 @@ class Loop(NamedTuple):
         scale = 1.0 / np.sqrt(np.abs(inertia))
         left = self.actuators[mine].toarray() * scale[:, None]
         right = (self.controller.d @ (self.outputs + through * self.flows)[:, mine]) * scale
-        r = np.linalg.qr(np.hstack([left, right.T]), mode="r")
+        _, r = np.linalg.qr(np.hstack([left, right.T]))
         half = r[:, : left.shape[1]] @ r[:, left.shape[1] :].T
         rate = float(np.linalg.eigvalsh(half + half.T).max(initial=0.0)) / 2
         return max(0.0, rate - float((damping / inertia).min(initial=np.inf))) if rate > 0 else 0.0
@@ -116,16 +103,19 @@ class Loop(NamedTuple):
 
         return close
 
-    def ranks(self, places: Places, last: Int, top: Real, f: Realization) -> tuple[Any, Any]:
-        """U and V of what feedback adds to the explicit system, M + U V: rows of V give p and v, columns of U take them."""
-        k, size, n = self.controller, places.size, self.actuators.shape[0]
-        w, place = sp.coo_array(self.actuators), np.arange(places.controls.start, places.controls.stop)
+    def ranks(self, size: int, places: tuple[int, int, int], last: Int, top: Real, f: Realization) -> tuple[Any, Any]:
+        """U and V of what feedback adds to the explicit system, M + U V: rows of V give p and v, columns of U take them.
+
+        `places` are where y, c_f z's states and x_k begin, `last` and `top` where and by what each node's power is integrated.
+        """
+        (first, angles, controls), k, n = places, self.controller, self.actuators.shape[0]
+        w: Any = sp.coo_array(self.actuators)
         gate = sp.csr_array((w.data / top[w.row], (last[w.row], w.col)), shape=(size, w.shape[1]))
-        held = sp.csr_array((np.ones(k.order), (place, np.arange(k.order))), shape=(size, k.order))
-        output = sp.eye_array(n, size, k=places.chain[0].start)
+        held = sp.eye_array(size, k.order, k=-controls)
+        output = sp.eye_array(n, size, k=first)
         moved = f.d[0, 0] * output
         for j in range(f.order):
-            moved = moved + f.c[0, j] * sp.eye_array(n, size, k=places.angles.start + j * n)
+            moved = moved + f.c[0, j] * sp.eye_array(n, size, k=angles + j * n)
         v = self.outputs @ output + self.flows @ moved
         p = sp.csr_array(k.d) @ v + sp.csr_array(k.c) @ held.T
         return sp.csr_array(sp.hstack([gate, held @ sp.csr_array(k.b)])), sp.csr_array(sp.vstack([p, v]))

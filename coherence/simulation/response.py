@@ -121,7 +121,7 @@ class Response(Page):
         network, disturbance, initial = self._known("the response of the coherent dynamics")
         if isinstance(network, ClosedLoop):
             raise InputError(
-                "there is no coherent dynamics of a network under feedback; ask it of the network: simulate(loop.network, ...).coherent"
+                "a network under feedback has no coherent dynamics; ask it of the network: simulate(loop.network, ...).coherent"
             )
         inertia = network.nodes.inertia
         begin = sum(value * inertia[network.index(label)] for label, value in initial.items())

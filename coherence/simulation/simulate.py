@@ -173,7 +173,8 @@ class Plant:
         if isinstance(source, Network):
             inertia = source.nodes.inertia if source.basis is None else np.zeros(source.size)
             return cls(source.labels, source.labels, inertia, source, None)
-        system, inputs, outputs = realized(source, "cannot be simulated", give="a Network, a ClosedLoop, a StateSpace or a TransferFunction")
+        give = "a Network, a ClosedLoop, a StateSpace or a TransferFunction"
+        system, inputs, outputs = realized(source, "cannot be simulated", give=give)
         return cls(inputs, outputs, np.zeros(len(outputs)), None, system)
 
     @property

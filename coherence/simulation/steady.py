@@ -1,8 +1,8 @@
 r"""Where responses end: y(inf) = T(0) u(inf), for disturbances that settle and networks that are stable.
 
 T(0) is ghat(0) 11^T where f has its pole at 0 (an integrating coupling ends all differences), and otherwise one solve with Y(0).
-Under feedback y ends in the balance of nodes, flows theta = f y and controllers at rest, 0 = A_k x_k + B_k v, so that integral action
-(v = 0) and a pole of f at 0 (y uniform, theta finite) divide by nothing.
+Under feedback y ends in the balance of nodes, flows theta = f y and controllers at rest, 0 = A_k x_k + B_k v, so that neither
+integral action (v = 0) nor a pole of f at 0 (y uniform, theta finite) divides by zero.
 """
 
 from __future__ import annotations
@@ -57,23 +57,16 @@ def steady_state(network: Network | ClosedLoop, disturbance: Disturbance) -> pd.
     >>> steady_state(network, Step({"a": 2.0})).tolist()
     [0.5, 0.5]
     """
-    loop = network if isinstance(network, ClosedLoop) else None
-    network = network if loop is None else loop.network
-    require_nodes(network, "a steady state")
-    require_connected(network.laplacian, network.labels, "a steady state")
-    network.nodes.require_rational("a steady state")
-    if not isinstance(network.coupling, Rational):
+    plain = network.network if isinstance(network, ClosedLoop) else network
+    require_nodes(plain, "a steady state")
+    require_connected(plain.laplacian, plain.labels, "a steady state")
+    plain.nodes.require_rational("a steady state")
+    if not isinstance(plain.coupling, Rational):
         raise InputError("a steady state needs a rational coupling f; this one is known by its values only")
-    final = np.zeros(network.size)
-    for part in disturbance.terms:
-        end = part.signal.final
-        if np.isnan(end):
-            raise InputError(f"a {type(part).__name__.lower()} of {part.sentence} does not settle, so there is no steady state")
-        final += part.vector(network) * end
-    if loop is not None:
-        require_stable(loop, "a steady state")
-        return pd.Series(_of_loop(loop, final), index=list(loop.labels), name="steady state")
-    integrates = network.coupling.den[-1] == 0
+    final, integrates = _final(disturbance, plain), plain.coupling.den[-1] == 0
+    if isinstance(network, ClosedLoop):
+        require_stable(network, "a steady state")
+        return pd.Series(_of_loop(network, final, integrates), index=list(network.labels), name="steady state")
     try:
         z = network.nodes.inverse(0.0)[0].real
     except PoleError:
@@ -98,13 +91,24 @@ def steady_state(network: Network | ClosedLoop, disturbance: Disturbance) -> pd.
     return pd.Series(y, index=list(network.labels), name="steady state")
 
 
-def _of_loop(loop: ClosedLoop, final: Real) -> Real:
+def _final(disturbance: Disturbance, network: Network) -> Real:
+    """The powers that last, (n,)."""
+    final = np.zeros(network.size)
+    for part in disturbance.terms:
+        end = part.signal.final
+        if np.isnan(end):
+            raise InputError(f"a {type(part).__name__.lower()} of {part.sentence} does not settle, so there is no steady state")
+        final += part.vector(network) * end
+    return final
+
+
+def _of_loop(loop: ClosedLoop, final: Real, integrates: bool) -> Real:
     """Where the outputs of a stable loop end under lasting powers."""
     network, f = loop.network, loop.feedback
     if loop.order <= DENSE_STATES and not network.nodes.passive.any():
         return np.asarray(without_hidden(loop.realization).dc_gain() @ final)
     n, k, z = loop.size, f.controller, network.nodes.inverse(0.0)[0].real
-    if network.coupling.poles().size and not np.abs(network.coupling.poles()).min() > 0:  # y = 1 c; theta of node 0 is 0
+    if integrates:  # y = 1 c; theta of node 0 is 0
         alike = np.ones((n, 1))
         anchor = sp.coo_array(([1.0], ([0], [0])), shape=(1, n))
         block = sp.block_array([[sp.csr_array(network.laplacian), sp.csr_array(z[:, None])], [anchor, None]])
