@@ -218,7 +218,7 @@ def with_buses_reduced(loop, step):
 @given(st.integers(0, 2**32 - 1), st.integers(2, 6), st.integers(1, 4), st.sampled_from(["powers", "outputs"]))
 @settings(deadline=None, max_examples=30)
 def test_passive_buses_follow_as_in_the_reduced_loop(seed, active, idle, at_idle):
-    """Powers at passive buses and flows measured there; outputs of passive buses measured, through an impulse when a step hits one."""
+    """Powers at passive buses and flows measured there; their outputs measured, through an impulse when a step hits one."""
     loop = grid(np.random.default_rng(seed), active, idle, at_idle=at_idle)
     step = co.Step({"n0": -1.0, "bus 0": 0.5})
     closed, constants, start = with_buses_reduced(loop, step)
@@ -410,7 +410,7 @@ def test_a_loop_of_many_states_is_not_judged_by_its_nodes():
 
 
 def test_default_times_reach_as_far_as_integral_action_needs(iceland):
-    """Integral action of the size of the droop once a minute: the network alone is looked at for 20 s, the loop until it is back."""
+    """Integral action of the size of the droop once a minute: the network alone is looked at for 20 s, the loop till it is back."""
     stiffness = float(iceland.nodes.inverse(0.0).real.sum())
     loop = integral(iceland, gain=0.0, integral_gain=stiffness / 60)
     step = co.Step({"Blanda 1": -0.1})

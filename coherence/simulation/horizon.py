@@ -5,7 +5,7 @@ step response of the coherent dynamics takes to nine tenths of its largest value
 balances lambda_2, |g^{-1}| = |f| lambda_2; after every event, and five time constants of the signals.
 The step is a twentieth of the period at which it balances the coupling around it, |g^{-1}| = |f| L_ii.
 Under feedback: as long and as fine as without, and at least five time constants of the modes in which the controllers' states take
-most part, of which integral action has a slow one (modes of the coherent dynamics under the same feedback, where the loop is large).
+most part, as integral action does in a slow one (modes of the coherent dynamics under the same feedback, where the loop is large).
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def _balance(network: Network, stiffness: float) -> float:
 
 
 def _controlled(loop: ClosedLoop) -> float:
-    """Five time constants of the slowest stable mode in which a state of the controllers takes more part than in others; 0 without."""
+    """Five time constants of the slowest stable mode in which a controllers' state takes more part than in others; 0 without."""
     k = loop.feedback.controller.order
     try:
         if loop.order > SMALL or loop.network.nodes.passive.any():
