@@ -217,6 +217,8 @@ class ResponseDifference(Page):
         if self._sources is None or self._sources[0].source is None or self._sources[1].source is None:
             raise InputError("norms over all time are of the responses of two networks; these come from elsewhere")
         (full, step, first), (model, _, second) = self._sources[0].source, self._sources[1].source
+        if not isinstance(full, Network) or not isinstance(model, Network):
+            raise InputError("norms over all time are of the responses of two networks; at least one of these is under feedback")
         if not isinstance(step, Step) or step.start != 0 or first or second:
             raise InputError("norms over all time are of a step at t = 0 from rest; others are over the time simulated")
         return step_error(full, model, step, self._sources[2])

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import scipy.linalg as sla
+import scipy.sparse as sp
 
 from coherence.display import Page
 from coherence.errors import InputError, PoleError
@@ -27,6 +28,7 @@ from coherence.network.network import Network, require_nodes, signal_names
 from coherence.network.statespace import through_coupling
 from coherence.nodes.systems import to_control
 from coherence.numerics.realization import Realization
+from coherence.numerics.sparse import factorise
 from coherence.types import ArrayLike, Complex, Real, laplace_points
 
 if TYPE_CHECKING:
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 ILL_POSED = 1e12  # condition of 1 - D K(inf)
 BALANCED = 1e-9  # of the entries of a row of R: what its sum may be
+TINY = np.finfo(float).tiny
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,6 +185,43 @@ class ClosedLoop(Page):
         f = self.feedback
         plant = channel_realization(self.network, np.hstack([np.eye(self.size), f.actuators]), f.outputs, f.flows)
         return lower_connected(plant, f.controller)
+
+    def kron_reduce(self) -> ClosedLoop:
+        """The loop without passive nodes (g_i^-1 = 0): the same T_cl between the others.
+
+        With f y_b = L_bb^{-1} (u_b + W_b p - L_ba f y_a), what is measured there becomes that of the others, and powers act on them
+        and, through flows, at once on the measurements.
+
+        Raises
+        ------
+        InputError
+            No node has dynamics, or an output of passive nodes is measured that control powers at passive nodes move.
+        """
+        idle = np.flatnonzero(self.network.nodes.passive)
+        reduced = self.network.kron_reduce()
+        if not idle.size:
+            return self
+        f, rest = self.feedback, np.flatnonzero(~self.network.nodes.passive)
+        whole = sp.csr_array(self.network.laplacian)
+        down = whole[idle][:, rest]
+        lu = factorise(whole[idle][:, idle])
+        power, seen, flowing = (lu.solve(x) for x in (f.actuators[idle], f.outputs[:, idle].T, f.flows[:, idle].T))
+        if (np.abs(f.outputs[:, idle] @ power) > BALANCED * (np.abs(f.outputs[:, idle]) @ np.abs(power))).any():
+            raise InputError(
+                "an output of passive nodes is measured that control powers at passive nodes move at once; keep the passive nodes, "
+                "or measure and act where there is inertia"
+            )
+        flows = f.flows[:, rest] - (down.T @ flowing).T
+        size = np.abs(f.flows).sum(axis=1, keepdims=True)
+        flows[np.abs(flows) <= BALANCED * size] = 0.0  # rounding of what passes no line
+        flows -= flows.sum(axis=1, keepdims=True) * np.abs(flows) / np.maximum(np.abs(flows).sum(axis=1, keepdims=True), TINY)
+        k, through = f.controller, f.flows[:, idle] @ power  # p = K (v + through p)
+        inner = np.linalg.inv(np.eye(len(k.d)) - k.d @ through)
+        c, d = inner @ k.c, inner @ k.d
+        own = Realization(k.a + k.b @ through @ c, k.b + k.b @ through @ d, c, d)
+        outputs = f.outputs[:, rest] - (down.T @ seen).T
+        actuators = f.actuators[rest] - down.T @ power
+        return ClosedLoop(reduced, Feedback(own, actuators, outputs, flows, f.measured, f.powers))
 
     def poles(self) -> Complex:
         """Eigenvalues of the closed loop, by descending real part."""

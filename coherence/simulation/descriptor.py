@@ -8,6 +8,7 @@ signals' v:
 Every state but y is local, so that the Laplace transform of w, started anywhere, takes one solve with the n x n symmetric
 Y(s) = G^{-1}(s) + f(s) L: that is the resolvent (sE - A)^{-1} E w (`Descriptor.resolvents`). Passive nodes and nodes of relative
 degree 0 are rows like all others. Where every node has a derivative, `Descriptor.generator` is M = E^{-1} A as a sparse matrix.
+Of a network under feedback w holds the controllers' states, too, and both are of low rank beside these (`loops`).
 """
 
 from __future__ import annotations
@@ -22,11 +23,13 @@ import scipy.linalg.lapack as lapack
 import scipy.sparse as sp
 
 from coherence.errors import InputError, PoleError
+from coherence.network.feedback import ClosedLoop
 from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import Bank
 from coherence.numerics.realization import Realization
 from coherence.numerics.sparse import factorise
 from coherence.simulation.disturbances import Signal
+from coherence.simulation.loops import Loop, LowRankSum
 from coherence.types import Complex, Int, Real
 
 Advance = Callable[[Real], tuple[Real, Real]]
@@ -46,8 +49,10 @@ class Descriptor:
     chain: tuple[slice, ...]  # y, y', ...
     sections: tuple[slice, ...]
     angles: slice
+    controls: slice  # states of the controllers
     driven: tuple[slice, ...]  # one per signal
     size: int
+    loop: Loop | None = None
 
     @property
     def n(self) -> int:
@@ -83,18 +88,27 @@ class Descriptor:
         free = w.copy()
         free[self.chain[0]] = y
         right = (self._acting(free) - self._pull(free))[mine]
-        if f_inf == 0:
-            y[mine] = right / self.polynomial[0][mine]
-        else:
-            block = sp.csr_array(self.laplacian)[mine][:, mine] * f_inf + sp.diags_array(self.polynomial[0][mine])
-            y[mine] = factorise(block).solve(right)
+        diagonal = self.polynomial[0][mine]
+
+        def alone(b: Real) -> Real:
+            if f_inf == 0:
+                return np.asarray((b.T / diagonal).T)
+            return np.asarray(factorise(sp.csr_array(self.laplacian)[mine][:, mine] * f_inf + sp.diags_array(diagonal)).solve(b))
+
+        y[mine] = alone(right) if self.loop is None else self.loop.followed(mine, alone, right, f_inf)
         return y
 
     @property
     def falling(self) -> float:
-        """How fast negative damping makes a node grow, max -d_i/m_i, 0 at least [1/s]."""
+        """How fast negative damping, or feedback like it, makes a node grow, max -d_i/m_i, 0 at least [1/s]."""
         one = self.degree == 1
-        return float((-self.polynomial[0][one] / self.polynomial[1][one]).max(initial=0.0)) if one.any() else 0.0
+        if not one.any():
+            return 0.0
+        alone = float((-self.polynomial[0][one] / self.polynomial[1][one]).max(initial=0.0))
+        if self.loop is None:
+            return alone
+        mine = np.flatnonzero(one)
+        return max(alone, self.loop.growth(mine, self.polynomial[1][mine], self.polynomial[0][mine], float(self.coupling.d[0, 0])))
 
     def _acting(self, w: Real) -> Real:
         total = np.zeros(self.n)
@@ -103,13 +117,15 @@ class Descriptor:
         return total
 
     def _pull(self, w: Real) -> Real:
-        """C_h x + L (c_f z + f_inf y)."""
+        """C_h x + L (c_f z + f_inf y) - W p."""
         total = np.zeros(self.n)
         for bank, mine in zip(self.banks, self.sections, strict=True):
             np.add.at(total, bank.owner, np.einsum("so,so->s", bank.c, w[mine].reshape(bank.c.shape)))
         moved = self.coupling.c[0] @ w[self.angles].reshape(self.coupling.order, self.n)
         if self.coupling.d[0, 0]:
             moved = moved + self.coupling.d[0, 0] * w[self.chain[0]]
+        if self.loop is not None:
+            total -= self.loop.actuators @ self.loop.power(w[self.controls], w[self.chain[0]], moved)
         return np.asarray(total + self.laplacian @ moved)
 
     def resolvents(self, points: Complex, factors: Complex) -> Advance:
@@ -122,7 +138,7 @@ class Descriptor:
         Raises
         ------
         PoleError
-            A point is a pole of T.
+            A point is a pole of T, or of the loop.
         """
         f, s = self.coupling, points[:, None]
         inner = np.linalg.inv(s[:, :, None] * np.eye(f.order) - f.a)
@@ -147,6 +163,7 @@ class Descriptor:
         turned, driven = np.einsum("p,pab->ab", factors, inner).real, factors[:, None] * into
         powers = s ** np.arange(len(self.polynomial))
         total = factors.sum()
+        close = None if self.loop is None else self.loop.closed(points, factors, gain, pulls, solves)
 
         def step(w: Real) -> tuple[Real, Real]:
             right = np.zeros((len(points), self.n), dtype=complex)
@@ -162,6 +179,8 @@ class Descriptor:
                 right -= pulls @ (self.laplacian @ w[self.angles].reshape(f.order, self.n).T).T
             y = np.array([solve(one) for solve, one in zip(solves, right, strict=True)])
             out = np.empty(self.size)
+            if close is not None:
+                y, out[self.controls] = close(w[self.controls], w[self.angles].reshape(f.order, self.n), y)
             for i, mine in enumerate(self.driven):
                 out[mine] = kept[i] @ w[mine]
             for bank, mine, (_, reach, moved) in zip(self.banks, self.sections, sections, strict=True):
@@ -178,8 +197,8 @@ class Descriptor:
 
         return step
 
-    def generator(self) -> sp.csr_array:
-        """M with w' = M w, where every node has relative degree >= 1."""
+    def generator(self) -> Any:
+        """M with w' = M w, where every node has relative degree >= 1; a `LowRankSum` under feedback."""
         if (self.degree < 1).any():
             raise InputError("an explicit system needs a derivative at every node; some nodes are algebraic")
         n, f = self.n, self.coupling
@@ -218,10 +237,18 @@ class Descriptor:
             hit, place = np.flatnonzero(self.shapes[:, i]), np.arange(mine.start, mine.stop)
             put(last[hit][:, None], place, np.outer(self.shapes[hit, i] / top[hit], signal.c))
             put(place[:, None], place, signal.s)
+        if self.loop is not None:
+            place = np.arange(self.controls.start, self.controls.stop)
+            put(place[:, None], place, self.loop.controller.a)
         data = np.concatenate(values)
         kept = data != 0
         where = (np.concatenate(rows)[kept], np.concatenate(columns)[kept])
-        return sp.csr_array(sp.coo_array((data[kept], where), shape=(self.size, self.size)))
+        m = sp.csr_array(sp.coo_array((data[kept], where), shape=(self.size, self.size)))
+        return (
+            m
+            if self.loop is None
+            else LowRankSum(m, *self.loop.ranks(self.size, (first[0], self.angles.start, self.controls.start), last, top, f))
+        )
 
     def weights(self) -> Real:
         """Sizes of the states in the energy of a swing network, square roots: sqrt(m_i) of y_i, sqrt(L_ii) of z_i, 1 of others."""
@@ -232,14 +259,16 @@ class Descriptor:
         return weight
 
 
-def descriptor(network: Network, terms: Sequence[tuple[Real, Signal]]) -> Descriptor:
-    """The system of a network of nodes under shapes times signals.
+def descriptor(source: Network | ClosedLoop, terms: Sequence[tuple[Real, Signal]]) -> Descriptor:
+    """The system of a network of nodes, or of one under feedback, under shapes times signals.
 
     Raises
     ------
     InputError
         A network projected on a basis, nodes or a coupling known by their responses, or an improper node.
     """
+    loop = Loop.of(source.feedback) if isinstance(source, ClosedLoop) else None
+    network = source.network if isinstance(source, ClosedLoop) else source
     require_nodes(network, "a sparse simulation")
     network.nodes.require_rational("a simulation")
     nodes, n = network.nodes, network.size
@@ -254,14 +283,15 @@ def descriptor(network: Network, terms: Sequence[tuple[Real, Signal]]) -> Descri
     polynomial = nodes.polynomial[: int(degree.max(initial=0)) + 1]
     a = max(1, int(degree.max(initial=0)))
     b = a + len(nodes.banks)
-    counts = [n] * a + [bank.c.size for bank in nodes.banks] + [n * coupling.order] + [len(signal.c) for _, signal in terms]
+    counts = [n] * a + [bank.c.size for bank in nodes.banks] + [n * coupling.order, loop.controller.order if loop else 0]
+    counts += [len(signal.c) for _, signal in terms]
     ends = np.cumsum(counts).tolist()
     places = [slice(end - count, end) for end, count in zip(ends, counts, strict=True)]
     shapes = np.column_stack([shape for shape, _ in terms]) if terms else np.zeros((n, 0))
     signals = tuple(signal for _, signal in terms)
     return Descriptor(
         network.laplacian, polynomial, degree, nodes.banks, coupling, shapes, signals,
-        tuple(places[:a]), tuple(places[a:b]), places[b], tuple(places[b + 1 :]), ends[-1],
+        tuple(places[:a]), tuple(places[a:b]), places[b], places[b + 1], tuple(places[b + 2 :]), ends[-1], loop,
     )  # fmt: skip
 
 

@@ -4,6 +4,8 @@ The horizon is that of the motion all share and of the slowest swing against it,
 step response of the coherent dynamics takes to nine tenths of its largest value, and at least three periods at which a typical node
 balances lambda_2, |g^{-1}| = |f| lambda_2; after every event, and five time constants of the signals.
 The step is a twentieth of the period at which it balances the coupling around it, |g^{-1}| = |f| L_ii.
+Under feedback: as long and as fine as without, and at least five time constants of the modes in which the controllers' states take
+most part, as integral action does in a slow one (modes of the coherent dynamics under the same feedback, where the loop is large).
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from coherence.errors import CoherenceError, PoleError
+from coherence.network.feedback import ClosedLoop, Feedback
 from coherence.network.network import Network
 from coherence.numerics.realization import Realization
 from coherence.simulation.descriptor import descriptor
@@ -33,14 +36,17 @@ TRIAL = np.geomspace(1e-6, 1e6, 361)  # rad/s
 WITHOUT = 30.0  # s, where nothing gives a time
 
 
-def default_times(network: Network, signals: Sequence[Signal]) -> Real:
-    """Times from 0 on for a network under signals, (N,) [s]."""
+def default_times(source: Network | ClosedLoop, signals: Sequence[Signal]) -> Real:
+    """Times from 0 on for a network, or a loop, under signals, (N,) [s]."""
+    network = source.network if isinstance(source, ClosedLoop) else source
     fast = _balance(network, float(np.median(network.laplacian.diagonal()))) if network.size > 1 else np.nan
     slow = _balance(network, network.algebraic_connectivity) if 1 < network.size <= LARGE else np.nan
     period = 2 * np.pi * PERIODS / slow if slow > 0 else 0.0
     horizon = max(x for x in (RISES * _rise(network), period, 0.0) if np.isfinite(x)) or (
         60 * np.pi / fast if fast > 0 else WITHOUT
     )
+    if isinstance(source, ClosedLoop):
+        horizon = max(horizon, _controlled(source))
     return _spread(horizon, 2 * np.pi / FINE / fast if fast > 0 else np.inf, signals)
 
 
@@ -90,6 +96,32 @@ def _balance(network: Network, stiffness: float) -> float:
         return float("nan")
     under = np.flatnonzero(size <= np.abs(network.coupling(1j * TRIAL)) * stiffness)
     return float(TRIAL[under[-1]]) if under.size and under[-1] < len(TRIAL) - 1 else float("nan")
+
+
+def _controlled(loop: ClosedLoop) -> float:
+    """Five time constants of the slowest stable mode in which a controllers' state takes more part than in others; 0 without."""
+    k = loop.feedback.controller.order
+    try:
+        if loop.order > SMALL or loop.network.nodes.passive.any():
+            loop = _coherent_loop(loop)
+        if not k or loop.order > SMALL:
+            return 0.0
+        system = loop.realization
+        values, right = np.linalg.eig(system.a)
+        part = np.abs(right * np.linalg.inv(right).T)
+    except (CoherenceError, np.linalg.LinAlgError):
+        return 0.0
+    own = values.real[part[-k:].argmax(axis=1)]
+    own = own[own < -system.rounding]
+    return FOLLOWED / float(-own.max()) if own.size else 0.0
+
+
+def _coherent_loop(loop: ClosedLoop) -> ClosedLoop:
+    """The coherent dynamics under the same feedback: powers in total, outputs of all alike, no flows."""
+    f = loop.feedback
+    actuators, outputs = f.actuators.sum(axis=0, keepdims=True), f.outputs.sum(axis=1, keepdims=True)
+    feedback = Feedback(f.controller, actuators, outputs, np.zeros_like(outputs), f.measured, f.powers)
+    return ClosedLoop(coherent_dynamics(loop.network), feedback)
 
 
 def _rise(network: Network) -> float:

@@ -19,11 +19,11 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
 from coherence.errors import ToleranceError
 from coherence.numerics.exponential import pade
 from coherence.simulation.descriptor import Advance, Descriptor
+from coherence.simulation.loops import scaled
 from coherence.types import Int, Real
 
 REACH = 8.0  # h |M| of a step of the series: its largest term is then some 400 times the state
@@ -137,7 +137,7 @@ def series(
 ) -> Track:
     """By truncated series of M = `m`, whose fastest motion is about `speed` [1/s]."""
     weight, y = _weights(system, speed), system.chain[0]
-    m = sp.csr_array((m.data * np.repeat(weight, np.diff(m.indptr)) / weight[m.indices], m.indices, m.indptr), shape=m.shape)
+    m = scaled(m, weight)
     back = 1.0 / weight[y]
     span, worst = float(knots[-1] - knots[0]), float(back[outputs.nodes].max(initial=0.0))
 
@@ -324,6 +324,8 @@ def _started(system: Descriptor, step: _Stepper, w: Real, tiny: float) -> tuple[
     jumping = np.flatnonzero((system.degree == 0) & (system.polynomial[0] == 0))
     if jumping.size:
         places = system.angles.start + (jumping + system.n * np.arange(system.coupling.order)[:, None]).ravel()
+        if system.loop is not None and system.loop.outputs[:, jumping].nnz:  # controllers see the impulse, and pass it on
+            places = np.delete(np.arange(system.size), [i for mine in system.driven for i in range(mine.start, mine.stop)])
         one, half, quarter = (step(w, part * tiny)[0][places] for part in (1.0, 0.5, 0.25))
         w[places] = (one - 6 * half + 8 * quarter) / 3  # the parabola through the three
         tiny *= 1e3  # rounding of the angles is an impulse, too: of 1 / tiny

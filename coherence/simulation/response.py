@@ -16,6 +16,7 @@ import pandas as pd
 from coherence.display import Page
 from coherence.errors import CoherenceError, InputError, ToleranceError
 from coherence.graphs.partition import Partition
+from coherence.network.feedback import ClosedLoop
 from coherence.network.network import Network
 from coherence.nodes.systems import to_time_response
 from coherence.simulation.disturbances import Disturbance
@@ -97,7 +98,7 @@ class Response(Page):
     knots: Knots
     method: str = ""
     error: float = float("nan")
-    source: tuple[Network, Disturbance, dict[str, float]] | None = None
+    source: tuple[Network | ClosedLoop, Disturbance, dict[str, float]] | None = None
     ends: Real | None = None  # of the outputs and the center of inertia, where they are not those of `source`
 
     @property
@@ -118,6 +119,10 @@ class Response(Page):
         from coherence.simulation.simulate import simulate
 
         network, disturbance, initial = self._known("the response of the coherent dynamics")
+        if isinstance(network, ClosedLoop):
+            raise InputError(
+                "a network under feedback has no coherent dynamics; ask it of the network: simulate(loop.network, ...).coherent"
+            )
         inertia = network.nodes.inertia
         begin = sum(value * inertia[network.index(label)] for label, value in initial.items())
         start = {COHERENT: begin / inertia.sum()} if initial else None
@@ -221,8 +226,8 @@ class Response(Page):
     def _center(self) -> bool:
         return self.knots.value.shape[1] > self.frame.shape[1]
 
-    def _known(self, what: str) -> tuple[Network, Disturbance, dict[str, float]]:
-        if self.source is None or self.source[0].basis is not None:
+    def _known(self, what: str) -> tuple[Network | ClosedLoop, Disturbance, dict[str, float]]:
+        if self.source is None or (isinstance(self.source[0], Network) and self.source[0].basis is not None):
             raise InputError(f"{what} is that of a simulated network of nodes; ask the response of `simulate`")
         return self.source
 
@@ -235,7 +240,7 @@ class Response(Page):
             final = steady_state(network, disturbance)
         except CoherenceError:
             return np.full(self.knots.value.shape[1], np.nan)
-        inertia = network.nodes.inertia
+        inertia = (network.network if isinstance(network, ClosedLoop) else network).nodes.inertia
         center = [inertia @ final.to_numpy() / inertia.sum()] if self._center else []
         return np.array([*final[list(self.frame.columns)], *center])
 

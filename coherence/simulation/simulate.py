@@ -18,6 +18,7 @@ import scipy.linalg as sla
 from scipy.sparse.linalg import expm_multiply
 
 from coherence.errors import InputError, ToleranceError, UnknownNameError
+from coherence.network.feedback import ClosedLoop
 from coherence.network.network import Network
 from coherence.nodes.nodes import unknown_name
 from coherence.nodes.systems import realized
@@ -41,7 +42,7 @@ Term = tuple[Real, Signal]
 
 
 def simulate(
-    network: Network | Any,
+    network: Network | ClosedLoop | Any,
     disturbance: Disturbance,
     time: object = None,
     *,
@@ -50,11 +51,11 @@ def simulate(
     tolerance: float = TOLERANCE,
     method: str = "auto",
 ) -> Response:
-    """The response of a network, or of a python-control system, to a disturbance.
+    """The response of a network, under feedback or not, or of a python-control system, to a disturbance.
 
     Parameters
     ----------
-    network : Network, StateSpace or TransferFunction
+    network : Network, ClosedLoop, StateSpace or TransferFunction
         Rational nodes and coupling, or a continuous-time system whose inputs the disturbance names; stability is not needed.
     disturbance : Disturbance
         `Step`, `Pulse`, `Ramp`, `ExponentialApproach`, `Sinusoid`, `Sampled`, or a sum of them.
@@ -106,7 +107,19 @@ def simulate(
         raise InputError(f"method = {method!r}; give one of {', '.join(map(repr, METHODS))}")
     if isinstance(outputs, str):
         raise InputError(f"outputs = {outputs!r}; give a list of labels")
-    plant = _Plant.of(network)
+    return respond(Plant.of(network), disturbance, time, initial, outputs, tolerance, method)
+
+
+def respond(
+    plant: Plant,
+    disturbance: Disturbance,
+    time: object,
+    initial: Mapping[str, float] | None,
+    outputs: Sequence[str] | None,
+    tolerance: float,
+    method: str,
+) -> Response:
+    """The response of what is simulated, by arguments that are checked."""
     terms = [(part.vector(plant), part.signal) for part in disturbance.terms]
     events = sorted(((when, i, w) for i, (_, signal) in enumerate(terms) for when, w in signal.events), key=lambda event: event[0])
     t = _times(plant, terms, time)
@@ -123,8 +136,8 @@ def simulate(
         with np.errstate(over="ignore", invalid="ignore"):  # of an unstable network: refused below
             track = _exact(plant, terms, initial, knots, events, Outputs(picked, mean), tolerance)
     else:
-        assert plant.network is not None
-        system = descriptor(plant.network, terms)
+        assert plant.source is not None
+        system = descriptor(plant.source, terms)
         begin, y = np.zeros(system.size), system.chain[0].start
         for node, value in _initial(plant, initial):
             if system.degree[node] < 1:
@@ -138,26 +151,30 @@ def simulate(
         track.value[np.searchsorted(knots, t), : len(picked)], index=pd.Index(t, name="time [s]"), columns=list(labels)
     )
     kept = Knots(knots, track.value, track.rate, track.at, track.value_before, track.rate_before)
-    source = None if plant.network is None else (plant.network, disturbance, dict(initial or {}))
+    source = None if plant.source is None else (plant.source, disturbance, dict(initial or {}))
     return Response(frame, plant.inertia[picked], kept, track.method, track.error, source)
 
 
 @dataclass(frozen=True, eq=False)
-class _Plant:
-    """What is simulated: inputs, outputs and, where there is one, the network."""
+class Plant:
+    """What is simulated: inputs, outputs and, where there is one, the network, under feedback or not."""
 
     labels: tuple[str, ...]  # of the inputs
     names: tuple[str, ...]  # of the outputs
     inertia: Real  # of the outputs
-    network: Network | None
+    source: Network | ClosedLoop | None
     system: Realization | None
 
     @classmethod
-    def of(cls, source: Network | Any) -> _Plant:
+    def of(cls, source: Network | ClosedLoop | Any) -> Plant:
+        """Of what a user hands in."""
+        if isinstance(source, ClosedLoop):
+            return cls(source.labels, source.labels, source.network.nodes.inertia, source, None)
         if isinstance(source, Network):
             inertia = source.nodes.inertia if source.basis is None else np.zeros(source.size)
             return cls(source.labels, source.labels, inertia, source, None)
-        system, inputs, outputs = realized(source, "cannot be simulated", give="a Network, a StateSpace or a TransferFunction")
+        give = "a Network, a ClosedLoop, a StateSpace or a TransferFunction"
+        system, inputs, outputs = realized(source, "cannot be simulated", give=give)
         return cls(inputs, outputs, np.zeros(len(outputs)), None, system)
 
     @property
@@ -167,28 +184,34 @@ class _Plant:
 
     def index(self, label: str) -> int:
         """Place of an input."""
-        if self.network is not None:
-            return self.network.index(label)
+        if self.source is not None:
+            return self.source.index(label)
         return _place({name: i for i, name in enumerate(self.labels)}, label)
+
+    @property
+    def of_nodes(self) -> bool:
+        """Whether it is a network of nodes."""
+        return isinstance(self.source, ClosedLoop) or (self.source is not None and self.source.basis is None)
 
     def formed(self, method: str) -> bool:
         """Whether its state matrix is to be formed."""
-        network = self.network
-        if network is None or network.basis is not None:
+        if self.source is None or not self.of_nodes:
             if method not in ("auto", "exact"):
                 raise InputError(f"method = {method!r} needs a network of nodes; take 'exact'")
             return True
-        if method == "exact" and network.order > DENSE_STATES:
-            raise InputError(f"{network.order} states are too many for exponentials (at most {DENSE_STATES}); take method='auto'")
-        return method == "exact" or (method == "auto" and network.order <= EXACT_STATES and not network.nodes.passive.any())
+        order = self.source.order
+        if method == "exact" and order > DENSE_STATES:
+            raise InputError(f"{order} states are too many for exponentials (at most {DENSE_STATES}); take method='auto'")
+        nodes = (self.source.network if isinstance(self.source, ClosedLoop) else self.source).nodes
+        return method == "exact" or (method == "auto" and order <= EXACT_STATES and not nodes.passive.any())
 
     @property
     def realization(self) -> Realization:
         """Dense."""
         if self.system is not None:
             return self.system
-        assert self.network is not None
-        return self.network.realization
+        assert self.source is not None
+        return self.source.realization
 
 
 def _place(places: Mapping[str, int], label: str) -> int:
@@ -206,11 +229,11 @@ def _snapped(events: list[Event], t: Real) -> list[Event]:
     return [(float(time), i, w) for time, (_, i, w) in zip(when, events, strict=True) if time <= t[-1]]
 
 
-def _times(plant: _Plant, terms: list[Term], given: object) -> Real:
+def _times(plant: Plant, terms: list[Term], given: object) -> Real:
     if given is None:
         signals = [signal for _, signal in terms]
-        if plant.network is not None and plant.network.basis is None:
-            return default_times(plant.network, signals)
+        if plant.source is not None and plant.of_nodes:
+            return default_times(plant.source, signals)
         return times_of_poles(plant.realization, signals)
     t = real_vector(given, "time")
     if len(t) < 2 or t[0] != 0 or (np.diff(t) <= 0).any():
@@ -218,9 +241,9 @@ def _times(plant: _Plant, terms: list[Term], given: object) -> Real:
     return t
 
 
-def _initial(plant: _Plant, given: Mapping[str, float] | None) -> list[tuple[int, float]]:
+def _initial(plant: Plant, given: Mapping[str, float] | None) -> list[tuple[int, float]]:
     pairs = [] if given is None else [(str(label), value) for label, value in dict(given).items()]
-    if pairs and (plant.network is None or plant.network.basis is not None):
+    if pairs and not plant.of_nodes:
         raise InputError("initial outputs need a network of nodes; start a state space from its states with python-control")
     return [(plant.index(label), float(real_vector(value, f"the initial output of {label!r}")[0])) for label, value in pairs]
 
@@ -230,7 +253,7 @@ def _stateless(label: str) -> str:
 
 
 def _exact(
-    plant: _Plant,
+    plant: Plant,
     terms: list[Term],
     initial: Mapping[str, float] | None,
     knots: Real,

@@ -105,10 +105,8 @@ def stability(system: Network | ClosedLoop) -> Stability:
     passive = _passive(network)
     if passive and (isinstance(system, Network) or _collocated(system)):
         return Stability(True, "passivity", f"stable by passivity{_of(system)}: the least index is {passive:.4g}")
-    if system.order <= DENSE_STATES or (isinstance(system, Network) and network.nodes.passive.any()):
-        reduced = network.kron_reduce() if isinstance(system, Network) and network.nodes.passive.any() else system
-        if reduced.order <= DENSE_STATES:
-            return _eigenvalues(reduced)
+    if system.order <= DENSE_STATES:
+        return _eigenvalues(system.kron_reduce() if network.nodes.passive.any() else system)
     if isinstance(system, ClosedLoop) and passive:
         return _nyquist(system)
     why = "not all nodes are output strictly passive" if not passive else "its feedback is not collocated and passive"
