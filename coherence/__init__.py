@@ -18,10 +18,13 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.compare import step_error as step_error
     from coherence.compare import step_size as step_size
     from coherence.description import describe as describe
+    from coherence.design.allocation import Allocation as Allocation
     from coherence.design.closing import add_local as add_local
     from coherence.design.closing import close_loop as close_loop
     from coherence.design.damping import ModeDamper as ModeDamper
     from coherence.design.damping import damp_mode as damp_mode
+    from coherence.design.limits import FrequencyLimits as FrequencyLimits
+    from coherence.design.limits import allocate as allocate
     from coherence.design.plant import generalized_plant as generalized_plant
     from coherence.design.plant import plant as plant
     from coherence.design.robustness import SmallGain as SmallGain
@@ -128,6 +131,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.reduction.truncate import balance_nodes as balance_nodes
     from coherence.reduction.truncate import truncate as truncate
     from coherence.simulation.a_priori import a_priori_guarantee as a_priori_guarantee
+    from coherence.simulation.controls import control_power as control_power
     from coherence.simulation.disturbances import Disturbance as Disturbance
     from coherence.simulation.disturbances import ExponentialApproach as ExponentialApproach
     from coherence.simulation.disturbances import Pulse as Pulse
@@ -184,6 +188,9 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.theory.supremum import supremum as supremum
 
 _PUBLIC = {
+    "coherence.design.allocation": ["Allocation"],
+    "coherence.design.limits": ["FrequencyLimits", "allocate"],
+    "coherence.simulation.controls": ["control_power"],
     "coherence.design.secondary": ["SecondaryControl", "secondary_control"],
     "coherence.design.verification": ["Verification"],
     "coherence.design.damping": ["ModeDamper", "damp_mode"],

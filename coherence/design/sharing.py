@@ -47,7 +47,13 @@ def node_weights(network: Network, shares: Shares, what: str = "shares") -> Real
     if isinstance(shares, str):
         if shares not in RULES:
             raise InputError(f"{what} = {shares!r}; give 'inertia', 'equal', or node -> weight")
-        return network.nodes.inertia.copy() if shares == "inertia" else (~network.nodes.passive).astype(float)
+        if shares == "equal":
+            return (~network.nodes.passive).astype(float)
+        weights = network.nodes.inertia.copy()
+        if (weights < 0).any():
+            bad = int(weights.argmin())
+            raise InputError(f"node {network.labels[bad]!r} has inertia {weights[bad]:.4g}: no weight for {what}; give weights")
+        return weights
     if not isinstance(shares, (Mapping, pd.Series)):
         raise InputError(f"{what} is a {type(shares).__name__}; give 'inertia', 'equal', or node -> weight")
     weights = np.zeros(network.size)

@@ -1,0 +1,97 @@
+r"""What planners read of a network whose storage moves with it: nadir, RoCoF, steady state, overshoot, storage power and energy.
+
+Up to a horizon, from one simulation; of the coherent dynamics after a step, extremes over all time (`nadir`).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from coherence.design.delivery import delivered
+from coherence.design.nadir import STATES, step_extreme
+from coherence.errors import InputError, ToleranceError
+from coherence.network.network import Network
+from coherence.nodes.nodes import Nodes
+from coherence.simulation.disturbances import Disturbance, Step
+from coherence.simulation.horizon import default_times
+from coherence.simulation.response import Response
+from coherence.simulation.simulate import simulate
+from coherence.types import Real
+
+SAMPLES = 10_000  # of a response, at most
+FINER, FINEST = 1, 5  # halvings of the default step: usual ones, and the most where those are too coarse for metrics
+
+
+def times_until(network: Network, disturbance: Disturbance, horizon: float, *, halved: int = FINER) -> Real:
+    """Times to a horizon, as fine as `simulate` takes them by default (halved some times), (N,) [s]."""
+    usual = default_times(network, [part.signal for part in disturbance.terms])
+    step = float(np.diff(usual).min()) / 2**halved
+    count = min(max(round(horizon / step), 100), SAMPLES)
+    return np.linspace(0.0, horizon, count + 1)
+
+
+def response_until(
+    network: Network, disturbance: Disturbance, horizon: float, *, window: float
+) -> tuple[Response, pd.DataFrame] | None:
+    """The response to a horizon and its metrics, as finely as those need; None where it grows beyond all numbers."""
+    for halved in range(FINER, FINEST + 1):
+        try:
+            response = simulate(network, disturbance, times_until(network, disturbance, horizon, halved=halved))
+        except ToleranceError:  # an unstable network
+            return None
+        try:
+            return response, response.metrics(window=window)
+        except ToleranceError:
+            if halved == FINEST:
+                raise
+    raise AssertionError
+
+
+def figures(
+    network: Network, control: Nodes, weights: Real, disturbance: Disturbance, *, horizon: float, window: float
+) -> tuple[dict[str, float], Response | None]:
+    """Sizes of nadir, RoCoF, steady state, overshoot, power and energy of a network whose control is shared by weights."""
+    names = ("nadir", "worst nadir", "RoCoF", "worst RoCoF", "steady state", "overshoot", "worst overshoot", "power", "energy")
+    found = response_until(network, disturbance, horizon, window=window)
+    if found is None:
+        return dict.fromkeys(names, np.nan), None
+    response, metrics = found
+    if "CoI" not in metrics.index:
+        raise InputError("a check is of the center of inertia, and no node has inertia")
+    nodes, center = metrics.iloc[:-1], metrics.loc["CoI"]
+    ends = metrics["steady state"].abs()
+    nadir = metrics["nadir"].abs()
+    nadir = nadir.where(~(ends > nadir), ends)  # it may be reached after the horizon
+    over = pd.Series((nadir - ends) / ends)
+    given = delivered(control, response.knots, weights)
+    values = (
+        float(nadir.iloc[-1]),
+        float(nadir.iloc[:-1].max()),
+        float(abs(center["rocof"])),
+        float(nodes["rocof"].abs().max()),
+        float(ends.iloc[-1]),
+        float(over.iloc[-1]),
+        float(over.iloc[:-1].max()),
+        abs(given.peak),
+        abs(given.most),
+    )
+    return dict(zip(names, values, strict=True)), response
+
+
+def of_aggregate(one: Network, control: Nodes, disturbance: Disturbance, *, horizon: float, window: float) -> dict[str, float]:
+    """Those of a coherent dynamics (one node) under the total of a disturbance; after a step, nadir and overshoot of all time."""
+    loss = disturbance.at_one(one.labels[0])
+    found, _ = figures(one, control, np.ones(1), loss, horizon=horizon, window=window)
+    if isinstance(loss, Step) and one.order <= STATES:
+        extreme = step_extreme(one.realization, loss.total)
+        found["nadir"], end = abs(extreme.value), abs(extreme.end)
+        found["overshoot"] = (found["nadir"] - end) / end if end > 0 else np.nan
+    return found
+
+
+def require_horizon(value: object) -> float:
+    """A time > 0."""
+    if isinstance(value, (bool, complex)) or not isinstance(value, (int, float, np.number)) or not 0 < value < np.inf:
+        raise InputError(f"horizon = {value!r}; give a time > 0 in s")
+    return float(value)
