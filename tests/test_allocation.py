@@ -333,7 +333,7 @@ def test_the_extreme_of_a_second_order_step_is_in_closed_form(zeta):
 
 def test_the_extreme_of_a_hardly_damped_mode_is_its_first_and_too_many_states_are_refused():
     turning = Realization(np.array([[-1e-9, 1.0], [-1, -1e-9]]), np.array([[0.0], [1]]), np.eye(1, 2), np.zeros((1, 1)))
-    assert step_extreme(turning, 1.0).value == pytest.approx(2.0, rel=1e-8)
+    assert step_extreme(turning, 1.0).value == pytest.approx(2.0, rel=1e-6)  # one of its first
     many = Realization(-np.diag(np.linspace(1, 2, 601)), np.ones((601, 1)), np.ones((1, 601)), np.zeros((1, 1)))
     with pytest.raises(co.InputError, match="the aggregate has 601 states"):
         step_extreme(many, 1.0)
