@@ -45,6 +45,7 @@ class Energy:
     value: float
     slopes: Real  # (n,); NaN where none exists
     gap: float  # between J from P and from Q, relative
+    slowest: complex  # pole [1/s]
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def energy(network: Network, inputs: Real, outputs: Real, storage: Storage) -> E
             f"the energy from its two gramians differs by {gap:.1e}: modes near the axis cost too many digits; add damping"
         )
     slopes = np.where(_undefined(ch, storage), np.nan, -2.0 * _products(ch, r, s, storage))
-    return Energy(value, slopes, gap)
+    poles = np.linalg.eigvals(ch.a)
+    return Energy(value, slopes, gap, complex(poles[poles.real.argmax()]))
 
 
 def energy_value(network: Network, inputs: Real, outputs: Real) -> float:
@@ -127,7 +129,9 @@ def _channels(network: Network, inputs: Real, outputs: Real) -> _Channels:
             f"the H2 norm is dense work, and {network.order} states are too many (at most {STATES}); aggregate the network first, "
             "or take measure='nadir'"
         )
-    require_stable(network, "the H2 norm", "; give it damping, or take measure='nadir', which looks at a finite time", coherent=False)
+    require_stable(
+        network, "the H2 norm", "; give it damping, or take measure='nadir', which looks at a finite time", coherent=False
+    )
     lift = lifted(network)
     improper = moved_at_once(network, inputs) | moved_at_once(network, outputs.T)
     reached = (moved_at_once(network, inputs) & outputs.any(axis=0)).any()

@@ -37,8 +37,22 @@ SAME = 1e-9  # of the time: times that are one
 BLOCK = 256  # nodes at a time
 
 # int_0^1 H_a' H_b dx and int_0^1 H_a' H_b' dx of the cubics with value and derivative at 0, then at 1
-CROSS = np.array([[-1 / 2, -1 / 10, -1 / 2, 1 / 10], [1 / 10, 0, -1 / 10, 1 / 60], [1 / 2, 1 / 10, 1 / 2, -1 / 10], [-1 / 10, -1 / 60, 1 / 10, 0]])
-STIFF = np.array([[6 / 5, 1 / 10, -6 / 5, 1 / 10], [1 / 10, 2 / 15, -1 / 10, -1 / 30], [-6 / 5, -1 / 10, 6 / 5, -1 / 10], [1 / 10, -1 / 30, -1 / 10, 2 / 15]])
+CROSS = np.array(
+    [
+        [-1 / 2, -1 / 10, -1 / 2, 1 / 10],
+        [1 / 10, 0, -1 / 10, 1 / 60],
+        [1 / 2, 1 / 10, 1 / 2, -1 / 10],
+        [-1 / 10, -1 / 60, 1 / 10, 0],
+    ]
+)
+STIFF = np.array(
+    [
+        [6 / 5, 1 / 10, -6 / 5, 1 / 10],
+        [1 / 10, 2 / 15, -1 / 10, -1 / 30],
+        [-6 / 5, -1 / 10, 6 / 5, -1 / 10],
+        [1 / 10, -1 / 30, -1 / 10, 2 / 15],
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -50,7 +64,7 @@ class Place:
     kind: str
     after: bool  # just after a jump there
     step: float  # between the samples around it
-    rival: tuple[float, float]  # size and time of the next largest local extreme; size 0 where there is none
+    rival: tuple[float, float]  # size and time of the next largest local extreme, the end among them; size 0 where there is none
 
 
 @dataclass(frozen=True)
@@ -113,7 +127,9 @@ def located(network: Network, disturbance: Disturbance, weights: Real, time: obj
     """Where weights @ y is of largest size, on times fine enough to tell."""
     picked = np.flatnonzero(weights)
     if (moved_at_once(network, np.column_stack([part.vector(network) for part in disturbance.terms])) & (weights != 0)).any():
-        raise InputError("the output has a weight at a bus whose angle the disturbance moves at once, an impulse; weight other nodes")
+        raise InputError(
+            "the output has a weight at a bus whose angle the disturbance moves at once, an impulse; weight other nodes"
+        )
 
     def seen(times: object) -> Knots:
         found = simulate(network, disturbance, times, outputs=[network.labels[i] for i in picked], tolerance=ACCURACY)
@@ -156,7 +172,7 @@ def _placed(knots: Knots, step: float) -> Place:
     else:
         kind = "an extreme between events"
     size = np.abs(knots.value[:, 0])
-    top = np.flatnonzero((size[1:-1] >= size[:-2]) & (size[1:-1] > size[2:])) + 1
+    top = np.append(np.flatnonzero((size[1:-1] >= size[:-2]) & (size[1:-1] > size[2:])) + 1, len(size) - 1)
     top = top[np.abs(knots.time[top] - at) > 1.5 * step]
     rival = (float(size[top].max()), float(knots.time[top[size[top].argmax()]])) if top.size else (0.0, 0.0)
     if here:
@@ -186,7 +202,7 @@ def _simulated(network: Network, disturbance: Disturbance, t: Real) -> tuple[Kno
 
 
 def _joined(one: tuple[Knots, float], other: tuple[Knots, float], t: Real, rates: bool, after: bool) -> tuple[Real, Real]:
-    """int r'(t* - tau) y(tau) dtau, or y' for y (`rates`), of every node, with what follows at once; and its estimated error."""
+    """Int r'(t* - tau) y(tau) dtau, or y' for y (`rates`), of every node, with what follows at once; and its estimated error."""
     (y, y_error), (r, r_error) = one, other
     n = y.value.shape[1]
     slopes, error = np.empty(n), np.empty(n)

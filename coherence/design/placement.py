@@ -18,11 +18,12 @@ import pandas as pd
 from coherence.design.energy import energy, energy_value
 from coherence.design.extreme import Place, extreme, located
 from coherence.design.sharing import Shares, shared
-from coherence.design.storage import UNITS, Storage
+from coherence.design.storage import Storage
 from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network, require_nodes
+from coherence.numerics.realization import pole_text
 from coherence.simulation.disturbances import Disturbance
 from coherence.types import Real
 
@@ -64,11 +65,11 @@ class Figure:
             return energy_value(network, self.inputs, self.outputs)
         return abs(located(network, self.disturbance, self.outputs[0], self.time).value)
 
-    def derived(self, network: Network) -> tuple[float, Real, Real, Place | None]:
-        """J, dJ/dtheta_i, its estimated error, and where an extreme is."""
+    def derived(self, network: Network) -> tuple[float, Real, Real, Place | complex]:
+        """J, dJ/dtheta_i, its estimated error, and where the extreme is or the mode that dies out most slowly."""
         if self.disturbance is None:
             found = energy(network, self.inputs, self.outputs, self.storage)
-            return found.value, found.slopes, found.gap * np.abs(found.slopes), None
+            return found.value, found.slopes, 2 * found.gap * np.abs(found.slopes), found.slowest
         reached = extreme(network, self.disturbance, self.outputs[0], self.storage, self.time)
         return reached.value, reached.slopes, reached.error, reached.place
 
@@ -93,8 +94,8 @@ class Placement(Page):
     table : DataFrame
         node -> sensitivity (dJ/dtheta, negative where storage improves), relative (divided by J), rank (1: improves most),
         error (estimated); NaN at nodes where there is no derivative.
-    place : Place or None
-        Where and when the extreme of "nadir" is.
+    place : Place or complex
+        Where and when the extreme of "nadir" is; of "h2" the pole that dies out most slowly [1/s].
     partition : Partition or None
     shares : (n, k) array
         How storage of a group is shared by its nodes; the identity without a partition.
@@ -111,7 +112,7 @@ class Placement(Page):
     figure: Figure
     value: float
     table: pd.DataFrame
-    place: Place | None
+    place: Place | complex
     partition: Partition | None
     shares: Real
 
@@ -128,7 +129,7 @@ class Placement(Page):
     @property
     def norm(self) -> float:
         """sqrt(J) of "h2": the H2 norm."""
-        if self.place is not None:
+        if isinstance(self.place, Place):
             raise InputError("an extreme has no H2 norm; take measure='h2'")
         return float(np.sqrt(self.value))
 
@@ -146,7 +147,9 @@ class Placement(Page):
         slopes = self.table["sensitivity"].to_numpy()
         summed = pd.Series(_by_group(self.shares, slopes), index=pd.Index(self.partition.groups, name="group"))
         best = self.table["sensitivity"].groupby(self.partition.assignment).idxmin()
-        return pd.DataFrame({"sensitivity": summed, "relative": summed / self.value, "rank": _rank(summed), "best node": best.to_numpy()})
+        return pd.DataFrame(
+            {"sensitivity": summed, "relative": summed / self.value, "rank": _rank(summed), "best node": best.to_numpy()}
+        )
 
     def realised(self, sizes: Mapping[str, float]) -> pd.Series:
         """What storage of finite sizes does, beside what the derivatives foretell.
@@ -208,9 +211,9 @@ class Placement(Page):
         >>> found.agrees
         True
         """
-        groups, require = self.groups, require_nodes
+        groups = self.groups
         assert self.partition is not None
-        require(reduced, "a check of a placement")
+        require_nodes(reduced, "a check of a placement")
         if set(reduced.labels) != set(self.partition.groups):
             raise InputError(
                 f"the reduced network has nodes {', '.join(reduced.labels[:3])}, ...; give one whose nodes are the groups of the "
@@ -242,14 +245,16 @@ class Placement(Page):
                 f"{len(slopes) - len(known)}, {slopes.index[slopes.isna()][0]!r} among them: the disturbance or the output acts on them "
                 "at once, or they have no inertia"
             )
-        if self.place is not None and self.place.rival[0] >= CLOSE * self.value:
+        if not isinstance(self.place, Place):
+            out["slowest mode"] = f"{pole_text(self.place)} 1/s; derivatives speak of changes that are small beside its damping"
+        elif self.place.rival[0] >= CLOSE * self.value:
             size, at = self.place.rival
             out["another extreme"] = f"{100 * size / self.value:.4g} % of it at {at:.4g} s: a finite change may make it the extreme"
         return out
 
     @property
     def _sentence(self) -> str:
-        if self.place is None:
+        if not isinstance(self.place, Place):
             return f"{self.value:.6g}, the energy of the outputs after unit impulses; H2 norm {self.norm:.6g}"
         return f"{self.value:.6g}, the size of the extreme {self.place.value:.6g} at {self.place.at:.4g} s: {self.place.kind}"
 
@@ -325,10 +330,10 @@ def placement(
     network : Network
         Of rational nodes. For "h2" stable, of at most 1500 states.
     disturbance : Disturbance, mapping of node -> intensity, or None
-        Of "nadir": as for `simulate`. Of "h2": the impulses. A disturbance stands for one impulse of its spatial shape (one for each term
-        of a sum, their energies added). A mapping gives independent white noises of intensity w_i, the level of their
-        two-sided spectral density: J = sum_i w_i int |T e_i|^2 dt is the stationary variance of the outputs. None is
-        intensity 1 at every node with dynamics.
+        Of "nadir": as for `simulate`. Of "h2": the impulses. A disturbance stands for one impulse of its spatial shape (one for
+        each term of a sum, their energies added). A mapping gives independent white noises of intensity w_i, the level of their
+        two-sided spectral density: J = sum_i w_i int |T e_i|^2 dt is the stationary variance of the outputs. None is intensity 1
+        at every node with dynamics.
     measure : str
         "h2": J = ||C T B||_2^2 = int |y|^2 dt, summed over impulses [grids: rad^2/s for impulses of 1 pu s]. "nadir": J = the
         largest |y| of one output over time [grids: rad/s].
@@ -349,7 +354,7 @@ def placement(
     Returns
     -------
     Placement
-        Negative derivatives improve J. Nodes where none exists (storage would act at once on what the disturbance moves at once) are NaN.
+        Negative derivatives improve J. Nodes where none exists are NaN: what storage there adds would pass at once.
 
     Raises
     ------
@@ -362,12 +367,16 @@ def placement(
 
     Notes
     -----
-    "h2" costs two Lyapunov equations, O(N^3) of N states. "nadir" costs two simulations and a convolution, whatever the number of nodes;
-    for the derivative the time of the extreme may be held (envelope theorem), also where it is the end of the horizon, which the
-    facts then say. Stability is not needed there.
+    "h2" costs two Lyapunov equations, O(N^3) of N states. "nadir" costs three simulations and a convolution, whatever the number of
+    nodes; for the derivative the time of the extreme may be held (envelope theorem), also where it is the end of the horizon,
+    which the facts then say. Stability is not needed there.
 
-    Derivatives speak of small changes: where two extremes are nearly of one size, a finite change may bring the other to the top.
-    `Placement.realised` computes the truth.
+    An impulse of 1 pu s moves a small machine far, so that "h2" without intensities is mostly about the smallest ones; intensities
+    that grow with the machines (their inertia squared) weigh what happens to all.
+
+    Derivatives speak of small changes. Where a mode is hardly damped, "small" is small beside its damping, which the facts give;
+    where two extremes are nearly of one size, a finite change may bring the other to the top. `Placement.realised` computes the
+    truth.
 
     References
     ----------
@@ -378,7 +387,7 @@ def placement(
     >>> from coherence import Step, linearize, load_case
     >>> found = placement(linearize(load_case("iceland")), Step({"Burfell 1-2": -1.0}), measure="nadir")
     >>> found.best, round(found.value, 2)
-    ('Sigalda 1-3', 3.79)
+    ('Burfell 1-2', 3.92)
     """
     require_nodes(network, "a placement of storage")
     network.nodes.require_rational("a placement of storage")
@@ -391,7 +400,9 @@ def placement(
             raise InputError("the energy is over all time; leave out time, or take measure='nadir'")
         figure = replace(figure, inputs=_inputs(network, disturbance))
     elif not isinstance(disturbance, Disturbance):
-        raise InputError(f"an extreme needs a disturbance over time; this is a {type(disturbance).__name__}: give Step({{node: size}})")
+        raise InputError(
+            f"an extreme needs a disturbance over time; this is a {type(disturbance).__name__}: give Step({{node: size}})"
+        )
     else:
         figure = replace(figure, disturbance=disturbance, time=time)
     weights = shared(network, partition, shares) if partition is not None else np.eye(network.size)
@@ -399,7 +410,9 @@ def placement(
     index = pd.Index(network.labels, name="node")
     sensitivity = pd.Series(slopes, index=index)
     if sensitivity.isna().all():
-        raise InputError("no node has a derivative: the disturbance acts at once on all; take another one, or another kind of storage")
+        raise InputError(
+            "no node has a derivative: the disturbance acts at once on all; take another one, or another kind of storage"
+        )
     table = pd.DataFrame(
         {"sensitivity": sensitivity, "relative": sensitivity / value, "rank": _rank(sensitivity), "error": error}, index=index
     )
@@ -427,7 +440,7 @@ def _inputs(network: Network, disturbance: Any) -> Real:
         columns = np.column_stack([part.vector(network) for part in disturbance.terms])
     else:
         level = _weights(network, disturbance, "the intensities")
-        if (level < 0).any():
+        if level.min() < 0:
             raise InputError(f"the intensity of node {network.labels[int(level.argmin())]!r} is negative; give numbers >= 0")
         columns = np.diag(np.sqrt(level))[:, level > 0]
     if not columns.any():
@@ -440,7 +453,7 @@ def _weights(network: Network, given: Any, what: str) -> Real:
         raise InputError(f"{what} is a {type(given).__name__}; give node -> number")
     weights = np.zeros(network.size)
     for label, value in dict(given).items():
-        if isinstance(value, (bool, complex)) or not isinstance(value, (int, float, np.number)) or not abs(value) <= LARGEST:
+        if isinstance(value, (bool, complex)) or not isinstance(value, (int, float, np.number)) or not abs(float(value)) <= LARGEST:
             raise InputError(f"{what} at node {label!r} is {value!r}; give a finite number of at most {LARGEST:g}")
         weights[network.index(str(label))] = float(value)
     return weights
@@ -458,6 +471,3 @@ def _rank(slopes: pd.Series) -> pd.Series:
 
 def _reordered(network: Network, order: list[int]) -> Network:
     return Network(network.nodes.select(order), network.dense_laplacian[np.ix_(order, order)], network.coupling)
-
-
-__all__ = ["UNITS", "Figure", "Placement", "PlacementCheck", "placement"]

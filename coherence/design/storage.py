@@ -54,7 +54,7 @@ class Storage:
 
     @property
     def sentence(self) -> str:
-        """k in words, with the unit of theta."""
+        """K in words, with the unit of theta."""
         what = {"inertia": "theta s", "damping": "theta", "droop": f"theta / ({self.lag:g} s + 1)"}[self.by]
         return f"{what} added to 1/g, theta in {UNITS[self.by]}"
 

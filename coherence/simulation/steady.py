@@ -13,12 +13,12 @@ from coherence.errors import InputError, InstabilityError, PoleError
 from coherence.graphs.laplacian import require_connected
 from coherence.network.network import Network, require_nodes
 from coherence.numerics.rational import Rational
-from coherence.numerics.realization import without_hidden
+from coherence.numerics.realization import Realization, without_hidden
 from coherence.numerics.sparse import factorise
 from coherence.simulation.disturbances import Disturbance
 from coherence.theory.coherent import coherent_dynamics
 from coherence.theory.passivity import DENSE_STATES, passivity_indices
-from coherence.types import Complex, Real
+from coherence.types import Complex
 
 CANCELS = 1e-12  # a sum of node inverses, relative to their sizes
 
@@ -110,14 +110,16 @@ def require_stable(network: Network, what: str, hint: str = "", *, coherent: boo
         system = without_hidden(one.realization)
         poles = system.poles()
         if poles.size and not poles[0].real < -system.rounding:
-            raise InstabilityError(f"{what} needs a stable network; {_mode(one, poles[0], system.a, system.c)}{hint}")
+            raise InstabilityError(f"{what} needs a stable network; {_mode(one, poles[0], system)}{hint}")
 
 
-def _mode(network: Network, pole: complex, a: Real, c: Real) -> str:
+def _mode(network: Network, pole: complex, system: Realization) -> str:
     """The pole in words, with the node that moves most in it."""
-    values, vectors = np.linalg.eig(a)
-    shape: Complex = c @ vectors[:, int(np.abs(values - pole).argmin())]
+    values, vectors = np.linalg.eig(system.a)
+    shape: Complex = system.c @ vectors[:, int(np.abs(values - pole).argmin())]
     where = network.labels[int(np.abs(shape).argmax())]
     swing = f"oscillates at {abs(pole.imag) / (2 * np.pi):.4g} Hz and " if abs(pole.imag) > 1e-9 * abs(pole) else ""
+    if abs(pole.real) <= system.rounding:
+        pole = complex(0.0, pole.imag)
     grows = f"grows at {pole.real:.3g} 1/s" if pole.real > 0 else "does not die out"
     return f"its mode at {pole:.4g} 1/s {swing}{grows}, most at node {where!r}"
