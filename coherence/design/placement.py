@@ -162,8 +162,8 @@ class Placement(Page):
         Returns
         -------
         Series
-            value (J without), predicted (J + sum dJ/dtheta_i theta_i), realised (J computed anew; the weights of an output "CoI" stay
-            what they were), error (predicted less realised, relative to the change realised).
+            value (J without), predicted (J + sum dJ/dtheta_i theta_i), realised (J computed anew; the weights of an output "CoI"
+            stay what they were), error (predicted less realised, relative to the change realised).
 
         Examples
         --------
@@ -184,8 +184,8 @@ class Placement(Page):
     def check(self, reduced: Network) -> PlacementCheck:
         """Whether a network of one node per group would have placed storage alike.
 
-        The reduced network has the same disturbance and output, seen through the groups (y = P y_k: inputs P^T B, outputs C P), so that
-        both figures estimate the same.
+        The reduced network has the same disturbance and output, seen through the groups (y = P y_k: inputs P^T B, outputs C P), so
+        that both figures are of the same thing.
 
         Parameters
         ----------
@@ -242,8 +242,8 @@ class Placement(Page):
         out["nodes"] = f"{int((known < 0).sum())} of {len(slopes)} improve J, {int((known > 0).sum())} make it worse"
         if len(known) < len(slopes):
             out["without derivative"] = (
-                f"{len(slopes) - len(known)}, {slopes.index[slopes.isna()][0]!r} among them: the disturbance or the output acts on them "
-                "at once, or they have no inertia"
+                f"{len(slopes) - len(known)}, {slopes.index[slopes.isna()][0]!r} among them: without inertia they follow the "
+                "disturbance, or move the output, at once"
             )
         if not isinstance(self.place, Place):
             out["slowest mode"] = f"{pole_text(self.place)} 1/s; derivatives speak of changes that are small beside its damping"
