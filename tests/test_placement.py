@@ -240,7 +240,7 @@ def test_nadir_derivatives_are_those_of_a_sensitivity_system(iceland, by, tau, o
 def test_nadir_derivatives_are_those_of_differences(by, tau, network, seed, shape):
     rng = np.random.default_rng(seed)
     n, node = network.size, int(rng.integers(network.size))
-    time, disturbance = np.linspace(0, 8, 1601), shape(network.labels[int(rng.integers(n))])
+    time, disturbance = np.linspace(0, 8, 3201), shape(network.labels[int(rng.integers(n))])
     output = None if seed % 2 else network.labels[int(rng.integers(n))]
     found = placement(network, disturbance, measure="nadir", by=by, time_constant=tau, output=output, time=time)
     assume(found.place.rival[0] <= 0.97 * found.value)  # no kink of J beside 0

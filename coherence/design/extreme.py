@@ -154,29 +154,29 @@ def located(network: Network, disturbance: Disturbance, weights: Real, time: obj
     low, high = t[max(k - 2, 0)], t[min(k + 1, len(t) - 1)]
     near = np.linspace(low, high, NEAR)
     near = near[np.abs(near[:, None] - t).min(axis=1) > 1e-3 * (high - low) / NEAR]
-    return _placed(seen(np.sort(np.concatenate([t, near]))), float(t[k] - t[k - 1]))
+    return _placed(seen(np.sort(np.concatenate([t[t <= high], near]))), knots, float(t[k] - t[k - 1]))
 
 
-def _placed(knots: Knots, step: float) -> Place:
-    curve = Curve(knots)
+def _placed(near: Knots, whole: Knots, step: float) -> Place:
+    """From an output on finer times up to just after its extreme, and over the horizon."""
+    curve, end = Curve(near), float(whole.time[-1])
     value, at = (float(array[0]) for array in curve.extremes())
-    end, left = float(knots.time[-1]), curve.left[:, 0]
-    k = int(np.argmin(np.abs(knots.time - at)))
-    here = abs(knots.time[k] - at) <= SAME * end
-    jump = here and k in knots.at and abs(knots.value[k, 0]) > abs(left[k]) * (1 + SAME)
-    if here and k == len(knots.time) - 1:
-        still = abs(float(knots.rate[-1, 0])) * 0.1 * end <= SETTLED * abs(value)
+    k = int(np.argmin(np.abs(near.time - at)))
+    here = abs(near.time[k] - at) <= SAME * end
+    jump = here and k in near.at and abs(near.value[k, 0]) > abs(curve.left[k, 0]) * (1 + SAME)
+    if here and near.time[k] == end:
+        still = abs(float(near.rate[-1, 0])) * 0.1 * end <= SETTLED * abs(value)
         kind = "where it has settled, at the end of the horizon" if still else "at the end of the horizon, where it still moves"
-    elif here and (k in knots.at or k == 0):
+    elif here and (k in near.at or k == 0):
         kind = "at an event of the disturbance"
     else:
         kind = "an extreme between events"
-    size = np.abs(knots.value[:, 0])
+    size, t = np.abs(whole.value[:, 0]), whole.time
     top = np.append(np.flatnonzero((size[1:-1] >= size[:-2]) & (size[1:-1] > size[2:])) + 1, len(size) - 1)
-    top = top[np.abs(knots.time[top] - at) > 1.5 * step]
-    rival = (float(size[top].max()), float(knots.time[top[size[top].argmax()]])) if top.size else (0.0, 0.0)
+    top = top[np.abs(t[top] - at) > 1.5 * step]
+    rival = (float(size[top].max()), float(t[top[size[top].argmax()]])) if top.size else (0.0, 0.0)
     if here:
-        at = float(knots.time[k])
+        at = float(near.time[k])
     return Place(value, at, kind, bool(jump or (here and k == 0)), step, rival)
 
 
