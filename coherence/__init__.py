@@ -25,6 +25,9 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.design.damping import damp_mode as damp_mode
     from coherence.design.limits import FrequencyLimits as FrequencyLimits
     from coherence.design.limits import allocate as allocate
+    from coherence.design.placement import Placement as Placement
+    from coherence.design.placement import PlacementCheck as PlacementCheck
+    from coherence.design.placement import placement as placement
     from coherence.design.plant import generalized_plant as generalized_plant
     from coherence.design.plant import plant as plant
     from coherence.design.robustness import SmallGain as SmallGain
@@ -188,6 +191,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.theory.supremum import supremum as supremum
 
 _PUBLIC = {
+    "coherence.design.placement": ["Placement", "PlacementCheck", "placement"],
     "coherence.design.allocation": ["Allocation"],
     "coherence.design.limits": ["FrequencyLimits", "allocate"],
     "coherence.simulation.controls": ["control_power"],
