@@ -53,7 +53,14 @@ ONE_MODULE = {
     "pandapower": {"grids/pandapower.py", "formats/pandapower.py"},
     "joblib": {"parallel.py"},
     "distributed": {"parallel.py"},
-    "matplotlib": {"plots/__init__.py", "plots/style.py", "plots/frequency.py", "plots/graphs.py", "plots/responses.py"},
+    "matplotlib": {
+        "plots/__init__.py",
+        "plots/style.py",
+        "plots/design.py",
+        "plots/frequency.py",
+        "plots/graphs.py",
+        "plots/responses.py",
+    },
     "typer": {"cli.py"},
     "rich": {"terminal.py"},
 }

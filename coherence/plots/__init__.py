@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coherence.plots.design import modes_moved, placement, small_gain, within_limits
 from coherence.plots.frequency import columns, concentration, incoherence, interconnections, limit
 from coherence.plots.graphs import embedding, grid, laplacian, network
 from coherence.plots.reduction import errors_by_groups, reduction
@@ -32,12 +33,16 @@ __all__ = [
     "laplacian",
     "limit",
     "mode_shape",
+    "modes_moved",
     "network",
     "of_study",
+    "placement",
     "reduction",
     "response",
     "response_grid",
     "responses",
+    "small_gain",
+    "within_limits",
 ]
 
 

@@ -38,7 +38,7 @@ def response(found: Response, coherent: Response | None = None, *, highlight: Co
     """A response: every node thin, those to highlight named, the center of inertia, the coherent dynamics' response beside."""
     with drawing(8, 4.8) as figure:
         ax = figure.subplots()
-        _panel(ax, found, coherent, highlight)
+        panel(ax, found, coherent, highlight)
         ax.set_xlabel("time [s]")
         ax.set_ylabel(UNIT)
         figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5, fontsize=10)
@@ -62,7 +62,7 @@ def response_grid(
         for (name, row), line in zip(panels.items(), axes, strict=True):
             for ax, given in zip(line, row.values(), strict=True):
                 found, coherent = given if isinstance(given, tuple) else (given, None)
-                _panel(ax, found, coherent, highlight)
+                panel(ax, found, coherent, highlight)
             line[0].set_ylabel(f"{style.plain(name)}\n{UNIT}")
         for column, name in zip(axes.T, columns, strict=True):
             style.title(column[0], name)
@@ -98,7 +98,16 @@ def guarantee(found: Guarantee, seen: ResponseDifference | None = None, *, title
     return figure
 
 
-def _panel(ax: Axes, found: Response, coherent: Response | None, highlight: Collection[str]) -> None:
+def panel(
+    ax: Axes,
+    found: Response,
+    coherent: Response | None,
+    highlight: Collection[str],
+    *,
+    scale: float = 1.0,
+    beside: str = r"coherent dynamics $\hat g$",
+) -> None:
+    """Every node, the center of inertia and one coherent response in given axes, in rad/s times `scale`."""
     if coherent is not None and coherent.frame.shape[1] != 1:
         raise InputError(f"the coherent response has {coherent.frame.shape[1]} outputs; give that of coherent_dynamics(network)")
     if isinstance(highlight, str):
@@ -108,21 +117,14 @@ def _panel(ax: Axes, found: Response, coherent: Response | None, highlight: Coll
             raise UnknownNameError(unknown_name("node", label, list(map(str, found.frame.columns))))
     others = found.frame.drop(columns=list(highlight))
     if others.shape[1]:
-        ax.plot(found.time, others.to_numpy(), color="#999999", lw=0.6, alpha=0.55)
+        ax.plot(found.time, scale * others.to_numpy(), color="#999999", lw=0.6, alpha=0.55)
         ax.plot([], [], color="#999999", lw=1.2, label="other nodes" if highlight else "single nodes")
     for number, label in enumerate(highlight):
-        ax.plot(found.time, found.frame[label], color=colour(number + 2), lw=1.0, label=style.plain(label))
+        ax.plot(found.time, scale * found.frame[label], color=colour(number + 2), lw=1.0, label=style.plain(label))
     if found.inertia.sum() > 0:
-        ax.plot(found.time, found.coi, color=COLOURS[0], lw=2.4, label="center of inertia")
+        ax.plot(found.time, scale * found.coi, color=COLOURS[0], lw=2.4, label="center of inertia")
     if coherent is not None:
-        ax.plot(
-            coherent.time,
-            coherent.frame.iloc[:, 0],
-            color=COHERENT,
-            lw=1.4,
-            ls=(0, (4, 2.5)),
-            label=r"coherent dynamics $\hat g$",
-        )
+        ax.plot(coherent.time, scale * coherent.frame.iloc[:, 0], color=COHERENT, lw=1.4, ls=(0, (4, 2.5)), label=beside)
     ax.set_xlim(0, found.time[-1])
 
 
