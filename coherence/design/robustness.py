@@ -10,9 +10,9 @@ network that close to the reduced one; it is bounded over all frequencies, betwe
 eigenvalues (`numerics.norms.gain_envelope`). The frequencies up to which it holds are the band in which the reduced model may be
 trusted with this controller: beyond, the controller must have rolled off, or the model be finer.
 
-Storage that answers locally, u_i = -w_i k(s) y_i, has a channel at every node, P = W^(1/2) T W^(1/2), where the reduced model is that
-of one motion, v v^T g_hat, v = W^(1/2) 1. Virtual inertia is no feedback but part of the nodes of both; what is left of k is proper.
-Its band is that of ||M D|| itself: between 0 and the first frequency where that is 1, an eigenvalue again.
+Storage that answers locally, u_i = -w_i k(s) y_i, has a channel at every node, P = W^(1/2) T W^(1/2), where the reduced model is
+that of one motion, v v^T g_hat, v = W^(1/2) 1. Virtual inertia is no feedback but part of the nodes of both; what is left of k is
+proper. Its band is that of ||M D|| itself: up to the first frequency where that is 1, an eigenvalue again.
 """
 
 from __future__ import annotations
@@ -58,8 +58,8 @@ class SmallGain(Page):
     tolerates : float
         By how much the error may be larger at every frequency, 1 / sup ||M|| ||D||: below 1 where `safe_to` is finite.
     curve : DataFrame
-        omega [rad/s] -> error ||D||, loop ||M||, product, bound (of the product, proved between the samples); of local storage error,
-        loop and gain ||M D||.
+        omega [rad/s] -> error ||D||, loop ||M||, product, bound (of the product, proved between the samples); of local storage
+        error, loop and gain ||M D||.
     reason : str
         Which premise fails, if any.
     by_sizes : bool
@@ -191,11 +191,9 @@ def local_small_gain(full: Network, aggregate: Network, control: Nodes, weights:
         Network(one.nodes.plus(Nodes(one.labels, extra)), one.laplacian, one.coupling).realization
         for one, extra in zip((full, aggregate), inertia, strict=True)
     )
-    ours = Realization(
-        wide.a, wide.b[:, here] * root, root[:, None] * wide.c[here], root[:, None] * wide.d[np.ix_(here, here)] * root
-    )
     v = root[:, None]
-    theirs = Realization(narrow.a, narrow.b @ v.T, v @ narrow.c, v @ narrow.d @ v.T)
+    ours = Realization(wide.a, wide.b[:, here] * root, v * wide.c[here], v * wide.d[np.ix_(here, here)] * root)
+    theirs = narrow.transformed(left=v, right=v.T)
     error = without_hidden(difference(ours, theirs))
     answers = Realization(law.a, law.b, -law.c, np.array([[-polynomial[0]]]))
     loop = without_hidden(_sensitivity(theirs, repeated(answers, p)))
