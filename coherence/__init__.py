@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # for type checkers and editors; a test compares this list wi
     from coherence.design.secondary import SecondaryControl as SecondaryControl
     from coherence.design.secondary import secondary_control as secondary_control
     from coherence.design.verification import Verification as Verification
+    from coherence.design.verification import verify as verify
     from coherence.ensembles import BlockErrors as BlockErrors
     from coherence.ensembles import block_errors as block_errors
     from coherence.errors import CaseError as CaseError
@@ -196,7 +197,7 @@ _PUBLIC = {
     "coherence.design.limits": ["FrequencyLimits", "allocate"],
     "coherence.simulation.controls": ["control_power"],
     "coherence.design.secondary": ["SecondaryControl", "secondary_control"],
-    "coherence.design.verification": ["Verification"],
+    "coherence.design.verification": ["Verification", "verify"],
     "coherence.design.damping": ["ModeDamper", "damp_mode"],
     "coherence.design.robustness": ["SmallGain", "small_gain"],
     "coherence.design.closing": ["add_local", "close_loop"],

@@ -395,6 +395,36 @@ def test_small_gain_says_nothing_where_its_premises_fail(machines):
     assert "not both stable" in co.small_gain(free, free.project(areas), brake, areas).sentence
 
 
+@given(networks(least=3, most=6, passive=True, degrees=(1,), couplings=("1/s",)), SEEDS)
+def test_the_margin_of_local_storage_is_that_of_its_loop_around_one_motion(network, seed):
+    rng = np.random.default_rng(seed)
+    loss = co.Step({network.labels[0]: -1.0})
+    one = co.coherent_dynamics(network)
+    alone = -co.simulate(one, co.Step({"coherent": -1.0})).frame["coherent"].min()
+    method = rng.choice(["frequency_shaping", "inertia_droop"])
+    design = co.allocate(
+        network, loss, co.FrequencyLimits(nadir=0.6 * alone, rocof=0.5 / network.nodes.inertia.sum()), method=method
+    )
+    shares = dict(zip(network.labels, rng.uniform(0.1, 1, network.size), strict=True))
+    found = design.check(network, shares=shares)
+    assert found.stable or not found.margin.holds
+    w = design.weights(network, shares=shares)
+    omega = np.append(np.geomspace(1e-3, 1e3, 200), found.margin.gain.omega)
+    z, k = network.nodes.inverse(1j * omega), design.control.inverse(1j * omega)[:, 0]
+    rate = 1j * omega * design.inertia
+    t = np.linalg.inv((z + np.outer(rate, w))[:, :, None] * np.eye(network.size) + network.laplacian / (1j * omega)[:, None, None])
+    root, law = np.sqrt(w), k - rate
+    flat = np.outer(root, root) / (z.sum(axis=1) + rate)[:, None, None]
+    error = root[:, None] * t * root - flat
+    m = -law[:, None, None] * np.linalg.inv(np.eye(network.size) + law[:, None, None] * flat)
+    gain = np.linalg.norm(m @ error, 2, axis=(1, 2))
+    assert gain.max() <= found.margin.gain.upper * (1 + 1e-9)
+    assert gain[-1] == pytest.approx(found.margin.gain.lower, rel=1e-6)
+    assert (gain[omega < found.margin.safe_to] < 1 + 1e-9).all()
+    if np.isfinite(found.margin.safe_to):
+        assert not found.margin.holds
+
+
 # --- damping ---------------------------------------------------------------------------------------------------------
 
 

@@ -25,24 +25,25 @@ from tests.draws import random_laplacian, random_nodes
 ROOT = Path(__file__).parents[1]
 
 PUBLIC = """
-__version__ Aggregation BalancedNodes BalancedSystem Band BlockErrors BlockModel Bound Case CaseError CertifiedError
-CertifiedSize ClusterError CoherenceError ColumnIncoherence Concentration Convention DisconnectedError Disturbance DyrExport
-ExponentialApproach Fit GroupStability Grouping Guarantee Incoherence InertialAggregation InputError InstabilityError
-InterconnectionComparison InterconnectionFit Limit MatpowerFiles MissingExtraError Modes Network NodeConstants Nodes
-OperatingPoint Outage Partition Passivity PoleError Pulse Ramp RandomNodes Rational RecoveryRates ReducedSystem Reduction
-Response ResponseDifference Sampled Sinusoid SlowInputs StableCouplings Step StepError Study Supremum SynchronisingMatrix
-ToleranceError Truncation UnitsWarning UnknownNameError a_priori_guarantee add_machines aggregate balance_nodes
+Aggregation Allocation BalancedNodes BalancedSystem Band BlockErrors BlockModel Bound Case CaseError CertifiedError
+CertifiedSize ClosedLoop ClusterError CoherenceError ColumnIncoherence Concentration Convention DisconnectedError Disturbance
+DyrExport ExponentialApproach Fit FrequencyLimits GroupStability Grouping Guarantee Incoherence InertialAggregation InputError
+InstabilityError InterconnectionComparison InterconnectionFit Limit MatpowerFiles MissingExtraError ModeDamper Modes Network
+NodeConstants Nodes OperatingPoint Outage Partition Passivity Placement PlacementCheck PoleError Pulse Ramp RandomNodes
+Rational RecoveryRates ReducedSystem Reduction Response ResponseDifference Sampled SecondaryControl Sinusoid SlowInputs
+SmallGain Stability StableCouplings Step StepError Study Supremum SynchronisingMatrix ToleranceError Truncation UnitsWarning
+UnknownNameError Verification __version__ a_priori_guarantee add_local add_machines aggregate allocate balance_nodes
 balance_system band_bound block_errors case_of_graph case_of_network case_of_pandapower certified_error certified_size
-coherent_dynamics coherent_groups coi_error column_incoherence compare_interconnections complete_graph concatenate
-concentration connectivity_limit describe deviation_guarantee disc_bound droop_inverter edge_outages equivalent_generators
-erdos_renyi_graph errors_by_groups fit_generators fitted_laplacian frequency_grid from_responses from_systems governor
-group_changes group_error hull_bound incoherence inertia_draws inertial_aggregation integrator island islands kron_reduce
-lattice_graph line_outage linearize load_case load_network machine_dispatch machine_nodes modal_error modes network_of_graph
-node_constants passive_bound passivity pole_limit power_flow read_case read_generators read_pandapower recovery_rates reduce
-relative_errors response_difference ring_graph save_network shipped_cases simulate size_limit slow_inputs source_bound
-spectral_groups stable_couplings star_graph steady_state step_error step_size study supremum swing swing_turbine
-synchronising_matrix truncate undamped_frequencies unit_outage with_typical_values write_case write_dyr write_matpower
-write_raw
+close_loop coherent_dynamics coherent_groups coi_error column_incoherence compare_interconnections complete_graph concatenate
+concentration connectivity_limit control_power damp_mode describe deviation_guarantee disc_bound droop_inverter edge_outages
+equivalent_generators erdos_renyi_graph errors_by_groups fit_generators fitted_laplacian frequency_grid from_responses
+from_systems generalized_plant governor group_changes group_error hull_bound incoherence inertia_draws inertial_aggregation
+integrator island islands kron_reduce lattice_graph line_outage linearize load_case load_network machine_dispatch
+machine_nodes modal_error modes network_of_graph node_constants passive_bound passivity placement plant pole_limit power_flow
+read_case read_generators read_pandapower recovery_rates reduce relative_errors response_difference ring_graph save_network
+secondary_control shipped_cases simulate size_limit slow_inputs small_gain source_bound spectral_groups stability
+stable_couplings star_graph steady_state step_error step_size study supremum swing swing_turbine synchronising_matrix truncate
+undamped_frequencies unit_outage verify with_typical_values write_case write_dyr write_matpower write_raw
 """
 
 
@@ -84,6 +85,7 @@ def test_the_readme_examples_run(tmp_path):
             "0.0077",
             "[9 4 1 1 1] G11",
             "0.0705",
+            "Allocation(frequency shaping: virtual inertia 0.1116",
         ),
         strict=True,
     ):

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 
 from coherence.design.figures import figures, of_aggregate, require_horizon
+from coherence.design.robustness import local_small_gain
 from coherence.design.sharing import Shares, node_weights
 from coherence.design.verification import Verification, compared
 from coherence.display import Page
@@ -207,7 +208,8 @@ class Allocation(Page):
             f"storage at {int((w > 0).sum())} of {full.size} nodes",
             "RoCoF at the start is that of the aggregate; a node where power is lost begins to fall faster",
         )
-        return Verification(compared(rows), stability(closed), closed, response, notes=notes)
+        margin = None if self.idle else local_small_gain(full, self.aggregate, self.control, w)
+        return Verification(compared(rows), stability(closed), closed, response, margin, notes)
 
     def system(self, *, lag: float | None = None, label: str = COHERENT, name: str = "storage") -> StateSpace:
         """The controller in python-control: from w[label] (frequency deviation) to p[label] (injected power), -k(s)/(lag s + 1).

@@ -23,9 +23,9 @@ import pandas as pd
 
 from coherence.design.channels import channels, require_partition_of
 from coherence.design.closing import close_loop
-from coherence.design.robustness import small_gain
+from coherence.design.robustness import MOST_STATES, small_gain
 from coherence.design.sharing import Shares
-from coherence.design.verification import Verification, compared
+from coherence.design.verification import Verification, compared, least_damping_ratio
 from coherence.display import Page
 from coherence.errors import InputError, PoleError, ToleranceError
 from coherence.graphs.partition import Partition
@@ -46,7 +46,6 @@ NEWTON = 40
 CLOSE = 1e-12  # of |lambda|: a Newton step that ends the search
 APART = 1e-5  # of |lambda|: for the derivative of 1/g
 PAST = 0.5  # of the largest damping ratio met: below it no further gain is tried
-MOST_STATES = 800  # for which the small-gain margin is computed
 NOTHING = 1e-12  # of |lambda|: a real part that is rounding
 SEEN = 1e-9  # of the largest effect on a mode: that of a pair that does not see it
 Loop = Callable[[complex], complex]
@@ -149,7 +148,7 @@ class ModeDamper(Page):
         }
         own = close_loop(self.network, self.controller)
         if closed.order <= MOST_STATES:
-            rows["least damping ratio of all"] = [None, _least_ratio(own.poles()), _least_ratio(closed.poles())]
+            rows["least damping ratio of all"] = [None, least_damping_ratio(own.poles()), least_damping_ratio(closed.poles())]
         margin = None
         if full.order + self.network.order <= MOST_STATES:
             margin = small_gain(full, self.network, self.controller, partition, shares=shares, measured=measured)
@@ -395,8 +394,3 @@ def _hz(pole: complex) -> float:
 
 def _ratio(pole: complex) -> float:
     return -pole.real / abs(pole) if abs(pole.real) > NOTHING * abs(pole) else 0.0
-
-
-def _least_ratio(poles: Any) -> float:
-    swings = poles[np.abs(poles.imag) > 1e-6 * np.abs(poles)]
-    return float((-swings.real / np.abs(swings)).min()) if swings.size else float("nan")

@@ -275,6 +275,15 @@ class PlacementCheck(Page):
         group -> reduced, full (dJ/dtheta of the group), error (relative to the largest of the full network), both ranks.
     values : (float, float)
         J of the reduced network and of the full one.
+
+    Examples
+    --------
+    >>> from coherence import Network, Partition, Step, placement, swing
+    >>> network = Network(swing(inertia=[1, 1], damping=[0.2, 0.2], labels=["a", "b"]), [[9, -9], [-9, 9]], "1/s")
+    >>> one = Partition.of(["all", "all"], labels=["a", "b"])
+    >>> found = placement(network, Step({"a": -1.0, "b": -1.0}), measure="nadir", partition=one, time=[0.0, 1.0, 2.0])
+    >>> found.check(network.project(one)).error < 1e-3
+    True
     """
 
     table: pd.DataFrame

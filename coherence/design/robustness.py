@@ -9,6 +9,10 @@ The first is of this very network, as an interval that holds the norm. The secon
 network that close to the reduced one; it is bounded over all frequencies, between samples too, by levels whose crossings are
 eigenvalues (`numerics.norms.gain_envelope`). The frequencies up to which it holds are the band in which the reduced model may be
 trusted with this controller: beyond, the controller must have rolled off, or the model be finer.
+
+Storage that answers locally, u_i = -w_i k(s) y_i, has a channel at every node, P = W^(1/2) T W^(1/2), where the reduced model is
+that of one motion, v v^T g_hat, v = W^(1/2) 1. Virtual inertia is no feedback but part of the nodes of both; what is left of k is
+proper. Its band is that of ||M D|| itself: up to the first frequency where that is 1, an eigenvalue again.
 """
 
 from __future__ import annotations
@@ -24,12 +28,13 @@ from coherence.design.closing import feedback_of
 from coherence.design.plant import seen_through
 from coherence.design.sharing import Shares
 from coherence.display import Page
-from coherence.errors import InputError, InstabilityError
+from coherence.errors import InputError
 from coherence.graphs.partition import Partition
 from coherence.network.feedback import Feedback, lower_connected
 from coherence.network.network import Network
-from coherence.numerics.norms import Supremum, gain_envelope, hinf_norm
-from coherence.numerics.realization import Realization, difference, without_hidden
+from coherence.nodes.nodes import Nodes
+from coherence.numerics.norms import Supremum, gain_crossings, gain_envelope, hinf_norm
+from coherence.numerics.realization import Realization, cascade, difference, repeated, without_hidden
 from coherence.numerics.threads import single_thread
 from coherence.types import Real
 
@@ -53,9 +58,12 @@ class SmallGain(Page):
     tolerates : float
         By how much the error may be larger at every frequency, 1 / sup ||M|| ||D||: below 1 where `safe_to` is finite.
     curve : DataFrame
-        omega [rad/s] -> error ||D||, loop ||M||, product, bound (of the product, proved between the samples).
+        omega [rad/s] -> error ||D||, loop ||M||, product, bound (of the product, proved between the samples); of local storage
+        error, loop and gain ||M D||.
     reason : str
         Which premise fails, if any.
+    by_sizes : bool
+        Whether `safe_to` and `tolerates` ask for the size of D only; else they are of ||M D||.
 
     Examples
     --------
@@ -74,6 +82,7 @@ class SmallGain(Page):
     tolerates: float
     curve: pd.DataFrame
     reason: str = ""
+    by_sizes: bool = True
 
     def __repr__(self) -> str:
         return f"SmallGain({self.sentence})"
@@ -84,9 +93,9 @@ class SmallGain(Page):
         if self.reason:
             return f"says nothing: {self.reason}"
         first = f"||M D||_inf = {self.gain.upper:.4g} at {self.gain.omega:.4g} rad/s"
-        if self.holds:
-            return f"stable on the full network: {first} < 1; by sizes alone safe {self._band}"
-        return f"not safe: {first}; by sizes alone safe {self._band}"
+        how = "by sizes alone safe" if self.by_sizes else "below 1"
+        verdict = "stable on the full network: " if self.holds else "no proof of stability: "
+        return f"{verdict}{first}; {how} {self._band}"
 
     @property
     def _band(self) -> str:
@@ -154,14 +163,65 @@ def small_gain(
     if error.order > MOST_STATES:
         raise InputError(f"the error between the networks has {error.order} states; at most {MOST_STATES} are certified")
     loop = without_hidden(_sensitivity(_seen(reduced, theirs), theirs.controller))
+    return _premises(error, loop) or _certified(error, loop)
+
+
+def local_small_gain(full: Network, aggregate: Network, control: Nodes, weights: Real) -> SmallGain:
+    """The same of storage that answers locally, k_i = w_i k, designed on the coherent dynamics.
+
+    Parameters
+    ----------
+    full : Network
+        Without the storage.
+    aggregate : Network
+        Of one node, that the storage was designed on.
+    control : Nodes
+        One node whose inverse is k.
+    weights : (n,) array
+        w, summing to 1.
+    """
+    law, _ = control.proper_part()
+    polynomial = np.pad(control.polynomial[:, 0], (0, max(0, 2 - len(control.polynomial))))
+    here = np.flatnonzero(weights)
+    p, root = here.size, np.sqrt(weights[here])
+    if full.order + aggregate.order + p * law.order > MOST_STATES:
+        return _silent(f"storage of {p * law.order} states on {full.order} is too much for a certificate (at most {MOST_STATES})")
+    inertia = [np.array([[0.0] * len(w), polynomial[1] * w]) for w in (weights, np.ones(1))]
+    wide, narrow = (
+        Network(one.nodes.plus(Nodes(one.labels, extra)), one.laplacian, one.coupling).realization
+        for one, extra in zip((full, aggregate), inertia, strict=True)
+    )
+    v = root[:, None]
+    ours = Realization(wide.a, wide.b[:, here] * root, v * wide.c[here], v * wide.d[np.ix_(here, here)] * root)
+    theirs = narrow.transformed(left=v, right=v.T)
+    error = without_hidden(difference(ours, theirs))
+    answers = Realization(law.a, law.b, -law.c, np.array([[-polynomial[0]]]))
+    loop = without_hidden(_sensitivity(theirs, repeated(answers, p)))
+    refused = _premises(error, loop)
+    if refused is not None:
+        return refused
+    product = cascade(error, loop)
+    with single_thread(product.order):
+        gain = hinf_norm(product, rtol=1e-4)
+        first = gain_crossings(product, 1.0)
+    omega = _grid(error, loop)
+    sizes = {
+        name: np.linalg.norm(one(1j * omega), 2, axis=(1, 2)) for name, one in (("error", error), ("loop", loop), ("gain", product))
+    }
+    curve = pd.DataFrame(sizes, index=pd.Index(omega, name="omega [rad/s]"))
+    safe_to = np.inf if gain.upper < 1.0 else float(first.min(initial=gain.omega))
+    if np.linalg.norm(product(0.0)[0], 2) >= 1.0:
+        safe_to = 0.0
+    return SmallGain(gain.upper < 1.0, gain, safe_to, 1.0 / gain.upper if gain.upper > 0 else np.inf, curve, by_sizes=False)
+
+
+def _premises(error: Realization, loop: Realization) -> SmallGain | None:
+    """Why small gain says nothing, where it does."""
     if not loop.is_stable():
         return _silent(f"the loop on the reduced network is not stable (pole at {loop.poles()[0]:.4g} 1/s)")
     if not error.is_stable():
         return _silent(f"the networks alone are not both stable (pole at {error.poles()[0]:.4g} 1/s)")
-    try:
-        return _certified(error, loop)
-    except InstabilityError as found:
-        return _silent(str(found))
+    return None
 
 
 def _seen(network: Network, feedback: Feedback) -> Realization:
@@ -186,14 +246,8 @@ def _silent(reason: str) -> SmallGain:
 
 
 def _certified(error: Realization, loop: Realization) -> SmallGain:
-    m, n = loop.order, error.order
-    product = Realization(
-        np.block([[loop.a, loop.b @ error.c], [np.zeros((n, m)), error.a]]),
-        np.vstack([loop.b @ error.d, error.b]),
-        np.hstack([loop.c, loop.d @ error.c]),
-        loop.d @ error.d,
-    )
-    with single_thread(n + m):
+    product = cascade(error, loop)
+    with single_thread(product.order):
         return _certified_by(error, loop, product)
 
 

@@ -21,7 +21,7 @@ import pandas as pd
 from coherence.design.channels import require_partition_of
 from coherence.design.closing import close_loop
 from coherence.design.plant import plant
-from coherence.design.robustness import small_gain
+from coherence.design.robustness import MOST_STATES, small_gain
 from coherence.design.sharing import Shares
 from coherence.design.verification import Verification, compared
 from coherence.display import Page
@@ -39,7 +39,6 @@ from coherence.types import Real
 if TYPE_CHECKING:
     import control
 
-MOST_STATES = 800  # for which the small-gain margin is computed
 HORIZON = 20.0  # time constants that are looked at
 RISEN = 1.0 - np.exp(-1.0)  # of what was lost: when a first-order lag has gone through its time constant
 

@@ -1,19 +1,35 @@
-"""Designs checked on the full network: prediction against truth, and whether the closed loop is stable."""
+r"""Designs checked on the full network: prediction against truth, and whether the closed loop is stable.
+
+Every design has a `check` of its own, with its own targets; `verify` is the check of any controller, designed by whatever means.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from coherence.design.robustness import SmallGain
+from coherence.design.channels import require_partition_of
+from coherence.design.closing import close_loop
+from coherence.design.robustness import MOST_STATES, SmallGain, small_gain
+from coherence.design.sharing import Shares
 from coherence.display import Page
+from coherence.errors import ToleranceError
+from coherence.graphs.partition import Partition
 from coherence.network.feedback import ClosedLoop
 from coherence.network.network import Network
+from coherence.simulation.controls import control_power
+from coherence.simulation.disturbances import Disturbance, Sum
 from coherence.simulation.response import Response
-from coherence.theory.stability import Stability
+from coherence.simulation.simulate import simulate
+from coherence.simulation.steady import require_stable
+from coherence.theory.stability import Stability, stability
+from coherence.types import Complex
+
+STILL = 1e-6  # of |lambda|: an imaginary part that is no oscillation
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -87,3 +103,112 @@ def compared(rows: Mapping[str, Sequence[float | None]]) -> pd.DataFrame:
         )
     table.loc[table[["reduced", "full"]].isna().any(axis=1), "error"] = np.nan
     return table.rename_axis("quantity")
+
+
+def verify(
+    full: Network,
+    reduced: Network,
+    controller: Any,
+    partition: Partition | None = None,
+    *,
+    disturbance: Disturbance,
+    shares: Shares = "inertia",
+    measured: Shares = "inertia",
+    time: object = None,
+    window: float = 0.5,
+) -> Verification:
+    """Any controller on the full network, beside what the reduced one promised.
+
+    Parameters
+    ----------
+    full, reduced : Network
+        The nodes of the reduced one are the groups.
+    controller : StateSpace or TransferFunction
+        As for `close_loop`.
+    partition : Partition, optional
+    disturbance : Disturbance
+        At nodes of the full network.
+    shares, measured : as for `close_loop`
+    time : (N,) array, optional
+        As for `simulate` [s]; by default as far as the closed loop on the reduced network asks.
+    window : float
+        Over which rates of change are taken [s].
+
+    Returns
+    -------
+    Verification
+        Nadir, RoCoF, steady state and settling of the center of inertia, the nadir of the worst group (and of the worst node of the
+        full network), the largest size of each control power, the least damping ratio; the small-gain margin up to some 800 states.
+
+    Raises
+    ------
+    InputError, UnknownNameError
+        As for `close_loop`, `small_gain` and `simulate`.
+    InstabilityError
+        The loop on the reduced network is unstable, so that it promises nothing.
+
+    Examples
+    --------
+    >>> import control
+    >>> from coherence import Network, Partition, Step, swing, verify
+    >>> network = Network(swing(inertia=[1, 3], damping=[1, 1], labels=["a", "b"]), [[9, -9], [-9, 9]], "1/s")
+    >>> one = Partition.of(["all", "all"], labels=["a", "b"])
+    >>> brake = control.ss([], [], [], [[-1.0]], inputs=["w[all]"], outputs=["p[all]"])
+    >>> found = verify(network, network.project(one), brake, one, disturbance=Step({"a": -1.0}))
+    >>> found.stable, found.table.loc["steady state, CoI", "full"].round(3)
+    (True, np.float64(-0.333))
+    """
+    require_partition_of(full, partition, reduced)
+    small = close_loop(reduced, controller)
+    require_stable(small, "the promise of the reduced network")
+    closed = close_loop(full, controller, partition, shares=shares, measured=measured)
+    verdict = stability(closed)
+    seen = disturbance if partition is None else _grouped(disturbance, partition)
+    before = simulate(small, seen, time)
+    notes: tuple[str, ...] = ()
+    promised = _measured(small, before, None, window)
+    try:
+        after = simulate(closed, disturbance, before.time)
+        found = _measured(closed, after, partition, window)
+    except ToleranceError as error:  # it grows beyond all numbers, or too fast for its samples
+        after, found, notes = None, {}, (f"no figures of the full network: {error}",)
+    rows = {name: [None, promised.get(name), found.get(name)] for name in promised | found}
+    margin = None
+    if full.order + reduced.order <= MOST_STATES:
+        margin = small_gain(full, reduced, controller, partition, shares=shares, measured=measured)
+    return Verification(compared(rows), verdict, closed, after, margin, notes)
+
+
+def _grouped(disturbance: Disturbance, partition: Partition) -> Disturbance:
+    terms = [part.grouped(partition) for part in disturbance.terms]
+    return terms[0] if len(terms) == 1 else Sum(parts=tuple(terms))
+
+
+def _measured(loop: ClosedLoop, response: Response, partition: Partition | None, window: float) -> dict[str, float]:
+    """Figures of one loop, by name."""
+    nodes = response.metrics(window=window)
+    groups = nodes if partition is None else response.groups(partition).metrics(window=window)
+    rows: dict[str, float] = {}
+    if "CoI" in nodes.index:
+        center = nodes.loc["CoI"].to_dict()
+        rows["nadir, CoI"], rows[f"RoCoF, CoI, over {window:g} s"] = center["nadir"], center["rocof"]
+        rows["steady state, CoI"], rows["settling, CoI [s]"] = center["steady state"], center["settling [s]"]
+    rows["nadir, worst group"] = _worst(groups)
+    if partition is not None:
+        rows["nadir, worst node"] = _worst(nodes)
+    powers = control_power(response).abs().max()
+    rows |= {f"largest |{name}|": float(size) for name, size in powers.items()}
+    if loop.order <= MOST_STATES:
+        rows["least damping ratio"] = least_damping_ratio(loop.poles())
+    return rows
+
+
+def _worst(metrics: pd.DataFrame) -> float:
+    own = metrics["nadir"].drop("CoI", errors="ignore").to_numpy()
+    return float(own[int(np.abs(own).argmax())])
+
+
+def least_damping_ratio(poles: Complex) -> float:
+    """The least -Re/|lambda| of oscillations; NaN where there are none."""
+    swings = poles[np.abs(poles.imag) > STILL * np.abs(poles)]
+    return float((-swings.real / np.abs(swings)).min()) if swings.size else float("nan")

@@ -154,6 +154,12 @@ def gain_envelope(system: Realization, *, least: float, ratio: float) -> Envelop
     return Envelope(edge, np.append(ladder, peak.upper)[np.minimum(rung, len(ladder))])
 
 
+def gain_crossings(system: Realization, level: float) -> Real:
+    """Frequencies >= 0 at which a singular value of a stable system crosses a level, ascending; between them none does."""
+    balanced, _ = _in_balanced_coordinates(system, 1e-9 * level)
+    return _axis_crossings(balanced, level)
+
+
 def step_l2(system: Realization) -> float:
     """(integral of |e|^2 over t > 0)^(1/2) for the step response e; infinite when e does not vanish at infinity."""
     if system.order == 0:
