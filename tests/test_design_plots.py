@@ -115,6 +115,11 @@ def test_small_gain_is_drawn_as_error_and_what_the_loop_tolerates(machines):
     assert everywhere.get_title(loc="left") == "gentle"
     assert everywhere.get_ylim()[0] == pytest.approx(0.5e-4 / safe.curve["loop"].max())  # errors far below are cut off
     assert safe.curve["error"].min() < everywhere.get_ylim()[0]
+    assert band.get_label() == "safe by sizes alone: every frequency"
+    limits = co.FrequencyLimits(steady=1.0)
+    storage = co.allocate(co.coherent_dynamics(network), co.Step({"G1": -2.0}), limits, method="inertia_droop")
+    local = plots.small_gain(storage.check(network, shares={"G1": 1.0}, horizon=1.0).margin).axes[0]
+    assert [patch.get_label()[:11] for patch in local.patches] == [r"$\|MD\| < 1$"[:11]]
     free = co.Network(network.nodes.with_damping(-network.nodes.damping), network.laplacian, network.coupling)
     with pytest.raises(co.InputError, match="no curves to draw: small gain says nothing"):
         plots.small_gain(co.small_gain(free, free.project(areas), gentle, areas))

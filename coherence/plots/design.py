@@ -140,8 +140,9 @@ def small_gain(found: SmallGain, *, title: str = "") -> Figure:
         ax = figure.subplots()
         if found.safe_to > omega[0]:
             end = min(found.safe_to, omega[-1])
+            how = "safe by sizes alone" if found.by_sizes else r"$\|MD\| < 1$"
             band = "every frequency" if np.isinf(found.safe_to) else f"up to {found.safe_to:.3g} rad/s"
-            ax.axvspan(omega[0], end, color=COLOURS[2], alpha=0.12, lw=0, label=f"safe by sizes alone: {band}")
+            ax.axvspan(omega[0], end, color=COLOURS[2], alpha=0.12, lw=0, label=f"{how}: {band}")
         ax.loglog(omega, curve["error"], color="black", lw=2.0, label=r"reduction error $\|D\|$")
         ax.loglog(omega, tolerated, color=COLOURS[0], lw=2.0, label=r"tolerated by the loop $1/\|M\|$")
         peak = f"largest $\\|MD\\|$: {found.gain.upper:.3g} at {found.gain.omega:.3g} rad/s"
