@@ -85,7 +85,7 @@ def test_the_readme_examples_run(tmp_path):
             "0.0077",
             "[9 4 1 1 1] G11",
             "0.0705",
-            "Allocation(frequency shaping: virtual inertia 0.1116",
+            "Allocation(frequency shaping: k(s) = 0.1116 s + 0 + h(0) - h(s)",
         ),
         strict=True,
     ):

@@ -1,6 +1,7 @@
 r"""What planners read of a network whose storage moves with it: nadir, RoCoF, steady state, overshoot, storage power and energy.
 
-Up to a horizon, from one simulation; of the coherent dynamics after a step, extremes over all time (`nadir`).
+Up to a horizon, from one simulation; of the coherent dynamics and of the center of inertia after a step, extremes over all time
+(`nadir`).
 """
 
 from __future__ import annotations
@@ -65,6 +66,9 @@ def figures(
     nadir = nadir.where(~(ends > nadir), ends)  # it may be reached after the horizon
     over = pd.Series((nadir - ends) / ends)
     given = delivered(control, response.knots, weights)
+    over_all, end = _center_for_ever(network, disturbance)
+    if np.isfinite(end) and over_all >= nadir.iloc[-1]:
+        nadir.iloc[-1], over.iloc[-1] = over_all, (over_all - end) / end if end > 0 else np.nan
     values = (
         float(nadir.iloc[-1]),
         float(nadir.iloc[:-1].max()),
@@ -77,6 +81,16 @@ def figures(
         abs(given.most),
     )
     return dict(zip(names, values, strict=True)), response
+
+
+def _center_for_ever(network: Network, disturbance: Disturbance) -> tuple[float, float]:
+    """The extreme of the center of inertia over all time after a step, and where it ends; NaN where that is not computed."""
+    if not isinstance(disturbance, Step) or network.order > STATES or network.nodes.passive.any():
+        return float("nan"), float("nan")
+    inertia = network.nodes.inertia
+    mean, u = inertia[None, :] / inertia.sum(), disturbance.vector(network)[:, None]
+    found = step_extreme(network.realization.transformed(left=mean, right=u), 1.0)
+    return abs(found.value), abs(found.end)
 
 
 def of_aggregate(one: Network, control: Nodes, disturbance: Disturbance, *, horizon: float, window: float) -> dict[str, float]:
