@@ -300,8 +300,9 @@ def test_passive_feedback_at_buses_without_dynamics_is_judged_by_its_poles():
     network = co.Network(nodes, [[2, -1, -1], [-1, 1, 0], [-1, 0, 1]], "1/s")
     one = control.tf([-1, -1, -1], [1, 1, 4])
     loop = co.close_loop(network, control.ss(control.append(one, one), inputs=["w[p]", "w[q]"], outputs=["p[p]", "p[q]"]))
-    with pytest.raises(co.InputError, match="measure or act where there is inertia"):
-        co.stability(loop)
+    found = co.stability(loop)
+    assert found.stable is None
+    assert "measure or act where there is inertia" in found.sentence
 
 
 def test_a_large_loop_that_is_not_passive_is_left_undecided():
@@ -390,6 +391,23 @@ def test_what_the_small_gain_statement_forbids_may_fail_and_does(machines):
     allowed = co.damp_mode(small, ratio=0.03, dynamics=delay, between=("1", "4")).check(network, areas)
     assert allowed.margin.holds
     assert allowed.stable
+
+
+def test_small_gain_says_nothing_where_integrators_act_on_one_signal_or_an_island_swings_for_ever():
+    nodes = co.swing_turbine(
+        inertia=[1, 2, 1.5, 1], damping=[0.3, 0.2, 0.4, 0.3], inverse_droop=1.0, time_constant=2.0, labels=list("abcd")
+    )
+    network = co.Network(nodes, 8 * np.eye(4) - 2 * np.ones((4, 4)), "1/s")
+    halves = co.Partition.of(list("xxyy"), labels=nodes.labels)
+    both = control.ss(np.zeros((2, 2)), [[-0.2], [-0.1]], np.eye(2), [[0], [0]], inputs=["CoI"], outputs=["p[x]", "p[y]"])
+    found = co.small_gain(network, network.project(halves), both, halves)
+    assert not found.holds
+    assert co.stability(co.close_loop(network, both, halves)).stable is False
+    assert "integrators that act on one signal" in co.stability(co.close_loop(network, both, halves)).sentence
+    pair = np.array([[1.0, -1], [-1, 1]])
+    islands = co.Network(co.swing(inertia=1.0, damping=[0.5, 0.5, 0, 0], labels=list("abcd")), np.kron(np.eye(2), pair), "1/s")
+    brake = control.ss([], [], [], [[-1.0]], inputs=["w[x]"], outputs=["p[x]"])
+    assert not co.small_gain(islands, islands.project(halves), brake, halves).holds
 
 
 def test_small_gain_says_nothing_where_its_premises_fail(machines):

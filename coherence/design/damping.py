@@ -196,15 +196,16 @@ def damp_mode(
     Raises
     ------
     InputError
-        A ratio that no gain is found to reach (the largest met is named), a mode that the two groups do not see, a network without oscillations.
+        A ratio that no gain is found to reach (the largest met is named), a mode that the two groups do not see, a network
+        without oscillations.
     UnknownNameError
         A group that does not exist.
 
     Notes
     -----
-    With h = 1 (or positive real) and measured where it acts, the feedback is passive and leaves passive networks stable, the reduced
-    and the full one; to first order it takes damping from no mode of lossless machines. Otherwise the small-gain margin and the
-    eigenvalues of `check` decide.
+    With h = 1 (or positive real) and measured where it acts, the feedback is passive and leaves passive networks stable, the
+    reduced and the full one; to first order it takes damping from no mode of lossless machines. Otherwise the small-gain margin and
+    the eigenvalues of `check` decide.
 
     Examples
     --------

@@ -103,7 +103,12 @@ def stability(system: Network | ClosedLoop) -> Stability:
     if index and (isinstance(system, Network) or _collocated(system, index)):
         return Stability(True, "passivity", f"stable by passivity{_of(system)}: the least index is {index:.4g}")
     if system.order <= STATES:
-        return _eigenvalues(system.kron_reduce() if network.nodes.passive.any() else system)
+        try:
+            return _eigenvalues(system.kron_reduce() if network.nodes.passive.any() else system)
+        except InputError as error:
+            if isinstance(system, Network):
+                raise
+            return Stability(None, "undecided", f"not decided: {error}")
     why = "its feedback is not collocated and passive" if index else "not all nodes are output strictly passive"
     most = f"too many for all eigenvalues (at most {STATES})"
     return Stability(None, "undecided", f"not decided: {why}, and {system.order} states are {most}")
