@@ -175,3 +175,193 @@ def test_the_certified_gain_and_what_it_tolerates_are_those_of_dense_samples_whe
     error, loop = parts(network, partition, controller, at)
     assert found.curve["error"].to_numpy() == pytest.approx(spectral(error), rel=1e-6)
     assert found.curve["loop"].to_numpy() == pytest.approx(spectral(loop), rel=1e-6)
+
+
+# --- local controllers -----------------------------------------------------------------------------------------------
+
+
+def three(inertia=(1.0, 2.0, 3.0)):
+    nodes = co.swing(inertia=list(inertia), damping=[0.1, 0.2, 0.3], labels=["a", "b", "c"])
+    return co.Network(nodes, [[2.0, -1, -1], [-1, 2, -1], [-1, -1, 2]], "1/s")
+
+
+def named(system, groups):
+    return control.ss(system, inputs=[f"w[{g}]" for g in groups], outputs=[f"p[{g}]" for g in groups])
+
+
+AT = np.array([0.0, 0.3j, 2j, 1.0 + 1j, 40j])
+
+
+def test_a_local_controller_of_several_states_a_group_is_taken_from_the_inverse_of_that_group():
+    rng = np.random.default_rng(5)
+    single = [control.ss(rng.normal(size=(k, k)) - 4 * np.eye(k), rng.normal(size=(k, 1)), rng.normal(size=(1, k)), [[0.1 * k]])
+              for k in (3, 2, 4)]  # fmt: skip
+    network, joined = three(), control.append(*single)
+    order = rng.permutation(joined.nstates)  # the states of the groups among each other
+    mixed = control.ss(joined.A[np.ix_(order, order)], joined.B[order], joined.C[:, order], joined.D)
+    for system in (joined, mixed):
+        found = co.add_local(network, named(system, "abc"))
+        own = np.array([[one(s) for one in single] for s in AT])
+        assert found.nodes.inverse(AT) == pytest.approx(network.nodes.inverse(AT) - own, rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-3])
+@pytest.mark.parametrize("through", ["A", "B", "C", "D"])
+def test_a_controller_that_passes_one_group_to_another_by_any_of_its_matrices_is_refused(through, size):
+    rng = np.random.default_rng(6)
+    a = sla.block_diag(*(rng.normal(size=(2, 2)) - 4 * np.eye(2) for _ in range(3)))
+    b, c, d = (sla.block_diag(*(rng.normal(size=shape) for _ in range(3))) for shape in ((2, 1), (1, 2), (1, 1)))
+    network = three()
+    assert co.add_local(network, named(control.ss(a, b, c, d), "abc")).order == network.order + 6
+    row, column = {"A": (5, 0), "B": (4, 0), "C": (2, 1), "D": (2, 0)}[through]  # all from a to c
+    {"A": a, "B": b, "C": c, "D": d}[through][row, column] = size
+    with pytest.raises(co.InputError, match=r"passes 'w\[a\]' to 'p\[c\]'"):
+        co.add_local(network, named(control.ss(a, b, c, d), "abc"))
+    only = control.ss(a, b[:, :1], c, d[:, :1], inputs=["w[a]"], outputs=["p[a]", "p[b]", "p[c]"])
+    with pytest.raises(co.InputError, match=r"passes 'w\[a\]' to 'p\[c\]'"):
+        co.add_local(network, only)
+    alone = control.ss(a, b[:, :1], c[2:], d[2:, :1], inputs=["w[a]"], outputs=["p[c]"])  # the group itself is not answered
+    with pytest.raises(co.InputError, match=r"passes 'w\[a\]' to 'p\[c\]'"):
+        co.add_local(network, alone)
+
+
+def test_a_state_that_nothing_drives_takes_no_part_however_much_it_is_seen():
+    """Its weight in the output is 1e13 of that of the lag, so that only structure tells what is small."""
+    controller = control.ss(np.diag([-1.0, -2.0]), [[1.0], [0.0]], [[-0.5, 1e13]], [[0.0]])
+    found = co.add_local(three(), named(controller, "b"))
+    assert found.nodes.inverse(AT)[:, 1] == pytest.approx(three().nodes.inverse(AT)[:, 1] + 0.5 / (AT + 1), rel=1e-12)
+    assert found.order == three().order + 1
+
+
+def stiff():
+    """-0.4e4/((s + 1e4)(s + 1)^3) in companion form: states of very unequal size, gain -0.4 at s = 0."""
+    denominator = np.poly([-1e4, -1.0, -1.0, -1.0])
+    return scipy.signal.tf2ss([-0.4e4], denominator)
+
+
+def test_a_stiff_controller_in_companion_form_is_kept():
+    network = three()
+    found = co.add_local(network, control.ss(*stiff(), inputs=["w[b]"], outputs=["p[b]"]))
+    gain = found.nodes.inverse(AT) - network.nodes.inverse(AT)
+    expected = 0.4e4 / ((AT + 1e4) * (AT + 1) ** 3)
+    assert expected[0] == pytest.approx(0.4)
+    assert gain[:4, 1] == pytest.approx(expected[:4], rel=1e-6)
+    assert np.abs(gain[:, [0, 2]]).max() == 0
+
+
+def test_a_stiff_controller_in_companion_form_that_crosses_is_refused():
+    with pytest.raises(co.InputError, match=r"passes 'w\[b\]' to 'p\[c\]'"):
+        co.add_local(three(), control.ss(*stiff(), inputs=["w[b]"], outputs=["p[c]"]))
+    a, b, c, d = stiff()
+    both = control.ss(a, b, np.vstack([c, c]), np.vstack([d, d]), inputs=["w[b]"], outputs=["p[b]", "p[c]"])
+    with pytest.raises(co.InputError, match=r"passes 'w\[b\]' to 'p\[c\]'"):
+        co.add_local(three(), both)
+
+
+# --- any controller, checked -----------------------------------------------------------------------------------------
+
+
+def by_hand(inertia, damping, laplacian, acts, sees, controller):
+    """Swing equations with p = K w_g written out: states are angles, outputs and those of the controller; outputs y, then p."""
+    n, k = len(inertia), controller.nstates
+    ak, bk, ck, dk = controller.A, controller.B, controller.C, controller.D
+    m = np.diag(1 / inertia)
+    a = np.block([
+        [np.zeros((n, n)), np.eye(n), np.zeros((n, k))],
+        [-m @ laplacian, m @ (acts @ dk @ sees - np.diag(damping)), m @ acts @ ck],
+        [np.zeros((k, n)), bk @ sees, ak],
+    ])  # fmt: skip
+    b = np.vstack([np.zeros((n, n)), m, np.zeros((k, n))])
+    c = np.block([[np.zeros((n, n)), np.eye(n), np.zeros((n, k))], [np.zeros((len(dk), n)), dk @ sees, ck]])
+    return control.ss(a, b, c, np.zeros((len(c), n)))
+
+
+def largest(values):
+    return values[np.arange(values.shape[0]), np.abs(values).argmax(axis=1)]
+
+
+def course(system, n, u, inertia, partition, time, window):
+    """Every row of `verify` from python-control's simulation."""
+    y = control.forced_response(system, time, np.outer(u, np.ones(len(time))), squeeze=False).outputs
+    center = inertia @ y[:n] / inertia.sum()
+    turning = np.append(np.ones(n), np.zeros(system.nstates - n))[:, None]  # in the end all angles grow alike
+    ends = (system.C @ np.linalg.lstsq(np.hstack([system.A, -turning]), -system.B @ u, rcond=None)[0][:-1])[:n]
+    end = inertia @ ends / inertia.sum()
+    own = partition.indicator * inertia[:, None]
+    groups = (own / own.sum(axis=0)).T @ y[:n]
+    lag = round(window / time[1])
+    change = (center[lag:] - center[:-lag]) / window
+    outside = np.flatnonzero(np.abs(center - end) > 0.02 * np.abs(center).max())
+    poles = np.linalg.eigvals(system.A)
+    swings = poles[np.abs(poles.imag) > 1e-3]
+    worst_group, worst_node = largest(groups), largest(y[:n])
+    rows = {
+        "nadir, CoI": center[np.abs(center).argmax()],
+        f"RoCoF, CoI, over {window:g} s": change[np.abs(change).argmax()],
+        "steady state, CoI": end,
+        "settling, CoI [s]": time[outside[-1] + 1],
+        "nadir, worst group": worst_group[np.abs(worst_group).argmax()],
+        "least damping ratio": (-swings.real / np.abs(swings)).min(),
+    }
+    powers = np.abs(y[n:]).max(axis=1)
+    return rows, worst_node[np.abs(worst_node).argmax()], powers, y
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+@pytest.mark.parametrize("measured", ["inertia", "equal"])
+def test_every_row_of_a_check_is_that_of_python_controls_simulation(sign, measured):
+    inertia, damping = np.array([4.0, 1.0, 3.0, 0.5, 0.8]), np.array([0.4, 0.3, 0.9, 0.4, 0.3])
+    lines = {(0, 1): 3.0, (1, 2): 2.0, (2, 3): 0.8, (3, 4): 1.5, (0, 2): 1.0}
+    laplacian = np.zeros((5, 5))
+    for (i, j), w in lines.items():
+        laplacian += w * np.outer(np.eye(5)[i] - np.eye(5)[j], np.eye(5)[i] - np.eye(5)[j])
+    full = co.Network(co.swing(inertia=inertia, damping=damping, labels=list("abcde")), laplacian, "1/s")
+    partition = co.Partition.of(["x", "x", "y", "z", "z"], labels=full.labels)
+    sums = partition.indicator
+    controller = control.ss(
+        [[-0.5, 0.2], [0.0, -2.0]], [[1.0, 0.0, 0.3], [0.5, 1.0, 0.0]], [[-0.6, 0.2], [0.1, -0.7]], [[-0.5, 0, 0], [0, 0, -1.0]],
+        inputs=["w[x]", "w[y]", "w[z]"], outputs=["p[x]", "p[z]"],
+    )  # fmt: skip
+    step, time, window = co.Step({"d": 1.5 * sign, "a": -0.4 * sign}), np.linspace(0, 40, 2001), 0.4
+    found = co.verify(
+        full, full.project(partition), controller, partition, disturbance=step, measured=measured, time=time, window=window
+    )
+    assert found.stable
+    u = sign * np.array([-0.4, 0.0, 0.0, 1.5, 0.0])
+    share = (sums * inertia[:, None]) / (sums.T @ inertia)
+    mean = share if measured == "inertia" else sums / sums.sum(axis=0)
+    one = co.Partition.of(["x", "y", "z"], labels=["x", "y", "z"])
+    cases = {
+        "full": (by_hand(inertia, damping, laplacian, share[:, [0, 2]], mean.T, controller), 5, u, inertia, partition),
+        "reduced": (
+            by_hand(sums.T @ inertia, sums.T @ damping, sums.T @ laplacian @ sums, np.eye(3)[:, [0, 2]], np.eye(3), controller),
+            3, sums.T @ u, sums.T @ inertia, one,
+        ),
+    }  # fmt: skip
+    fine = np.linspace(0, 40, 40_001)
+    for column, (system, n, disturbance, weights, groups) in cases.items():
+        rows, worst, powers, y = course(system, n, disturbance, weights, groups, fine, window)
+        table = found.table[column]
+        settling = rows.pop("settling, CoI [s]")
+        assert settling <= table["settling, CoI [s]"] <= settling + 1.01 * time[1]  # at a sample
+        for name, value in rows.items():
+            assert table[name] == pytest.approx(value, rel=1e-4), name
+        assert table["largest |p[x]|"] == pytest.approx(powers[0], rel=1e-3)
+        assert table["largest |p[z]|"] == pytest.approx(powers[1], rel=1e-3)
+        if column == "full":
+            assert table["nadir, worst node"] == pytest.approx(worst, rel=1e-4)
+            assert np.abs(y[0]).max() < 0.9 * abs(worst)  # it is not the first
+        side = -np.sign(y[n + np.argmax(powers)][np.abs(y[n + np.argmax(powers)]).argmax()])
+        assert side == sign  # what brakes is of the other sign: a largest value without its size would miss it for sign = 1
+    assert set(found.table.index) == {
+        "nadir, CoI", "RoCoF, CoI, over 0.4 s", "steady state, CoI", "settling, CoI [s]", "nadir, worst group",
+        "nadir, worst node", "largest |p[x]|", "largest |p[z]|", "least damping ratio",
+    }  # fmt: skip
+    assert np.isnan(found.table.loc["nadir, worst node", "reduced"])
+
+
+def test_the_least_damping_ratio_is_relative_to_the_size_of_the_pole():
+    poles = np.array([-3 + 4j, -3 - 4j, -20 + 0j, -8 + 6j, -8 - 6j])
+    assert least_damping_ratio(poles) == pytest.approx(0.6, rel=1e-14)
+    assert least_damping_ratio(np.array([0.6 + 0.8j, 0.6 - 0.8j, -1.0])) == pytest.approx(-0.6, rel=1e-14)
+    assert np.isnan(least_damping_ratio(np.array([-1.0 + 0j, -2.0])))
