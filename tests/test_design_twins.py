@@ -57,6 +57,14 @@ def test_a_real_part_that_is_negative_at_infinity_only_is_seen(below, rest):
     assert is_positive_real(beside(first_order(-1.0, 1.0), *rest))  # it only approaches 0
 
 
+@pytest.mark.parametrize("rest", [[], [static(1.0)], [absorber(3.0, 0.2, 0.9)]])
+def test_what_is_allowed_at_infinity_is_a_billionth_of_the_size(rest):
+    """The level is met millions of rad/s out, where crossings are lost in rounding and only D itself tells."""
+    size = max(1.0, *(float(one(0.0).real.max()) for one in rest)) if rest else 1.0
+    assert not is_positive_real(beside(first_order(-1.0, 1.0, -1.0001e-9 * size), *rest))
+    assert is_positive_real(beside(first_order(-1.0, 1.0, -0.99e-9 * size), *rest))
+
+
 def test_a_gain_is_positive_real_where_its_symmetric_part_is():
     turned = np.array([[0.0, 3.0], [-3.0, 0.0]])
     assert is_positive_real(static(turned))
@@ -365,3 +373,88 @@ def test_the_least_damping_ratio_is_relative_to_the_size_of_the_pole():
     assert least_damping_ratio(poles) == pytest.approx(0.6, rel=1e-14)
     assert least_damping_ratio(np.array([0.6 + 0.8j, 0.6 - 0.8j, -1.0])) == pytest.approx(-0.6, rel=1e-14)
     assert np.isnan(least_damping_ratio(np.array([-1.0 + 0j, -2.0])))
+
+
+# --- secondary control -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("proportional", [0.0, 0.5, 1.2])
+def test_the_proportional_part_is_in_the_controller_and_in_its_powers(proportional):
+    """Quasi-steady areas: p = -(k_p T s + 1)/((1 + k_p) T s + 1) u, each for itself."""
+    nodes = co.swing(inertia=[1e-4, 2e-4], damping=[0.5, 0.8], labels=["a", "b"])
+    network = co.Network(nodes, [[100.0, -100.0], [-100.0, 100.0]], "1/s")
+    design = co.secondary_control(network, time_constant=40.0, proportional=proportional)
+    for s in np.array([0.02j, 1j, 5j]) / 40.0:
+        pi = -(proportional + 1 / (40.0 * s))
+        errors = np.array([[1, 0, 0.5, 0], [0, 1, 0, 0.8]])
+        assert design.controller(s) == pytest.approx(pi * errors, rel=1e-12)
+        loop = co.plant(co.close_loop(network, design.controller), outputs=["p[a]", "p[b]"])
+        expected = -(proportional * 40 * s + 1) / ((1 + proportional) * 40 * s + 1)
+        assert loop(s) == pytest.approx(expected * np.eye(2), abs=1e-2)
+
+
+@pytest.mark.parametrize("proportional", [0.0, 0.3, 1.0, 1.6, 1.8, 3.0])
+def test_what_was_lost_is_replaced_to_63_percent_when_the_target_says(proportional):
+    """The power of one quasi-steady area is 1 - exp(-t/(T (1 + k_p)))/(1 + k_p) of what it lost."""
+    network = co.Network(co.swing(inertia=[1e-6], damping=[0.7], labels=["a"]), [[0.0]], "1/s")
+    t, k = 2.0, proportional
+    found = co.secondary_control(network, time_constant=t, proportional=k).check(network, co.Step({"a": -1.0})).table
+    exact = t * (1 + k) * (1 - np.log(1 + k)) if k < np.e - 1 else 0.0
+    row = found.loc["63 % replaced after [s]"]
+    assert row["target"] == pytest.approx(exact, rel=1e-9, abs=1e-12)
+    assert row[["reduced", "full"]].tolist() == pytest.approx([exact, exact], rel=2e-2, abs=1.1 * 20 * t * (1 + k) / 4000)
+
+
+def areas_by_hand(inertia, damping, laplacian, sums, share, mean, beta, time_constant, proportional):
+    """Swing equations with ACE = export + beta w and p = z - k_p ACE, z' = -ACE/T written out; outputs w, exports, p."""
+    n, k = sums.shape
+    m = np.diag(1 / inertia)
+    errors = np.hstack([sums.T @ laplacian, beta[:, None] * mean.T, np.zeros((k, k))])
+    powers = np.hstack([np.zeros((k, 2 * n)), np.eye(k)]) - proportional * errors
+    free = np.block([[np.zeros((n, n)), np.eye(n), np.zeros((n, k))], [-m @ laplacian, -m * damping, np.zeros((n, k))]])
+    a = np.vstack([free + np.vstack([np.zeros((n, 2 * n + k)), m @ share @ powers]), -errors / time_constant])
+    b = np.vstack([np.zeros((n, n)), m, np.zeros((k, n))])
+    c = np.vstack([
+        np.hstack([np.zeros((n, n)), np.eye(n), np.zeros((n, k))]),
+        np.hstack([sums.T @ laplacian, np.zeros((k, n + k))]),
+        powers,
+    ])  # fmt: skip
+    return control.ss(a, b, c, np.zeros((len(c), n)))
+
+
+@pytest.mark.parametrize("proportional", [0.0, 0.6])
+def test_every_row_of_the_check_of_secondary_control_is_that_of_python_controls_simulation(proportional):
+    inertia, damping = np.array([2.0, 1.0, 1.5, 1.0, 2.0]), np.array([0.8, 0.5, 0.9, 0.3, 0.9])
+    laplacian = np.diag([2.0, 3.0, 2.5, 2.5, 1.0])
+    for i, j, w in ((0, 1, 2.0), (1, 2, 1.0), (2, 3, 1.5), (3, 4, 1.0)):
+        laplacian[i, j] = laplacian[j, i] = -w
+    full = co.Network(co.swing(inertia=inertia, damping=damping, labels=list("abcde")), laplacian, "1/s")
+    partition = co.Partition.of(["x", "x", "y", "z", "z"], labels=full.labels)
+    sums, time_constant = partition.indicator, 3.0
+    u = np.array([0.0, -0.3, 0.0, -1.0, -0.5])
+    small = full.project(partition)
+    design = co.secondary_control(small, time_constant=time_constant, proportional=proportional)
+    table = design.check(full, co.Step({"b": -0.3, "d": -1.0, "e": -0.5}), partition).table
+    share = (sums * inertia[:, None]) / (sums.T @ inertia)
+    beta, lost = sums.T @ damping, sums.T @ u
+    eye, pi = np.eye(3), (time_constant, proportional)
+    systems = {
+        "full": (areas_by_hand(inertia, damping, laplacian, sums, share, share, beta, *pi), u, inertia),
+        "reduced": (areas_by_hand(sums.T @ inertia, beta, sums.T @ laplacian @ sums, eye, eye, eye, beta, *pi), lost, sums.T @ inertia),
+    }
+    time = np.linspace(0, 20 * time_constant * (1 + proportional), 60_001)
+    sampled = 5e-3  # of twelve hundred samples or more up to 60 s: (0.05 s, 3 rad/s)^2/8 at a peak
+    for column, (system, step, weights) in systems.items():
+        y = control.forced_response(system, time, np.outer(step, np.ones(len(time))), squeeze=False).outputs
+        n = len(step)
+        center, exports, powers = weights @ y[:n] / weights.sum(), y[n : n + 3], y[n + 3 :]
+        others = np.abs(powers[:2] / lost[2]).max()
+        assert others > 0.05
+        assert table.loc["largest power of another area, of the loss", column] == pytest.approx(others, rel=sampled)
+        assert table.loc["nadir, CoI", column] == pytest.approx(center[np.abs(center).argmax()], rel=sampled)
+        assert table.loc["last frequency, CoI", column] == pytest.approx(center[-1], abs=1e-8)
+        assert table.loc["last exchange, largest", column] == pytest.approx(np.abs(exports[:, -1]).max(), abs=1e-8)
+        own = powers[2] / -lost[2]
+        assert table.loc["last power, area of the loss, of the loss", column] == pytest.approx(own[-1], abs=1e-8)
+        when = time[np.argmax(own >= 1 - np.exp(-1))]
+        assert table.loc["63 % replaced after [s]", column] == pytest.approx(when, abs=0.06)
