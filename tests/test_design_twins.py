@@ -7,11 +7,13 @@ import scipy.linalg as sla
 import scipy.signal
 
 import coherence as co
+from coherence.design.delivery import delivered
 from coherence.design.verification import least_damping_ratio
 from coherence.network.network import Network
-from coherence.nodes.nodes import Nodes
+from coherence.nodes.nodes import Nodes, make_banks
 from coherence.numerics.norms import gain_envelope
 from coherence.numerics.realization import Realization
+from coherence.simulation.response import Knots
 from coherence.theory.stability import is_positive_real
 
 
@@ -458,3 +460,111 @@ def test_every_row_of_the_check_of_secondary_control_is_that_of_python_controls_
         assert table.loc["last power, area of the loss, of the loss", column] == pytest.approx(own[-1], abs=1e-8)
         when = time[np.argmax(own >= 1 - np.exp(-1))]
         assert table.loc["63 % replaced after [s]", column] == pytest.approx(when, abs=0.06)
+
+
+# --- damping ---------------------------------------------------------------------------------------------------------
+
+
+def joined(lines, n):
+    laplacian = np.zeros((n, n))
+    for (i, j), w in lines.items():
+        ends = np.eye(n)[i] - np.eye(n)[j]
+        laplacian += w * np.outer(ends, ends)
+    return laplacian
+
+
+def test_the_mode_that_is_followed_is_that_between_the_areas_though_light_machines_swing_near_it():
+    """A light machine swings at 0.123 Hz within its area, the areas at 0.151 Hz; in its mode it moves 60 times as far as all others.
+
+    In the mode of the areas it moves twice as far as the heavy one and against it, so that a plain mean of its area is turned.
+    """
+    inertia = np.array([10.0, 0.1, 8.0, 0.2])
+    laplacian = joined({(0, 1): 0.06, (0, 2): 4.0, (2, 3): 40.0}, 4)
+    network = co.Network(co.swing(inertia=inertia, damping=0.002 * inertia, labels=list("abcd")), laplacian, "1/s")
+    areas = co.Partition.of(["x", "x", "y", "y"], labels=network.labels)
+    squares, shapes = sla.eigh(laplacian, np.diag(inertia))
+    energy = inertia[[0, 2]] @ np.abs(shapes[[0, 2]]) ** 2  # of the heavy machines, of 1 in all
+    between = int(np.flatnonzero((energy > 0.9) & (squares > 1e-6))[0])
+    assert 1 < shapes[0, between] / -shapes[2, between] * 10 / 8 * 1.25 < 2  # the areas against each other
+    frequency = np.sqrt(squares[between]) / (2 * np.pi)
+    design = co.damp_mode(network.project(areas), ratio=0.05)
+    for measured in ("shares", "inertia"):
+        table = design.check(network, areas, measured=measured).table
+        assert table.loc["frequency without [Hz]", "full"] == pytest.approx(frequency, rel=1e-5)
+        assert table.loc["damping ratio", "full"] == pytest.approx(0.05, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("dynamics", "looks"), [(control.tf([1], [1, 1]), 2000), (control.tf([1], [1, 2, 1]), 1000)], ids=["one lag", "two lags"]
+)
+def test_a_ratio_out_of_reach_ends_in_the_largest_that_was_met_after_few_looks(dynamics, looks, monkeypatch):
+    """Behind lags the damping ratio rises with the gain and falls again, or only falls; then no further gain is tried."""
+    laplacian = joined({(0, 1): 8.0, (0, 2): 1.0, (1, 2): 0.5}, 3)
+    inertia, damping = np.array([4.0, 1.0, 2.0]), np.array([0.2, 0.05, 0.1])
+    network = co.Network(co.swing(inertia=inertia, damping=damping, labels=list("abc")), laplacian, "1/s")
+    taken, plain = [0], Network.transfer_of
+
+    def counted(*arguments):
+        taken[0] += 1
+        return plain(*arguments)
+
+    monkeypatch.setattr(Network, "transfer_of", counted)
+    with pytest.raises(co.InputError, match=r"the largest is [0-9.]+, at gain") as caught:
+        co.damp_mode(network, ratio=0.5, between=("a", "c"), dynamics=dynamics)
+    assert 0 < taken[0] < looks
+    largest_named = float(str(caught.value).split("the largest is ")[1].split(",")[0])
+    v, h = np.array([1.0, 0.0, -1.0]), control.ss(dynamics)
+    k, zero, mode, ratios = h.nstates, np.zeros((3, 3)), None, []
+    for gain in np.linspace(0, 8, 2001):  # swing equations with p = -gain h v v^T w written out
+        acts = np.vstack([np.zeros((3, k)), -gain / inertia[:, None] * np.outer(v, h.C[0])])
+        swings = np.block([[zero, np.eye(3)], [-laplacian / inertia[:, None], -np.diag(damping / inertia)]])
+        poles = np.linalg.eigvals(np.block([[swings, acts], [np.zeros((k, 3)), np.outer(h.B[:, 0], v), h.A]]))
+        if mode is None:
+            mode = min((p for p in poles if p.imag > 0.5), key=lambda p: p.imag)
+        mode = poles[np.abs(poles - mode).argmin()]
+        ratios.append(-mode.real / abs(mode))
+    assert largest_named == pytest.approx(max(ratios), rel=1e-2)
+
+
+# --- power and energy along a response -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_power_and_energy_are_found_between_knots_and_just_before_a_jump(sign):
+    """Three cubics with a jump between the second and the third; power and energy of the law simulated by python-control."""
+    law = Nodes(
+        ("k",), np.array([[0.8], [0.3]]), make_banks([(0, Realization(np.array([[-2.0]]), np.ones((1, 1)), -np.ones((1, 1)), np.zeros((1, 1))))])
+    )
+    t = np.array([0.0, 1.0, 2.2, 4.0])
+    for shapes in (
+        ([0.0, 0.5, 0.2, 0.1], [0.8, 1.2, 0.5, 0.1], [0.3, 0.6, -0.9, 0.15]),  # largest just before the jump
+        ([0.0, 3.0, -3.5, 0.6], [0.1, -0.1, 0.2, 0.0], [-0.2, 0.1, 0.0, 0.05]),  # largest within the first cubic
+        ([0.0, -0.2, 0.1, 0.0], [-0.1, 0.1, 0.0, 0.0], [0.4, 2.8, -2.9, 0.65]),  # within the last
+    ):
+        pieces = [sign * np.polynomial.Polynomial(shape) for shape in shapes]
+        pieces[1] = pieces[1] - pieces[1](0) + pieces[0](1.0)  # only one jump, of value and of slope
+        starts, wide = t[:-1], np.diff(t)
+        value = np.array([piece(0.0) for piece in pieces] + [pieces[2](wide[2])])
+        rate = np.array([piece.deriv()(0.0) for piece in pieces] + [pieces[2].deriv()(wide[2])])
+        at = np.array([1, 2])
+        before = np.array([pieces[i - 1](wide[i - 1]) for i in at])
+        slope = np.array([pieces[i - 1].deriv()(wide[i - 1]) for i in at])
+        found = delivered(law, Knots(t, value[:, None], rate[:, None], at, before[:, None], slope[:, None]), np.ones(1))
+        x, energy, powers, energies, begin = 0.0, 0.0, [], [], []
+        inner = control.ss([[-2.0]], [[1.0]], [[-1.0]], [[0.0]])
+        for piece, length in zip(pieces, wide, strict=True):
+            fine = np.linspace(0, length, 4001)
+            run = control.forced_response(inner, fine, piece(fine), X0=[x])
+            power = -(0.3 * piece.deriv()(fine) + 0.8 * piece(fine) + run.outputs)
+            gathered = energy + np.concatenate([[0.0], np.cumsum(0.5 * (power[1:] + power[:-1]) * np.diff(fine))])
+            begin.append((power[0], gathered[0]))
+            x, energy = run.states[0, -1], gathered[-1]
+            powers.append(power)
+            energies.append(gathered)
+        begin.append((powers[-1][-1], energy))
+        assert len(starts) == len(pieces)
+        assert found.power == pytest.approx([p for p, _ in begin], rel=1e-5, abs=1e-6)
+        assert found.energy == pytest.approx([e for _, e in begin], rel=1e-5, abs=1e-6)
+        every, whole = np.concatenate(powers), np.concatenate(energies)
+        assert found.peak == pytest.approx(every[np.abs(every).argmax()], rel=1e-2)
+        assert found.most == pytest.approx(whole[np.abs(whole).argmax()], rel=1e-2)
