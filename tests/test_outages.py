@@ -172,7 +172,7 @@ def test_no_sinusoid_settles(phase):
 
 
 def test_a_large_network_of_unknown_stability_has_no_claimed_steady_state():
-    n = 800
+    n = 1600
     labels = [str(i) for i in range(n)]
     ring = co.ring_graph(n)
     nodes = co.swing(inertia=1.0, damping=[*[0.1] * (n - 1), -0.01], labels=labels)

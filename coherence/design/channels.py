@@ -80,7 +80,7 @@ class Channels:
         kind, a, b = self.outputs[name]
         none = np.zeros(self.network.size)
         if kind == "w":
-            return self._weighted(self.weights[[a]].toarray()[0], a, "measured"), none
+            return self._weighted(self.weights[[a]].toarray()[0], a), none
         if kind == "CoI":
             inertia = self.network.nodes.inertia
             return inertia / inertia.sum(), none
@@ -102,16 +102,16 @@ class Channels:
         if name not in self.powers:
             raise UnknownNameError(unknown_name("control power", name, list(self.powers)))
         group = self.powers[name]
-        return self._weighted(self.actuators[:, [group]].toarray()[:, 0], group, "shares")
+        return self._weighted(self.actuators[:, [group]].toarray()[:, 0], group)
 
-    def _weighted(self, weights: Real, group: int, what: str) -> Real:
+    def _weighted(self, weights: Real, group: int) -> Real:
         if not weights.any():
-            raise InputError(f"no node of group {self.groups[group]!r} has a weight > 0 in {what}; give one")
+            raise InputError(f"no node of group {self.groups[group]!r} has a weight > 0 in `shares` or `measured`; give one")
         return weights
 
 
 def channels(
-    network: Network, partition: Partition | None = None, *, shares: Shares = "inertia", measured: Shares = "inertia"
+    network: Network, partition: Partition | None = None, *, shares: Shares = "inertia", measured: Shares = "shares"
 ) -> Channels:
     """The signals of a network's nodes, or of groups of them.
 
@@ -122,9 +122,9 @@ def channels(
         None: every node is a group.
     shares : "inertia", "equal" or node -> weight
         How the nodes of a group share its control power.
-    measured : "inertia", "equal", "shares" or node -> weight
-        The mean that w[g] is: "inertia" is the center of inertia of the group, "shares" measures where the power acts, with the
-        same weights (collocated: what is passive at the groups stays passive at the nodes).
+    measured : "shares", "inertia", "equal" or node -> weight
+        The mean that w[g] is: "shares" measures where the power acts, with the same weights (collocated: what is passive at the
+        groups stays passive at the nodes); "inertia" is the center of inertia of the group, whatever the shares.
 
     Raises
     ------
@@ -135,6 +135,8 @@ def channels(
     if partition is None:
         own = sp.csr_array(sp.eye_array(network.size))
         return Channels(network, network.labels, own, own, own)
+    if not isinstance(partition, Partition):
+        raise InputError(f"the partition is a {type(partition).__name__}; give a Partition, as coherent_groups does")
     w = shared(network, partition, shares)
     same = isinstance(measured, str) and measured == "shares"
     c = (w if same else shared(network, partition, measured, "measured")).T
@@ -143,6 +145,10 @@ def channels(
 
 def require_partition_of(network: Network, partition: Partition | None, reduced: Network) -> None:
     """Refuse a reduced network whose nodes are not the groups."""
+    for one in (network, reduced):
+        require_nodes(one, "a check")
+    if partition is not None and not isinstance(partition, Partition):
+        raise InputError(f"the partition is a {type(partition).__name__}; give a Partition, as coherent_groups does")
     if partition is None:
         if reduced.labels != network.labels:
             raise InputError("the two networks have other nodes; give the partition whose groups are the nodes of the reduced one")

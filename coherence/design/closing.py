@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-from scipy.sparse.csgraph import connected_components
+from numpy.typing import NDArray
 
 from coherence.design.channels import Channels, channels
 from coherence.design.sharing import Shares
@@ -35,7 +35,7 @@ def close_loop(
     partition: Partition | None = None,
     *,
     shares: Shares = "inertia",
-    measured: Shares = "inertia",
+    measured: Shares = "shares",
 ) -> ClosedLoop:
     """A network under a controller, found by the names of its signals.
 
@@ -50,8 +50,8 @@ def close_loop(
         Whose groups the names mean; None: every node is a group.
     shares : "inertia", "equal" or node -> weight
         How the nodes of a group share its power.
-    measured : "inertia", "equal", "shares" or node -> weight
-        Which mean w[group] is; "shares" measures where the power acts.
+    measured : "shares", "inertia", "equal" or node -> weight
+        Which mean w[group] is; "shares" measures where the power acts, with the same weights.
 
     Returns
     -------
@@ -162,21 +162,22 @@ def _crossing(powers: tuple[str, ...], measured: tuple[str, ...], row: int, colu
 
 
 def _part(system: Realization, row: int, column: int) -> Realization | None:
-    """One entry of K on the states that its input reaches and its output sees by structure; None where it is zero."""
+    """One entry of K on the states that its input drives and its output sees, by structure; None where there are none."""
     d = system.d[row : row + 1, column : column + 1]
-    if not system.order:
-        return Realization(system.a, system.b[:, :1] * 0, system.c[:1] * 0, d) if d.any() else None
-    links = (system.a != 0) | np.eye(system.order, dtype=bool)
-    _, block = connected_components(sp.csr_array(links), directed=False)
-    driven, seen = set(block[system.b[:, column] != 0].tolist()), set(block[system.c[row] != 0].tolist())
-    kept = np.flatnonzero(np.isin(block, list(driven & seen)))
-    part = Realization(system.a[np.ix_(kept, kept)], system.b[kept, column : column + 1], system.c[row : row + 1, kept], d)
-    size = np.linalg.norm(part.b) * np.linalg.norm(part.c)
-    state, zero = part.b, not d.any()
-    for _ in range(len(kept)):  # Markov parameters
-        zero = zero and bool(np.abs(part.c @ state).max(initial=0.0) <= 1e-12 * size)
-        state = part.a @ state / (np.linalg.norm(part.a) or 1.0)
-    return None if zero else part
+    links = sp.csr_array((system.a != 0).T)  # state j drives state i where A_ij != 0
+    kept = _reached(links, system.b[:, column] != 0) & _reached(sp.csr_array(links.T), system.c[row] != 0)
+    if not kept.any() and not d.any():
+        return None
+    return Realization(system.a[np.ix_(kept, kept)], system.b[kept, column : column + 1], system.c[row : row + 1, kept], d)
+
+
+def _reached(links: sp.csr_array, begin: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """The states that a walk from some of them comes to."""
+    reached, count = begin.copy(), -1
+    while reached.sum() != count:
+        count = int(reached.sum())
+        reached |= np.asarray(links.T @ reached.astype(float)) > 0
+    return reached
 
 
 def _spread(labels: tuple[str, ...], part: Realization, share: Real) -> Nodes:

@@ -14,7 +14,7 @@ sparse one. To first order d lambda = -kappa h v^T R v, R the residue of T at th
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -23,9 +23,9 @@ import pandas as pd
 
 from coherence.design.channels import channels, require_partition_of
 from coherence.design.closing import close_loop
-from coherence.design.robustness import MOST_STATES, small_gain
+from coherence.design.robustness import CHECKED_STATES, small_gain
 from coherence.design.sharing import Shares
-from coherence.design.verification import Verification, compared, least_damping_ratio
+from coherence.design.verification import DAMPING_STATES, Verification, compared, least_damping_ratio
 from coherence.display import Page
 from coherence.errors import InputError, PoleError, ToleranceError
 from coherence.graphs.partition import Partition
@@ -46,6 +46,8 @@ NEWTON = 40
 CLOSE = 1e-12  # of |lambda|: a Newton step that ends the search
 APART = 1e-5  # of |lambda|: for the derivative of 1/g
 PAST = 0.5  # of the largest damping ratio met: below it no further gain is tried
+FEW = 12  # modes near the frequency of the design, where all are too many
+AMBIGUOUS = 0.2  # of likeness: another mode that is named
 NOTHING = 1e-12  # of |lambda|: a real part that is rounding
 SEEN = 1e-9  # of the largest effect on a mode: that of a pair that does not see it
 Loop = Callable[[complex], complex]
@@ -125,13 +127,13 @@ class ModeDamper(Page):
         measured : "shares", "inertia", "equal" or node -> weight
             Which mean of a group's outputs is measured; where the power acts, by default.
         margin : bool
-            Whether the small-gain margin is computed, up to 800 states.
+            Whether the small-gain margin is computed, up to 320 states.
 
         Returns
         -------
         Verification
             Frequency and damping ratio of the mode, and the least damping ratio of all oscillations (where all poles are computed);
-            with the small-gain margin up to some 800 states.
+            with the small-gain margin up to 320 states.
 
         Raises
         ------
@@ -141,12 +143,12 @@ class ModeDamper(Page):
         require_partition_of(full, partition, self.network)
         closed = close_loop(full, self.controller, partition, shares=shares, measured=measured)
         loop = _loop(full, partition, self.direction, self.dynamics, shares, measured)
-        start = _counterpart(self, full, partition)
-        notes: tuple[str, ...] = ()
+        start, alike = _counterpart(self, full, partition)
+        notes: tuple[str, ...] = (alike,)
         try:
             end = _followed(loop, start, self.gain)
         except ToleranceError as error:
-            end, notes = complex(np.nan, np.nan), (f"the mode was not followed to the full gain: {error}",)
+            end, notes = complex(np.nan, np.nan), (*notes, f"the mode was not followed to the full gain: {error}")
         verdict = stability(closed)
         rows: dict[str, list[float | None]] = {
             "damping ratio": [self.ratio, _ratio(self.after), _ratio(end)],
@@ -155,10 +157,10 @@ class ModeDamper(Page):
             "frequency without [Hz]": [None, _hz(self.before), _hz(start)],
         }
         own = close_loop(self.network, self.controller)
-        if closed.order <= MOST_STATES:
+        if closed.order <= DAMPING_STATES:
             rows["least damping ratio of all"] = [None, least_damping_ratio(own.poles()), least_damping_ratio(closed.poles())]
         safe = None
-        if margin and full.order + self.network.order <= MOST_STATES:
+        if margin and full.order + self.network.order <= CHECKED_STATES:
             safe = small_gain(full, self.network, self.controller, partition, shares=shares, measured=measured)
         return Verification(compared(rows), verdict, closed, margin=safe, notes=notes)
 
@@ -194,14 +196,16 @@ def damp_mode(
     Raises
     ------
     InputError
-        A ratio that no gain reaches (the largest is named), a mode that the two groups do not see, a network without oscillations.
+        A ratio that no gain is found to reach (the largest met is named), a mode that the two groups do not see, a network
+        without oscillations.
     UnknownNameError
         A group that does not exist.
 
     Notes
     -----
-    With h = 1 (or positive real) and measured where it acts, the feedback is passive: it damps every mode it sees, of the reduced
-    and of the full network, and destabilises none. Otherwise the small-gain margin and the eigenvalues of `check` decide.
+    With h = 1 (or positive real) and measured where it acts, the feedback is passive and leaves passive networks stable, the
+    reduced and the full one; to first order it takes damping from no mode of lossless machines. Otherwise the small-gain margin and
+    the eigenvalues of `check` decide.
 
     Examples
     --------
@@ -218,7 +222,7 @@ def damp_mode(
         raise InputError("damping between groups needs at least two; this network has one node")
     if isinstance(ratio, bool) or not isinstance(ratio, (int, float, np.number)) or not 0 < ratio < 1:
         raise InputError(f"ratio = {ratio!r}; give a damping ratio above 0 and below 1")
-    if near_hz is not None and not (np.isfinite(near_hz) and near_hz > 0):
+    if near_hz is not None and (not isinstance(near_hz, (int, float, np.number)) or not 0 < near_hz < np.inf):
         raise InputError(f"near_hz = {near_hz!r}; give a frequency in Hz > 0")
     found = oscillations(network.nodes, network.laplacian)
     if found.table.empty:
@@ -226,9 +230,9 @@ def damp_mode(
     place = 0 if near_hz is None else int(np.abs(found.table["frequency_hz"].to_numpy() - near_hz).argmin())
     mode = complex(found.eigenvalues[place])
     h = _dynamics(dynamics)
-    pair = _best_pair(network, mode, h) if between is None else tuple(map(str, between))
-    if len(pair) != 2 or pair[0] == pair[1]:
+    if between is not None and (isinstance(between, str) or not isinstance(between, Sequence) or len(set(between)) != 2):
         raise InputError(f"between = {between!r}; give two different groups")
+    pair = _best_pair(network, mode, h) if between is None else (str(between[0]), str(between[1]))
     direction = {pair[0]: 1.0, pair[1]: -1.0}
     if _ratio(mode) >= ratio:
         raise InputError(f"the mode at {_hz(mode):.4g} Hz has a damping ratio of {_ratio(mode):.3g} already; ask for more")
@@ -352,7 +356,7 @@ def _gain_for(g: Loop, start: complex, ratio: float, pair: tuple[str, ...]) -> t
         pass
     raise InputError(
         f"no gain of feedback between {pair[0]!r} and {pair[1]!r} gives the mode at {_hz(start):.4g} Hz a damping ratio of "
-        f"{ratio:g}: the largest is {best[0]:.3g}, at gain {best[1]:.4g}; ask for less, or choose other groups or dynamics"
+        f"{ratio:g}: the largest met is {best[0]:.3g}, at gain {best[1]:.4g}; ask for less, or choose other groups or dynamics"
     )
 
 
@@ -370,28 +374,32 @@ def _between(g: Loop, low: tuple[float, complex], high: tuple[float, complex], r
     return high
 
 
-def _counterpart(design: ModeDamper, full: Network, partition: Partition | None) -> complex:
-    """The full network's mode that is most like the design's, in the shape of the groups and in frequency."""
-    count = None if full.order <= MOST_STATES else 12
-    near = {} if count is None else {"count": count, "near_hz": _hz(design.before)}
-    modes = oscillations(full.nodes, full.laplacian, **near)  # type: ignore[arg-type]
+def _counterpart(design: ModeDamper, full: Network, partition: Partition | None) -> tuple[complex, str]:
+    """The full network's mode that is most like the design's, and how much.
+
+    Alike are modes whose kinetic energy lies in the same motion of the groups: |a^H b| / (|a| |b|) with a = M_k^(1/2) shape of the
+    design, b = M_k^(1/2) C shape of the full network, |b| taken with what moves within the groups, too. Less what they are apart in
+    the logarithm of frequency.
+    """
+    near: dict[str, Any] = {} if full.order <= DAMPING_STATES else {"count": FEW, "near_hz": _hz(design.before)}
+    modes = oscillations(full.nodes, full.laplacian, **near)
     if modes.table.empty:
         raise InputError("the full network has no oscillation between its nodes")
     place = int(np.abs(design.modes.eigenvalues - design.before).argmin())
-    own = design.modes.shapes.to_numpy()[:, place]
-    shapes = modes.shapes.to_numpy()
-    if partition is not None:
-        weights = shared_inertia(full, partition)
-        shapes = weights @ shapes
-    mass = np.sqrt(design.network.nodes.inertia)[:, None]
-    a, b = mass[:, 0] * own, mass * shapes
-    alike = np.abs(a.conj() @ b) / (np.linalg.norm(a) * np.maximum(np.linalg.norm(b, axis=0), np.finfo(float).tiny))
-    distance = np.abs(np.log(modes.eigenvalues.imag / design.before.imag))
-    return complex(modes.eigenvalues[int((alike - distance).argmax())])
+    own, shapes = design.modes.shapes.to_numpy()[:, place], modes.shapes.to_numpy()
+    centers = np.eye(full.size) if partition is None else _centers_of_inertia(full, partition)
+    mass = np.sqrt(design.network.nodes.inertia)
+    whole = np.linalg.norm(np.sqrt(np.maximum(full.nodes.inertia, 0.0))[:, None] * shapes, axis=0)
+    alike = np.abs((mass * own).conj() @ (mass[:, None] * (centers @ shapes))) / (np.linalg.norm(mass * own) * whole)
+    score = alike - np.abs(np.log(modes.eigenvalues.imag / design.before.imag))
+    order = np.argsort(-score, kind="stable")
+    shown = [f"{_hz(complex(modes.eigenvalues[i])):.4g} Hz (alike to {alike[i]:.2f} of 1)" for i in order[:2]]
+    also = f"; next {shown[1]}" if len(shown) > 1 and score[order[0]] - score[order[1]] < AMBIGUOUS else ""
+    return complex(modes.eigenvalues[order[0]]), f"the mode followed on the full network is at {shown[0]}{also}"
 
 
-def shared_inertia(network: Network, partition: Partition) -> Real:
-    """Centers of inertia of the groups, (k, n)."""
+def _centers_of_inertia(network: Network, partition: Partition) -> Real:
+    """Of the groups, (k, n)."""
     own = partition.indicator * network.nodes.inertia[:, None]
     return np.asarray((own / own.sum(axis=0)).T)
 

@@ -19,7 +19,7 @@ from coherence.design.sharing import Shares
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
 from coherence.network.feedback import ClosedLoop, channel_realization, lower_connected
-from coherence.network.network import Network, signal_names
+from coherence.network.network import Network, signal_names, unit_columns
 from coherence.network.statespace import network_realization
 from coherence.nodes.systems import from_control, realized, to_control
 from coherence.numerics.realization import Realization, cascade
@@ -37,7 +37,7 @@ def plant(
     controls: Sequence[str] | None = None,
     outputs: Sequence[str] | None = None,
     shares: Shares = "inertia",
-    measured: Shares = "inertia",
+    measured: Shares = "shares",
     name: str = "plant",
 ) -> control.StateSpace:
     """A network as a python-control system with named disturbances, control powers, frequencies and flows.
@@ -56,7 +56,7 @@ def plant(
         Of "w[group]" [grids: rad/s], "CoI", "export[group]" [pu] (what leaves a group over its lines), "tie[a-b]" [pu] (from a to
         b); by default all w, CoI and all ties.
     shares, measured : "inertia", "equal" or node -> weight
-        How the nodes of a group share its control power, and which mean w[group] is; "shares" measures where the power acts.
+        How the nodes of a group share its control power, and which mean w[group] is: by default that of the same shares.
     name : str
 
     Returns
@@ -93,7 +93,7 @@ def plant(
     powers = signal_names([f"p[{group}]" for group in groups])
     if not asked or not len(nodes) + len(powers):
         raise InputError("a plant needs at least one input and one output")
-    columns = [np.eye(network.size)[:, [network.index(label) for label in nodes]], *[found.power(p)[:, None] for p in powers]]
+    columns = [unit_columns(open_network, nodes), *[found.power(p)[:, None] for p in powers]]
     _, states = network_realization(open_network.nodes, open_network.dense_laplacian, open_network.coupling, None, network.labels)
     inner = network.feedback.powers if isinstance(network, ClosedLoop) else ()
     rows = [found.measurement(label) for label in asked if label not in inner]
@@ -112,24 +112,24 @@ def generalized_plant(
     network: Network,
     partition: Partition | None = None,
     *,
-    measured: Sequence[str],
+    measurements: Sequence[str],
     controls: Sequence[str],
     performance: Sequence[str] | Mapping[str, Any],
     disturbances: Sequence[str] | None = None,
     control_weight: Any = 1.0,
     noise: float = 1e-3,
     shares: Shares = "inertia",
-    means: Shares = "inertia",
+    measured: Shares = "shares",
     name: str = "generalized_plant",
 ) -> control.StateSpace:
     r"""The plant that `control.h2syn` and `control.hinfsyn` take, with the last rows measured and the last columns controlled.
 
-        [z; v] = P [d; n; p],    z = (W_1 outputs, W_2 p),    v = measured + noise n
+        [z; v] = P [d; n; p],    z = (W_1 outputs, W_2 p),    v = measurements + noise n
 
     Parameters
     ----------
-    network, partition, disturbances, shares : as for `plant`
-    measured : sequence of str
+    network, partition, disturbances, shares, measured : as for `plant`
+    measurements : sequence of str
         What the controller sees, by the names of `plant`.
     controls : sequence of str
         Groups with a control power.
@@ -140,15 +140,13 @@ def generalized_plant(
         that a bound W_2 of the reduction error is designed against.
     noise : float
         > 0, of every measurement (the syntheses need it).
-    means : "inertia", "equal", "shares" or node -> weight
-        Which mean w[group] is, as `measured` of `plant`.
     name : str
 
     Returns
     -------
     StateSpace
-        `len(measured)` measurements and `len(controls)` controls come last; what the synthesis returns is closed with positive
-        sign: name it control.ss(K, inputs=measured, outputs=[f"p[{g}]" for g in controls]) and hand it to `close_loop`.
+        `len(measurements)` measurements and `len(controls)` controls come last; what the synthesis returns is closed with positive
+        sign: name it control.ss(K, inputs=measurements, outputs=[f"p[{g}]" for g in controls]) and hand it to `close_loop`.
 
     Raises
     ------
@@ -160,16 +158,16 @@ def generalized_plant(
     >>> import control
     >>> from coherence import Network, close_loop, generalized_plant, swing
     >>> network = Network(swing(inertia=[1, 2], damping=0.1, labels=["a", "b"]), [[1, -1], [-1, 1]], "1/s")
-    >>> p = generalized_plant(network, measured=["w[a]"], controls=["a"], performance=["w[a]", "w[b]"], control_weight=0.1)
+    >>> p = generalized_plant(network, measurements=["w[a]"], controls=["a"], performance=["w[a]", "w[b]"], control_weight=0.1)
     >>> p.input_labels, p.output_labels
     (['d[a]', 'd[b]', 'n[w[a]]', 'p[a]'], ['z[w[a]]', 'z[w[b]]', 'z[p[a]]', 'w[a]'])
     """
     if isinstance(noise, bool) or not isinstance(noise, (int, float, np.number)) or not 0 < noise < np.inf:
         raise InputError(f"noise = {noise!r}; give a size > 0")
     wanted = dict(performance) if isinstance(performance, Mapping) else dict.fromkeys(_listed(performance, "performance"), 1.0)
-    seen, groups = _listed(measured, "measured"), _listed(controls, "controls")
+    seen, groups = _listed(measurements, "measurements"), _listed(controls, "controls")
     both = [*wanted, *(x for x in seen if x not in wanted)]
-    system = plant(network, partition, disturbances=disturbances, controls=groups, outputs=both, shares=shares, measured=means)
+    system = plant(network, partition, disturbances=disturbances, controls=groups, outputs=both, shares=shares, measured=measured)
     one, names = from_control(system), signal_names(both)
     rows = [names.index(x) for x in signal_names(seen)]
     m, p, q = one.b.shape[1] - len(groups), len(groups), len(seen)

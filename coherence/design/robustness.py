@@ -30,15 +30,16 @@ from coherence.design.sharing import Shares
 from coherence.display import Page
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
-from coherence.network.feedback import Feedback, lower_connected
+from coherence.network.feedback import ClosedLoop, Feedback, lower_connected
 from coherence.network.network import Network
 from coherence.nodes.nodes import Nodes
 from coherence.numerics.norms import Supremum, gain_crossings, gain_envelope, hinf_norm
 from coherence.numerics.realization import Realization, cascade, difference, repeated, without_hidden
 from coherence.numerics.threads import single_thread
+from coherence.theory.stability import stability
 from coherence.types import Real
 
-MOST_STATES = 800  # of the error: a Hamiltonian eigenvalue problem of 1600 rows takes seconds, and some fifty are solved
+MOST_STATES, CHECKED_STATES = 800, 320  # some fifty eigenvalue problems of twice as many rows: half a minute; in checks, seconds
 ERROR_RATIO, LOOP_RATIO = 2.0**0.25, 1.03  # of the ladders of the error and of M: the bounds are as much too large at most
 POINTS = 400  # of the curve
 
@@ -54,9 +55,10 @@ class SmallGain(Page):
     gain : Supremum
         The interval that holds ||M D||_inf, and where it is attained [rad/s]; NaN where the premises fail.
     safe_to : float
-        Up to where ||M|| ||D|| < 1, at this and every lower frequency [rad/s]; infinite: everywhere.
+        Up to where ||M|| ||D|| < 1, proved at this and every lower frequency [rad/s]; infinite: everywhere.
     tolerates : float
-        By how much the error may be larger at every frequency, 1 / sup ||M|| ||D||: below 1 where `safe_to` is finite.
+        By how much the error may at least be larger at every frequency, 1 / sup ||M|| ||D|| but for the bound, up to a fifth too
+        large; so `safe_to` may be a little low.
     curve : DataFrame
         omega [rad/s] -> error ||D||, loop ||M||, product, bound (of the product, proved between the samples); of local storage
         error, loop and gain ||M D||.
@@ -116,14 +118,14 @@ def small_gain(
     partition: Partition | None = None,
     *,
     shares: Shares = "inertia",
-    measured: Shares = "inertia",
+    measured: Shares = "shares",
 ) -> SmallGain:
     """The reduction error as additive uncertainty of a loop: whether it is safe, by how much, and up to which frequency.
 
     Parameters
     ----------
     full : Network
-        At most some 800 states with the reduced one's.
+        Stable; at most 800 states with the reduced one's.
     reduced : Network
         Its nodes are the groups.
     controller : StateSpace or TransferFunction
@@ -157,12 +159,19 @@ def small_gain(
     See `SmallGain`.
     """
     require_partition_of(full, partition, reduced)
+    if full.order + reduced.order > MOST_STATES:
+        together = full.order + reduced.order
+        raise InputError(f"the networks have {together} states together; at most {MOST_STATES} are certified: reduce the full one")
     wide, narrow = channels(full, partition, shares=shares, measured=measured), channels(reduced)
     ours, theirs = feedback_of(wide, controller), feedback_of(narrow, controller)
     error = without_hidden(difference(_seen(full, ours), _seen(reduced, theirs)))
-    if error.order > MOST_STATES:
-        raise InputError(f"the error between the networks has {error.order} states; at most {MOST_STATES} are certified")
     loop = without_hidden(_sensitivity(_seen(reduced, theirs), theirs.controller))
+    alone = stability(full)
+    if not alone.stable:
+        return _silent(f"the full network alone is {alone.sentence}")
+    promised = stability(ClosedLoop(reduced, theirs))
+    if not promised.stable:
+        return _silent(f"the loop on the reduced network is {promised.sentence}")
     return _premises(error, loop) or _certified(error, loop)
 
 
@@ -217,10 +226,11 @@ def local_small_gain(full: Network, aggregate: Network, control: Nodes, weights:
 
 def _premises(error: Realization, loop: Realization) -> SmallGain | None:
     """Why small gain says nothing, where it does."""
-    if not loop.is_stable():
-        return _silent(f"the loop on the reduced network is not stable (pole at {loop.poles()[0]:.4g} 1/s)")
-    if not error.is_stable():
-        return _silent(f"the networks alone are not both stable (pole at {error.poles()[0]:.4g} 1/s)")
+    for one, what in ((loop, "the loop on the reduced network, from its measurements"), (error, "the error between the networks")):
+        if not one.is_stable():
+            return _silent(f"{what}, is not stable beyond rounding (pole at {one.poles()[0]:.4g} 1/s)")
+    if not cascade(error, loop).is_stable():
+        return _silent("the loop and the error together are stable only within rounding: the gains differ by too many decades")
     return None
 
 

@@ -20,18 +20,20 @@ import pandas as pd
 
 from coherence.design.channels import require_partition_of
 from coherence.design.closing import close_loop
-from coherence.design.plant import plant
-from coherence.design.robustness import MOST_STATES, small_gain
+from coherence.design.robustness import CHECKED_STATES, small_gain
 from coherence.design.sharing import Shares
 from coherence.design.verification import Verification, compared
 from coherence.display import Page
 from coherence.errors import InputError, InstabilityError, PoleError
 from coherence.graphs.partition import Partition
-from coherence.network.feedback import ClosedLoop
+from coherence.network.feedback import ClosedLoop, Feedback
 from coherence.network.network import Network, require_nodes, signal_names
 from coherence.nodes.systems import to_control
+from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
+from coherence.simulation.controls import control_power
 from coherence.simulation.disturbances import Step
+from coherence.simulation.response import Response
 from coherence.simulation.simulate import simulate
 from coherence.theory.stability import Stability, stability
 from coherence.types import Real
@@ -40,6 +42,10 @@ if TYPE_CHECKING:
     import control
 
 HORIZON = 20.0  # time constants that are looked at
+NOTHING = 1e-12  # of the whole step: a loss of an area that is rounding
+FREQUENCY, EXCHANGE = "last frequency, CoI, of its nadir", "last exchange, largest, of the loss"
+OWN, RISE, LENT = "last power of the area, of the loss", "63 % replaced after [s]", "largest power of another area, of the loss"
+SAMPLES = 601  # of the first minute, and of the rest
 RISEN = 1.0 - np.exp(-1.0)  # of what was lost: when a first-order lag has gone through its time constant
 
 
@@ -88,11 +94,11 @@ class SecondaryControl(Page):
     def check(
         self,
         full: Network,
-        disturbance: Step,
         partition: Partition | None = None,
         *,
+        disturbance: Step,
         shares: Shares = "inertia",
-        measured: Shares = "inertia",
+        measured: Shares = "shares",
         margin: bool = True,
     ) -> Verification:
         """The controller on the full network after a loss, beside the network of the design.
@@ -100,14 +106,14 @@ class SecondaryControl(Page):
         Parameters
         ----------
         full : Network
-        disturbance : Step
-            At nodes of the full network.
         partition : Partition, optional
             Whose groups are the areas.
+        disturbance : Step
+            At nodes of the full network; not 0 in every area.
         shares, measured : "inertia", "equal" or node -> weight
             Which nodes of an area take its power, and how its frequency is measured; see `close_loop`.
         margin : bool
-            Whether the small-gain margin is computed, up to 800 states.
+            Whether the small-gain margin is computed, up to 320 states.
 
         Returns
         -------
@@ -123,21 +129,28 @@ class SecondaryControl(Page):
         require_partition_of(full, partition, self.network)
         if not isinstance(disturbance, Step):
             raise InputError(f"the check of secondary control is after a Step; this is a {type(disturbance).__name__}")
-        lost = disturbance if partition is None else disturbance.grouped(partition)
-        assert isinstance(lost, Step)
+        if not full.nodes.inertia.sum() > 0:
+            raise InputError("the check looks at the center of inertia, and no node of the full network has inertia")
+        u = disturbance.vector(full)
+        loss = u if partition is None else partition.indicator.T @ u
+        if not np.abs(loss).max() > NOTHING * np.abs(u).sum():
+            raise InputError("the step is balanced in every area, so there is nothing to replace; give a loss")
         closed = close_loop(full, self.controller, partition, shares=shares, measured=measured)
-        verdict = stability(closed)
-        before = _course(close_loop(self.network, self.controller), lost, None, self)
-        after = _course(closed, disturbance, partition, self)
-        rows = {name: [TARGETS.get(name, np.nan), before[name], after[name]] for name in before}
-        rows["63 % replaced after [s]"][0] = self.time_constant * (1.0 + self.proportional)
+        inside = Step(dict(zip(self.network.labels, loss.tolist(), strict=True)))
+        promised, _ = _course(close_loop(self.network, self.controller), inside, loss, self)
+        found, response = _course(closed, disturbance, loss, self)
+        rows = {name: [self._targets.get(name), promised[name], found[name]] for name in promised}
         safe = None
-        if margin and full.order + self.network.order <= MOST_STATES:
+        if margin and full.order + self.network.order <= CHECKED_STATES:
             safe = small_gain(full, self.network, self.controller, partition, shares=shares, measured=measured)
-        return Verification(compared(rows), verdict, closed, margin=safe)
+        return Verification(compared(rows), stability(closed), closed, response, safe)
 
-
-TARGETS = {"last frequency, CoI": 0.0, "last exchange, largest": 0.0, "last power, area of the loss, of the loss": 1.0}
+    @property
+    def _targets(self) -> dict[str, float]:
+        """An area that replaces its own loss u by -u (k_p T s + 1)/((1 + k_p) T s + 1) has replaced 63 % of it at this time."""
+        k = self.proportional
+        half = max(0.0, self.time_constant * (1 + k) * (1 - np.log1p(k)))
+        return {FREQUENCY: 0.0, EXCHANGE: 0.0, OWN: 1.0, RISE: half}
 
 
 def secondary_control(
@@ -181,8 +194,8 @@ def secondary_control(
     >>> areas = coherent_groups(network, 3)
     >>> reduced = truncate(aggregate(network, areas, interconnection="quotient").network, 3).network
     >>> design = secondary_control(reduced, time_constant=60.0)
-    >>> found = design.check(network, Step({"Burfell 3-4": -1.0}), areas)
-    >>> found.stable, found.table.loc["last power, area of the loss, of the loss", "full"].round(3)
+    >>> found = design.check(network, areas, disturbance=Step({"Burfell 3-4": -1.0}))
+    >>> found.stable, found.table.loc["last power of the area, of the loss", "full"].round(3)
     (True, np.float64(0.997))
     """
     require_nodes(network, "secondary control")
@@ -190,6 +203,10 @@ def secondary_control(
         bad = isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not least <= value < np.inf
         if bad or (name == "time_constant" and value == 0):
             raise InputError(f"{name} = {value!r}; give a number {'> 0 [s]' if name == 'time_constant' else '>= 0'}")
+    integrates = isinstance(network.coupling, Rational) and network.coupling.den[-1] == 0
+    if network.size > 1 and not integrates:
+        kind = network.coupling.sentence
+        raise InputError(f"exchanges are restored over lines that hold them, f with a pole at 0 (grids: 1/s); f is {kind}")
     beta = _bias(network, bias)
     k, t = network.size, float(time_constant)
     errors = np.hstack([np.eye(k), np.diag(beta)])
@@ -214,7 +231,11 @@ def secondary_control(
 def _bias(network: Network, given: Mapping[str, float] | pd.Series | None) -> Real:
     if given is not None:
         beta = np.full(network.size, np.nan)
+        if not isinstance(given, (Mapping, pd.Series)):
+            raise InputError(f"bias is a {type(given).__name__}; give area -> beta")
         for label, value in dict(given).items():
+            if isinstance(value, bool) or not isinstance(value, (int, float, np.number)):
+                raise InputError(f"the bias of area {label!r} is {value!r}; give a number > 0")
             beta[network.index(str(label))] = float(value)
         if not (np.isfinite(beta) & (beta > 0)).all():
             bad = network.labels[int(np.argmin(np.isfinite(beta) & (beta > 0)))]
@@ -230,29 +251,40 @@ def _bias(network: Network, given: Mapping[str, float] | pd.Series | None) -> Re
     return np.asarray(own)
 
 
-def _course(loop: ClosedLoop, step: Step, partition: Partition | None, design: SecondaryControl) -> dict[str, float]:
-    """What happens after the step, over twenty time constants."""
-    areas, u = design.network.labels, step.vector(loop)
-    hit = np.flatnonzero(u)
-    labels = [loop.labels[i] for i in hit]
-    loss = np.zeros(len(areas))
-    for label, size in zip(labels, u[hit], strict=True):
-        loss[areas.index(label if partition is None else partition.group_of(label))] += size
-    at = int(np.abs(loss).argmax())
-    names = ["CoI", *[f"export[{g}]" for g in areas], *[f"p[{g}]" for g in areas]]
-    system = plant(loop, partition, disturbances=labels, outputs=names)
+def _course(loop: ClosedLoop, step: Step, loss: Real, design: SecondaryControl) -> tuple[dict[str, float], Response]:
+    """What happens after the step, over twenty time constants: the exchanges ride along as powers that act nowhere."""
+    k, at = len(loss), int(np.abs(loss).argmax())
     horizon = HORIZON * design.time_constant * (1 + design.proportional)
-    time = np.unique(np.concatenate([np.linspace(0, min(60.0, horizon), 1201), np.linspace(0, horizon, 4001)]))
-    y = simulate(system, Step(dict(zip(system.input_labels, u[hit].tolist(), strict=True))), time).frame
-    k, values = len(areas), y.to_numpy()
-    exports, powers = values[:, 1 : k + 1], values[:, k + 1 :]
+    time = np.unique(np.concatenate([np.linspace(0, min(60.0, horizon), SAMPLES), np.linspace(0, horizon, SAMPLES)]))
+    response = simulate(_with_exchanges(loop, k), step, time)
+    signals = control_power(response).to_numpy()
+    powers, exchanges, center = signals[:, :k], signals[:, k:], response.coi.to_numpy()
+    nadir = center[int(np.abs(center).argmax())]
     own = powers[:, at] / -loss[at]
-    others = np.delete(powers, at, axis=1)
-    return {
-        "last frequency, CoI": float(values[-1, 0]),
-        "last exchange, largest": float(np.abs(exports[-1]).max()),
-        "last power, area of the loss, of the loss": float(own[-1]),
-        "63 % replaced after [s]": float(time[int(np.argmax(own >= RISEN))]) if (own >= RISEN).any() else np.nan,
-        "largest power of another area, of the loss": float(np.abs(others / loss[at]).max(initial=0.0)),
-        "nadir, CoI": float(values[int(np.abs(values[:, 0]).argmax()), 0]),
+    above = np.flatnonzero(own >= RISEN)
+    figures = {
+        FREQUENCY: float(center[-1] / nadir),
+        EXCHANGE: float(np.abs(exchanges[-1] / loss[at]).max()),
+        OWN: float(own[-1]),
+        RISE: _crossing(time, own, int(above[0])) if above.size else np.nan,
+        LENT: float(np.abs(np.delete(powers, at, axis=1) / loss[at]).max(initial=0.0)),
+        "nadir, CoI": float(nadir),
     }
+    return figures, response
+
+
+def _with_exchanges(loop: ClosedLoop, k: int) -> ClosedLoop:
+    """The loop with its first k measurements, the exchanges, as further outputs of the controller."""
+    f, k_0 = loop.feedback, loop.feedback.controller
+    c, d = np.vstack([k_0.c, np.zeros((k, k_0.order))]), np.vstack([k_0.d, np.eye(k, len(f.measured))])
+    shares = np.hstack([f.actuators, np.zeros((loop.size, k))])
+    wider = Feedback(k_0._replace(c=c, d=d), shares, f.outputs, f.flows, f.measured, f.powers + f.measured[:k])
+    return ClosedLoop(loop.network, wider)
+
+
+def _crossing(time: Real, values: Real, above: int) -> float:
+    """When a curve first comes to 63 %, between samples."""
+    if above == 0:
+        return float(time[0])
+    low, high = values[above - 1], values[above]
+    return float(time[above - 1] + (RISEN - low) / (high - low) * (time[above] - time[above - 1]))

@@ -14,7 +14,7 @@ import pandas as pd
 
 from coherence.design.channels import require_partition_of
 from coherence.design.closing import close_loop
-from coherence.design.robustness import MOST_STATES, SmallGain, small_gain
+from coherence.design.robustness import CHECKED_STATES, SmallGain, small_gain
 from coherence.design.sharing import Shares
 from coherence.display import Page
 from coherence.errors import ToleranceError
@@ -29,6 +29,7 @@ from coherence.simulation.steady import require_stable
 from coherence.theory.stability import Stability, stability
 from coherence.types import Complex
 
+DAMPING_STATES = 1500  # up to which all poles are computed for the least damping ratio
 STILL = 1e-6  # of |lambda|: an imaginary part that is no oscillation
 
 
@@ -39,7 +40,8 @@ class Verification(Page):
     Attributes
     ----------
     table : DataFrame
-        quantity -> target, reduced, full, error (of the reduced model, relative to the larger value); NaN where there is none.
+        quantity -> target, reduced, full, error (their difference, relative to the larger, absolute where
+        the target is 0); NaN where there is none.
     stability : Stability
         Of the full network under control; an unstable one is a result.
     closed : Network or ClosedLoop
@@ -91,14 +93,14 @@ class Verification(Page):
 
 
 def compared(rows: Mapping[str, Sequence[float | None]]) -> pd.DataFrame:
-    """Quantity -> (target, reduced, full) as the table of a verification, with the difference relative to the larger value."""
+    """Quantity -> (target, reduced, full) as the table of a verification, with their difference."""
     table = pd.DataFrame.from_dict(
         {name: [np.nan if value is None else float(value) for value in values] for name, values in rows.items()},
         orient="index",
         columns=["target", "reduced", "full"],
     )
     size = table[["reduced", "full"]].abs().max(axis=1)
-    table["error"] = (table["reduced"] - table["full"]).abs() / size.where(size > 0, 1.0)
+    table["error"] = (table["reduced"] - table["full"]).abs() / size.where((size > 0) & (table["target"] != 0), 1.0)
     table.loc[table[["reduced", "full"]].isna().any(axis=1), "error"] = np.nan
     return table.rename_axis("quantity")
 
@@ -111,7 +113,7 @@ def verify(
     *,
     disturbance: Disturbance,
     shares: Shares = "inertia",
-    measured: Shares = "inertia",
+    measured: Shares = "shares",
     time: object = None,
     window: float = 0.5,
     margin: bool = True,
@@ -133,7 +135,7 @@ def verify(
     window : float
         Over which rates of change are taken [s].
     margin : bool
-        Whether the small-gain margin is computed, where the networks have at most 800 states.
+        Whether the small-gain margin is computed, where the networks have at most 320 states.
 
     Returns
     -------
@@ -168,14 +170,17 @@ def verify(
     before = simulate(small, seen, time)
     notes: tuple[str, ...] = ()
     promised = _measured(small, before, None, window)
+    moving = [label for label, idle in zip(full.labels, full.nodes.passive, strict=True) if not idle]
+    if partition is not None and len(moving) < full.size:  # passive buses jump, and have no inertia
+        partition = Partition.of([partition.group_of(label) for label in moving], labels=moving)
     try:
-        after = simulate(closed, disturbance, before.time)
+        after = simulate(closed, disturbance, before.time, outputs=moving)
         found = _measured(closed, after, partition, window)
     except ToleranceError as error:  # it grows beyond all numbers, or too fast for its samples
         after, found, notes = None, {}, (f"no figures of the full network: {error}",)
     rows = {name: [None, promised.get(name), found.get(name)] for name in promised | found}
     found_margin = None
-    if margin and full.order + reduced.order <= MOST_STATES:
+    if margin and full.order + reduced.order <= CHECKED_STATES:
         found_margin = small_gain(full, reduced, controller, partition, shares=shares, measured=measured)
     return Verification(compared(rows), verdict, closed, after, found_margin, notes)
 
@@ -199,7 +204,7 @@ def _measured(loop: ClosedLoop, response: Response, partition: Partition | None,
         rows["nadir, worst node"] = _worst(nodes)
     powers = control_power(response).abs().max()
     rows |= {f"largest |{name}|": float(size) for name, size in powers.items()}
-    if loop.order <= MOST_STATES:
+    if loop.order <= DAMPING_STATES:
         rows["least damping ratio"] = least_damping_ratio(loop.poles())
     return rows
 

@@ -24,7 +24,7 @@ import scipy.sparse as sp
 
 from coherence.display import Page
 from coherence.errors import InputError, PoleError
-from coherence.network.network import Network, require_nodes, signal_names
+from coherence.network.network import Network, require_nodes, signal_names, unit_columns
 from coherence.network.statespace import through_coupling
 from coherence.nodes.systems import to_control
 from coherence.numerics.realization import Realization
@@ -146,11 +146,11 @@ class ClosedLoop(Page):
     def transfer_columns(self, s: ArrayLike, inputs: Any) -> Complex:
         """T_cl(s) for some inputs, (F, n, len(inputs)); one factorisation per point."""
         points, f = laplace_points(s), self.feedback
-        columns = [self.index(label) for label in inputs]
-        shapes = np.hstack([np.eye(self.size)[:, columns], f.actuators])
+        columns = unit_columns(self.network, inputs)
+        shapes = np.hstack([columns, f.actuators])
         t = self.network.transfer_of(points, shapes)
         seen = self.measured(points, t)
-        m = len(columns)
+        m = columns.shape[1]
         k = f.controller(points)
         try:
             power = np.linalg.solve(np.eye(k.shape[1]) - k @ seen[:, :, m:], k @ seen[:, :, :m])
@@ -208,15 +208,15 @@ class ClosedLoop(Page):
         power, seen, flowing = (lu.solve(x) for x in (f.actuators[idle], f.outputs[:, idle].T, f.flows[:, idle].T))
         if (np.abs(f.outputs[:, idle] @ power) > BALANCED * (np.abs(f.outputs[:, idle]) @ np.abs(power))).any():
             raise InputError(
-                "an output of passive nodes is measured that control powers at passive nodes move at once; keep the passive nodes, "
-                "or measure and act where there is inertia"
+                "an output of passive nodes is measured that control powers at passive nodes move at once; measure or act "
+                "where there is inertia"
             )
         flows = f.flows[:, rest] - (down.T @ flowing).T
         size = np.abs(f.flows).sum(axis=1, keepdims=True)
         flows[np.abs(flows) <= BALANCED * size] = 0.0  # rounding of what passes no line
         flows -= flows.sum(axis=1, keepdims=True) * np.abs(flows) / np.maximum(np.abs(flows).sum(axis=1, keepdims=True), TINY)
         k, through = f.controller, f.flows[:, idle] @ power  # p = K (v + through p)
-        inner = np.linalg.inv(np.eye(len(k.d)) - k.d @ through)
+        inner = _well_posed_inverse(np.eye(len(k.d)) - k.d @ through)
         c, d = inner @ k.c, inner @ k.d
         own = Realization(k.a + k.b @ through @ c, k.b + k.b @ through @ d, c, d)
         outputs = f.outputs[:, rest] - (down.T @ seen).T
@@ -261,10 +261,7 @@ def lower_connected(plant: Realization, k: Realization) -> Realization:
     a, b, c, d = plant
     (p, q), m, n = k.d.shape, b.shape[1], len(c)
     one, two, first, last = slice(0, m - p), slice(m - p, m), slice(0, n - q), slice(n - q, n)
-    loop = np.eye(q) - d[last, two] @ k.d
-    if np.linalg.cond(loop) > ILL_POSED:
-        raise InputError("the loop is not well posed: what the controllers pass at once comes back at once; give them a lag")
-    inner = np.linalg.inv(loop)  # v = inner (c2 x + d22 c_k x_k + d21 u)
+    inner = _well_posed_inverse(np.eye(q) - d[last, two] @ k.d)  # v = inner (c2 x + d22 c_k x_k + d21 u)
     v_x, v_k, v_u = inner @ c[last], inner @ d[last, two] @ k.c, inner @ d[last, one]
     p_x, p_k, p_u = k.d @ v_x, k.c + k.d @ v_k, k.d @ v_u
     return Realization(
@@ -273,3 +270,10 @@ def lower_connected(plant: Realization, k: Realization) -> Realization:
         np.hstack([c[first] + d[first, two] @ p_x, d[first, two] @ p_k]),
         d[first, one] + d[first, two] @ p_u,
     )
+
+
+def _well_posed_inverse(loop: Real) -> Real:
+    """Inverse of 1 - D K(inf)."""
+    if np.linalg.cond(loop) > ILL_POSED:
+        raise InputError("the loop is not well posed: what the controllers pass at once comes back at once; give them a lag")
+    return np.asarray(np.linalg.inv(loop))

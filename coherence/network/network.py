@@ -364,7 +364,7 @@ class Network(Page):
         >>> network.transfer_columns(1j, ["b"]).shape
         (1, 2, 1)
         """
-        return self.transfer_of(s, np.eye(self.size)[:, [self.index(label) for label in inputs]])
+        return self.transfer_of(s, unit_columns(self, inputs))
 
     def transfer_of(self, s: ArrayLike, shapes: Real) -> Complex:
         """T(s) times the columns of `shapes` (n, m), shape (F, n, m); one sparse factorisation per point where L is sparse.
@@ -486,6 +486,14 @@ class Network(Page):
         if self.basis is not None:
             return self.basis.T @ (z[:, :, None] * self.basis)
         return z[:, :, None] * np.eye(self.size)
+
+
+def unit_columns(network: Network, labels: Sequence[str]) -> Real:
+    """Columns of the identity at some nodes, (n, m)."""
+    at = [network.index(label) for label in labels]
+    columns = np.zeros((network.size, len(at)))
+    columns[at, np.arange(len(at))] = 1.0
+    return columns
 
 
 def require_nodes(subject: Any, what: str) -> None:
