@@ -14,7 +14,7 @@ from coherence.nodes.nodes import Nodes, make_banks
 from coherence.numerics.norms import gain_envelope
 from coherence.numerics.realization import Realization
 from coherence.simulation.response import Knots
-from coherence.theory.stability import is_positive_real
+from coherence.theory.stability import least_real_part_above
 
 
 def static(d):
@@ -38,50 +38,47 @@ def absorber(w, zeta, depth):
     return Realization(a, np.array([[0.0], [1.0]]), np.array([[0.0, -2 * depth * zeta * w]]), np.ones((1, 1)))
 
 
-# --- positive realness -----------------------------------------------------------------------------------------------
+# --- real parts ------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("rest", [[], [first_order(-2.0, 1.0, 0.1)], [first_order(-1e4, 1e4), absorber(3.0, 0.2, 0.9)]])
-def test_an_unstable_system_is_not_positive_real_though_its_real_part_is_positive_on_the_axis(rest):
+def test_an_unstable_system_has_no_real_part_though_it_is_positive_on_the_axis(rest):
     unstable = first_order(1.0, -1.0)  # 1/(1 - s), of real part 1/(1 + w^2)
     values = unstable(1j * np.geomspace(1e-3, 1e3, 50))
     assert values.real.min() > 0
-    assert not is_positive_real(beside(unstable, *rest))
-    assert is_positive_real(beside(first_order(-1.0, 1.0), *rest))
+    for level in (-1e-3, -10.0):
+        assert not least_real_part_above(beside(unstable, *rest), level)
+        assert least_real_part_above(beside(first_order(-1.0, 1.0), *rest), level)
 
 
-@pytest.mark.parametrize("below", [1e-2, 1e-5, 1e-6, 1e-7])
+@pytest.mark.parametrize("below", [1e-2, 1e-5, 1e-7])
 @pytest.mark.parametrize("rest", [[], [static(1.0)], [absorber(3.0, 0.2, 0.9)]])
-def test_a_real_part_that_is_negative_at_infinity_only_is_seen(below, rest):
-    """1/(s + 1) - below is negative beyond below^(-1/2) - 1 rad/s, which may be far outside all samples."""
-    assert not is_positive_real(beside(first_order(-1.0, 1.0, -below), *rest))
-    assert is_positive_real(beside(first_order(-1.0, 1.0, below), *rest))
-    assert is_positive_real(beside(first_order(-1.0, 1.0), *rest))  # it only approaches 0
+def test_a_real_part_that_is_too_low_at_infinity_only_is_seen(below, rest):
+    """1/(s + 1) - below crosses a level next to -below millions of rad/s out, where rounding hides it and D alone tells."""
+    system = beside(first_order(-1.0, 1.0, -below), *rest)
+    for nearly in (0.5, 1 - 1e-6, 1 - 1e-12):
+        assert not least_real_part_above(system, -below * nearly)
+    assert least_real_part_above(system, -below * (1 + 1e-6))
 
 
-@pytest.mark.parametrize("rest", [[], [static(1.0)], [absorber(3.0, 0.2, 0.9)]])
-def test_what_is_allowed_at_infinity_is_a_billionth_of_the_size(rest):
-    """The level is met millions of rad/s out, where crossings are lost in rounding and only D itself tells."""
-    size = max(1.0, *(float(one(0.0).real.max()) for one in rest)) if rest else 1.0
-    assert not is_positive_real(beside(first_order(-1.0, 1.0, -1.0001e-9 * size), *rest))
-    assert is_positive_real(beside(first_order(-1.0, 1.0, -0.99e-9 * size), *rest))
-
-
-def test_a_gain_is_positive_real_where_its_symmetric_part_is():
+def test_the_real_part_of_a_gain_is_that_of_its_symmetric_part():
     turned = np.array([[0.0, 3.0], [-3.0, 0.0]])
-    assert is_positive_real(static(turned))
-    assert is_positive_real(static(turned + np.diag([0.1, 0.2])))
-    assert not is_positive_real(static(turned - np.diag([0.0, 1e-3])))
-    assert not is_positive_real(static([[1.0, 2.1], [0.0, 1.0]]))
+    assert least_real_part_above(static(turned), -1e-6)
+    assert least_real_part_above(static(turned - np.diag([0.0, 0.1])), -0.11)
+    assert not least_real_part_above(static(turned - np.diag([0.0, 0.1])), -0.09)
+    assert not least_real_part_above(static([[1.0, 2.1], [0.0, 1.0]]), -0.04)  # 1 - 2.1/2
 
 
 @pytest.mark.parametrize("zeta", [1e-2, 1e-4, 1e-5])
 @pytest.mark.parametrize("w", [0.37, 1.0, 21.0])
 @pytest.mark.parametrize("rest", [[], [first_order(-2.0, 1.0, 0.1)]])
 def test_a_real_part_that_is_negative_in_a_narrow_band_only_is_seen(zeta, w, rest):
-    """Between w (1 - zeta) and w (1 + zeta) only: no coarse grid meets it."""
-    assert not is_positive_real(beside(absorber(w, zeta, 1.2), *rest))
-    assert is_positive_real(beside(absorber(w, zeta, 0.8), *rest))
+    """Between w (1 - zeta) and w (1 + zeta) only: no coarse grid meets it. In the middle it is -0.2."""
+    system = beside(absorber(w, zeta, 1.2), *rest)
+    assert not least_real_part_above(system, -0.19)
+    assert not least_real_part_above(system, -1e-3)
+    assert least_real_part_above(system, -0.21)
+    assert least_real_part_above(beside(absorber(w, zeta, 0.8), *rest), -1e-3)
 
 
 # --- bounds over frequency -------------------------------------------------------------------------------------------
@@ -176,7 +173,10 @@ def test_the_certified_gain_and_what_it_tolerates_are_those_of_dense_samples_whe
     assert found.holds == (true < 1)
     sizes, (most_error, most_loop) = spectral(error) * spectral(loop), (spectral(error).max(), spectral(loop).max())
     assert 1 / found.tolerates >= sizes.max() * (1 - 1e-6)
-    floors = np.maximum(spectral(error), min(most_error, 0.5 / most_loop)), np.maximum(spectral(loop), min(most_loop, 0.5 / most_error))
+    floors = (
+        np.maximum(spectral(error), min(most_error, 0.5 / most_loop)),
+        np.maximum(spectral(loop), min(most_loop, 0.5 / most_error)),
+    )
     rungs, left_out = 2**0.25 * 1.03, 1.01**2
     assert 1 / found.tolerates <= rungs * left_out * (floors[0] * floors[1]).max()
     first = omega[np.argmax(sizes >= 1)] if (sizes >= 1).any() else np.inf
@@ -332,7 +332,7 @@ def test_every_row_of_a_check_is_that_of_python_controls_simulation(sign, measur
         [[-0.5, 0.2], [0.0, -2.0]], [[1.0, 0.0, 0.3], [0.5, 1.0, 0.0]], [[-0.6, 0.2], [0.1, -0.7]], [[-0.5, 0, 0], [0, 0, -1.0]],
         inputs=["w[x]", "w[y]", "w[z]"], outputs=["p[x]", "p[z]"],
     )  # fmt: skip
-    step, time, window = co.Step({"d": 1.5 * sign, "a": -0.4 * sign}), np.linspace(0, 40, 2001), 0.4
+    step, time, window = co.Step({"d": 1.5 * sign, "a": -0.4 * sign}), np.linspace(0, 12, 601), 0.4
     found = co.verify(
         full, full.project(partition), controller, partition, disturbance=step, measured=measured, time=time, window=window
     )
@@ -348,7 +348,7 @@ def test_every_row_of_a_check_is_that_of_python_controls_simulation(sign, measur
             3, sums.T @ u, sums.T @ inertia, one,
         ),
     }  # fmt: skip
-    fine = np.linspace(0, 40, 40_001)
+    fine = np.linspace(0, 12, 12_001)
     for column, (system, n, disturbance, weights, groups) in cases.items():
         rows, worst, powers, y = course(system, n, disturbance, weights, groups, fine, window)
         table = found.table[column]
@@ -400,11 +400,11 @@ def test_what_was_lost_is_replaced_to_63_percent_when_the_target_says(proportion
     """The power of one quasi-steady area is 1 - exp(-t/(T (1 + k_p)))/(1 + k_p) of what it lost."""
     network = co.Network(co.swing(inertia=[1e-6], damping=[0.7], labels=["a"]), [[0.0]], "1/s")
     t, k = 2.0, proportional
-    found = co.secondary_control(network, time_constant=t, proportional=k).check(network, co.Step({"a": -1.0})).table
+    found = co.secondary_control(network, time_constant=t, proportional=k).check(network, disturbance=co.Step({"a": -1.0})).table
     exact = t * (1 + k) * (1 - np.log(1 + k)) if k < np.e - 1 else 0.0
     row = found.loc["63 % replaced after [s]"]
     assert row["target"] == pytest.approx(exact, rel=1e-9, abs=1e-12)
-    assert row[["reduced", "full"]].tolist() == pytest.approx([exact, exact], rel=2e-2, abs=1.1 * 20 * t * (1 + k) / 4000)
+    assert row[["reduced", "full"]].tolist() == pytest.approx([exact, exact], rel=2e-2, abs=0 if exact else 20 * t * (1 + k) / 600)
 
 
 def areas_by_hand(inertia, damping, laplacian, sums, share, mean, beta, time_constant, proportional):
@@ -436,30 +436,32 @@ def test_every_row_of_the_check_of_secondary_control_is_that_of_python_controls_
     u = np.array([0.0, -0.3, 0.0, -1.0, -0.5])
     small = full.project(partition)
     design = co.secondary_control(small, time_constant=time_constant, proportional=proportional)
-    table = design.check(full, co.Step({"b": -0.3, "d": -1.0, "e": -0.5}), partition).table
+    table = design.check(full, partition, disturbance=co.Step({"b": -0.3, "d": -1.0, "e": -0.5})).table
     share = (sums * inertia[:, None]) / (sums.T @ inertia)
     beta, lost = sums.T @ damping, sums.T @ u
-    eye, pi = np.eye(3), (time_constant, proportional)
+    eye, pi, inertias = np.eye(3), (time_constant, proportional), sums.T @ inertia
     systems = {
         "full": (areas_by_hand(inertia, damping, laplacian, sums, share, share, beta, *pi), u, inertia),
-        "reduced": (areas_by_hand(sums.T @ inertia, beta, sums.T @ laplacian @ sums, eye, eye, eye, beta, *pi), lost, sums.T @ inertia),
+        "reduced": (
+            areas_by_hand(sums.T @ inertia, beta, sums.T @ laplacian @ sums, eye, eye, eye, beta, *pi),
+            lost,
+            sums.T @ inertia,
+        ),
     }
     time = np.linspace(0, 20 * time_constant * (1 + proportional), 60_001)
-    sampled = 5e-3  # of twelve hundred samples or more up to 60 s: (0.05 s, 3 rad/s)^2/8 at a peak
+    sampled = 1.2e-2  # six hundred samples or more up to 60 s: (0.1 s, 3 rad/s)^2/8 at a peak
     for column, (system, step, weights) in systems.items():
         y = control.forced_response(system, time, np.outer(step, np.ones(len(time))), squeeze=False).outputs
-        n = len(step)
+        n, found = len(step), table[column]
         center, exports, powers = weights @ y[:n] / weights.sum(), y[n : n + 3], y[n + 3 :]
-        others = np.abs(powers[:2] / lost[2]).max()
+        others, nadir, own = np.abs(powers[:2] / lost[2]).max(), center[np.abs(center).argmax()], powers[2] / -lost[2]
         assert others > 0.05
-        assert table.loc["largest power of another area, of the loss", column] == pytest.approx(others, rel=sampled)
-        assert table.loc["nadir, CoI", column] == pytest.approx(center[np.abs(center).argmax()], rel=sampled)
-        assert table.loc["last frequency, CoI", column] == pytest.approx(center[-1], abs=1e-8)
-        assert table.loc["last exchange, largest", column] == pytest.approx(np.abs(exports[:, -1]).max(), abs=1e-8)
-        own = powers[2] / -lost[2]
-        assert table.loc["last power, area of the loss, of the loss", column] == pytest.approx(own[-1], abs=1e-8)
-        when = time[np.argmax(own >= 1 - np.exp(-1))]
-        assert table.loc["63 % replaced after [s]", column] == pytest.approx(when, abs=0.06)
+        assert found["largest power of another area, of the loss"] == pytest.approx(others, rel=sampled)
+        assert found["nadir, CoI"] == pytest.approx(nadir, rel=sampled)
+        assert found["last frequency, CoI, of its nadir"] == pytest.approx(center[-1] / nadir, abs=1e-8)
+        assert found["last exchange, largest, of the loss"] == pytest.approx(np.abs(exports[:, -1] / lost[2]).max(), abs=1e-8)
+        assert found["last power of the area, of the loss"] == pytest.approx(own[-1], abs=1e-8)
+        assert found["63 % replaced after [s]"] == pytest.approx(time[np.argmax(own >= 1 - np.exp(-1))], abs=5e-3)
 
 
 # --- damping ---------------------------------------------------------------------------------------------------------
@@ -474,7 +476,7 @@ def joined(lines, n):
 
 
 def test_the_mode_that_is_followed_is_that_between_the_areas_though_light_machines_swing_near_it():
-    """A light machine swings at 0.123 Hz within its area, the areas at 0.151 Hz; in its mode it moves 60 times as far as all others.
+    """A light machine swings at 0.123 Hz within its area, the areas at 0.151 Hz; in its mode it moves 60 times as far as others.
 
     In the mode of the areas it moves twice as far as the heavy one and against it, so that a plain mean of its area is turned.
     """
@@ -485,7 +487,8 @@ def test_the_mode_that_is_followed_is_that_between_the_areas_though_light_machin
     squares, shapes = sla.eigh(laplacian, np.diag(inertia))
     energy = inertia[[0, 2]] @ np.abs(shapes[[0, 2]]) ** 2  # of the heavy machines, of 1 in all
     between = int(np.flatnonzero((energy > 0.9) & (squares > 1e-6))[0])
-    assert 1 < shapes[0, between] / -shapes[2, between] * 10 / 8 * 1.25 < 2  # the areas against each other
+    assert shapes[0, between] * shapes[2, between] < 0  # the areas against each other
+    assert shapes[:2, between].sum() * shapes[2, between] > 0  # but for a plain mean
     frequency = np.sqrt(squares[between]) / (2 * np.pi)
     design = co.damp_mode(network.project(areas), ratio=0.05)
     for measured in ("shares", "inertia"):
@@ -509,10 +512,10 @@ def test_a_ratio_out_of_reach_ends_in_the_largest_that_was_met_after_few_looks(d
         return plain(*arguments)
 
     monkeypatch.setattr(Network, "transfer_of", counted)
-    with pytest.raises(co.InputError, match=r"the largest is [0-9.]+, at gain") as caught:
+    with pytest.raises(co.InputError, match=r"the largest met is [0-9.]+, at gain") as caught:
         co.damp_mode(network, ratio=0.5, between=("a", "c"), dynamics=dynamics)
     assert 0 < taken[0] < looks
-    largest_named = float(str(caught.value).split("the largest is ")[1].split(",")[0])
+    largest_named = float(str(caught.value).split("the largest met is ")[1].split(",")[0])
     v, h = np.array([1.0, 0.0, -1.0]), control.ss(dynamics)
     k, zero, mode, ratios = h.nstates, np.zeros((3, 3)), None, []
     for gain in np.linspace(0, 8, 2001):  # swing equations with p = -gain h v v^T w written out
@@ -533,38 +536,40 @@ def test_a_ratio_out_of_reach_ends_in_the_largest_that_was_met_after_few_looks(d
 def test_power_and_energy_are_found_between_knots_and_just_before_a_jump(sign):
     """Three cubics with a jump between the second and the third; power and energy of the law simulated by python-control."""
     law = Nodes(
-        ("k",), np.array([[0.8], [0.3]]), make_banks([(0, Realization(np.array([[-2.0]]), np.ones((1, 1)), -np.ones((1, 1)), np.zeros((1, 1))))])
+        ("k",),
+        np.array([[0.8], [0.3]]),
+        make_banks([(0, Realization(np.array([[-2.0]]), np.ones((1, 1)), -np.ones((1, 1)), np.zeros((1, 1))))]),
     )
-    t = np.array([0.0, 1.0, 2.2, 4.0])
+    wide, parts = np.array([1.0, 1.2, 1.8]), 8  # of each cubic and of its samples
+    t = np.concatenate(
+        [np.linspace(0, h, parts, endpoint=False) + end - h for h, end in zip(wide, np.cumsum(wide), strict=True)] + [[4.0]]
+    )
+    at = parts * np.array([1, 2])
+    inner = control.ss([[-2.0]], [[1.0]], [[-1.0]], [[0.0]])
     for shapes in (
         ([0.0, 0.5, 0.2, 0.1], [0.8, 1.2, 0.5, 0.1], [0.3, 0.6, -0.9, 0.15]),  # largest just before the jump
         ([0.0, 3.0, -3.5, 0.6], [0.1, -0.1, 0.2, 0.0], [-0.2, 0.1, 0.0, 0.05]),  # largest within the first cubic
         ([0.0, -0.2, 0.1, 0.0], [-0.1, 0.1, 0.0, 0.0], [0.4, 2.8, -2.9, 0.65]),  # within the last
     ):
         pieces = [sign * np.polynomial.Polynomial(shape) for shape in shapes]
-        pieces[1] = pieces[1] - pieces[1](0) + pieces[0](1.0)  # only one jump, of value and of slope
-        starts, wide = t[:-1], np.diff(t)
-        value = np.array([piece(0.0) for piece in pieces] + [pieces[2](wide[2])])
-        rate = np.array([piece.deriv()(0.0) for piece in pieces] + [pieces[2].deriv()(wide[2])])
-        at = np.array([1, 2])
-        before = np.array([pieces[i - 1](wide[i - 1]) for i in at])
-        slope = np.array([pieces[i - 1].deriv()(wide[i - 1]) for i in at])
-        found = delivered(law, Knots(t, value[:, None], rate[:, None], at, before[:, None], slope[:, None]), np.ones(1))
-        x, energy, powers, energies, begin = 0.0, 0.0, [], [], []
-        inner = control.ss([[-2.0]], [[1.0]], [[-1.0]], [[0.0]])
+        pieces[1] = pieces[1] - pieces[1](0) + pieces[0](1.0)  # the value jumps once, the slope twice
+        ends = [(one(h), one.deriv()(h)) for one, h in zip(pieces, wide, strict=True)]
+        value = np.append(np.concatenate([one(x) for one, x in zip(pieces, inside, strict=True)]), ends[2][0])
+        rate = np.append(np.concatenate([one.deriv()(x) for one, x in zip(pieces, inside, strict=True)]), ends[2][1])
+        before, slope = np.array(ends[:2]).T[:, :, None]
+        found = delivered(law, Knots(t, value[:, None], rate[:, None], at, before, slope), np.ones(1))
+        x, energy, powers, energies, sampled = 0.0, 0.0, [], [], []
         for piece, length in zip(pieces, wide, strict=True):
-            fine = np.linspace(0, length, 4001)
+            fine = np.linspace(0, length, 500 * parts + 1)
             run = control.forced_response(inner, fine, piece(fine), X0=[x])
             power = -(0.3 * piece.deriv()(fine) + 0.8 * piece(fine) + run.outputs)
             gathered = energy + np.concatenate([[0.0], np.cumsum(0.5 * (power[1:] + power[:-1]) * np.diff(fine))])
-            begin.append((power[0], gathered[0]))
+            sampled.append(np.column_stack([power, gathered])[:-1:500])
             x, energy = run.states[0, -1], gathered[-1]
             powers.append(power)
             energies.append(gathered)
-        begin.append((powers[-1][-1], energy))
-        assert len(starts) == len(pieces)
-        assert found.power == pytest.approx([p for p, _ in begin], rel=1e-5, abs=1e-6)
-        assert found.energy == pytest.approx([e for _, e in begin], rel=1e-5, abs=1e-6)
+        sampled.append(np.array([[powers[-1][-1], energy]]))
+        assert np.column_stack([found.power, found.energy]) == pytest.approx(np.concatenate(sampled), rel=1e-5, abs=1e-6)
         every, whole = np.concatenate(powers), np.concatenate(energies)
-        assert found.peak == pytest.approx(every[np.abs(every).argmax()], rel=1e-2)
-        assert found.most == pytest.approx(whole[np.abs(whole).argmax()], rel=1e-2)
+        assert found.peak == pytest.approx(every[np.abs(every).argmax()], rel=1e-4)
+        assert found.most == pytest.approx(whole[np.abs(whole).argmax()], rel=1e-4)
