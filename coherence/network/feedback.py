@@ -224,8 +224,8 @@ class ClosedLoop(Page):
         return ClosedLoop(reduced, Feedback(own, actuators, outputs, flows, f.measured, f.powers))
 
     def poles(self) -> Complex:
-        """Eigenvalues of the closed loop, by descending real part."""
-        return self.realization.poles()
+        """Eigenvalues of the closed loop without passive nodes, by descending real part."""
+        return (self.kron_reduce() if self.network.nodes.passive.any() else self).realization.poles()
 
     def to_statespace(self, *, name: str = "closed_loop") -> control.StateSpace:
         """A python-control StateSpace; inputs u[label], outputs y[label] (a dot in a label becomes an underscore)."""
