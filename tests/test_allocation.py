@@ -11,7 +11,7 @@ import coherence as co
 from coherence.design.allocation import Allocation
 from coherence.design.delivery import delivered
 from coherence.design.limits import FrequencyLimits, allocate
-from coherence.design.nadir import step_extreme
+from coherence.design.step_extreme import step_extreme
 from coherence.display import readable
 from coherence.nodes.nodes import Nodes, make_banks
 from coherence.numerics.realization import Realization

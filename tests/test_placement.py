@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import coherence as co
-from coherence.design.extreme import CROSS, STIFF, mirrored
+from coherence.design.nadir_slopes import CROSS, STIFF, mirrored
 from coherence.design.placement import placement
 from coherence.design.storage import Storage
 from coherence.errors import InputError, InstabilityError, ToleranceError, UnknownNameError
@@ -18,7 +18,7 @@ from coherence.nodes.nodes import Nodes
 from tests.draws import networks, random_laplacian
 
 KINDS = [("inertia", None), ("damping", None), ("droop", 0.7)]
-MET = 1e-4  # of the largest derivative: what `extreme` promises
+MET = 1e-4  # of the largest derivative: what `nadir_slopes` promises
 SMOOTH = [(lambda label: co.Step({label: -1.0})), (lambda label: co.Pulse({label: -1.0}, duration=0.9, start=0.3))]
 
 

@@ -33,7 +33,7 @@ from coherence.numerics.sparse import factorise
 from coherence.simulation.steady import require_stable
 from coherence.types import Real
 
-STATES = 1500  # dense: about a minute, and stability is decided up to here
+LYAPUNOV_STATES = 1500  # dense: about a minute, and stability is decided up to here
 AGREE = 1e-6  # of J, computed from either gramian
 TOUCHED = 1e-12  # of the largest: passive nodes that a disturbance moves at once
 
@@ -124,9 +124,9 @@ def _undefined(ch: _Channels, storage: Storage) -> NDArray[np.bool_]:
 
 
 def _channels(network: Network, inputs: Real, outputs: Real) -> _Channels:
-    if network.order > STATES:
+    if network.order > LYAPUNOV_STATES:
         raise InputError(
-            f"the H2 norm is dense work, and {network.order} states are too many (at most {STATES}); aggregate the network first, "
+            f"the H2 norm is dense work, and {network.order} states are too many (at most {LYAPUNOV_STATES}); aggregate the network first, "
             "or take measure='nadir'"
         )
     require_stable(

@@ -1,7 +1,7 @@
 r"""What planners read of a network whose storage moves with it: nadir, RoCoF, steady state, overshoot, storage power and energy.
 
 Up to a horizon, from one simulation; of the coherent dynamics and of the center of inertia after a step, extremes over all time
-(`nadir`).
+(`step_extreme`).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from coherence.design.delivery import delivered
-from coherence.design.nadir import STATES, step_extreme
+from coherence.design.step_extreme import EXPONENTIAL_STATES, step_extreme
 from coherence.errors import InputError, ToleranceError
 from coherence.network.network import Network
 from coherence.nodes.nodes import Nodes
@@ -85,7 +85,7 @@ def figures(
 
 def _center_for_ever(network: Network, disturbance: Disturbance) -> tuple[float, float]:
     """The extreme of the center of inertia over all time after a step, and where it ends; NaN where that is not computed."""
-    if not isinstance(disturbance, Step) or network.order > STATES or network.nodes.passive.any():
+    if not isinstance(disturbance, Step) or network.order > EXPONENTIAL_STATES or network.nodes.passive.any():
         return float("nan"), float("nan")
     inertia = network.nodes.inertia
     mean, u = inertia[None, :] / inertia.sum(), disturbance.vector(network)[:, None]
@@ -97,7 +97,7 @@ def of_aggregate(one: Network, control: Nodes, disturbance: Disturbance, *, hori
     """Those of a coherent dynamics (one node) under the total of a disturbance; after a step, nadir and overshoot of all time."""
     loss = disturbance.at_one(one.labels[0])
     found, _ = figures(one, control, np.ones(1), loss, horizon=horizon, window=window)
-    if isinstance(loss, Step) and one.order <= STATES:
+    if isinstance(loss, Step) and one.order <= EXPONENTIAL_STATES:
         extreme = step_extreme(one.realization, loss.total)
         found["nadir"], end = abs(extreme.value), abs(extreme.end)
         found["overshoot"] = (found["nadir"] - end) / end if end > 0 else np.nan

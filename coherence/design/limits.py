@@ -30,7 +30,7 @@ from scipy.optimize import brentq
 from coherence.design.allocation import Allocation
 from coherence.design.delivery import delivered
 from coherence.design.figures import require_horizon, times_until
-from coherence.design.nadir import Extreme, step_extreme
+from coherence.design.step_extreme import StepExtreme, step_extreme
 from coherence.display import Page
 from coherence.errors import InputError, PoleError
 from coherence.network.network import Network, require_nodes
@@ -341,7 +341,7 @@ def _law(task: _Task, inertia: float, droop: float, *, shaped: bool) -> Nodes:
     return Nodes(("control",), np.array([[full], [inertia]]), nodes.scaled(np.array([-1.0])).banks)
 
 
-def _extreme(aggregate: Network, control: Nodes, size: float) -> Extreme:
+def _extreme(aggregate: Network, control: Nodes, size: float) -> StepExtreme:
     closed = Network(aggregate.nodes.plus(control), np.zeros((1, 1)), aggregate.coupling)
     return step_extreme(closed.realization, size)
 

@@ -2,7 +2,7 @@ r"""At which node storage helps most: derivatives of one figure by virtual inert
 
     g_i^{-1} + theta_i k(s),    dJ/dtheta_i at theta = 0 for all nodes at once
 
-J is the energy of outputs after impulses (`energy`, dense) or the extreme of one output after a disturbance (`extreme`, any size);
+J is the energy of outputs after impulses (`energy`, dense) or the extreme of one output after a disturbance (`nadir_slopes`, any size);
 k is that of `storage`. Where a derivative is negative, storage improves the figure.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from coherence.design.energy import energy, energy_value
-from coherence.design.extreme import Place, extreme, located
+from coherence.design.nadir_slopes import Place, located, nadir_slopes
 from coherence.design.sharing import Shares, shared
 from coherence.design.storage import Storage
 from coherence.display import Page
@@ -70,7 +70,7 @@ class Figure:
         if self.disturbance is None:
             found = energy(network, self.inputs, self.outputs, self.storage)
             return found.value, found.slopes, 2 * found.gap * np.abs(found.slopes), found.slowest
-        reached = extreme(network, self.disturbance, self.outputs[0], self.storage, self.time)
+        reached = nadir_slopes(network, self.disturbance, self.outputs[0], self.storage, self.time)
         return reached.value, reached.slopes, reached.error, reached.place
 
     def grouped(self, partition: Partition) -> Figure:
