@@ -126,8 +126,8 @@ def _undefined(ch: _Channels, storage: Storage) -> NDArray[np.bool_]:
 def _channels(network: Network, inputs: Real, outputs: Real) -> _Channels:
     if network.order > LYAPUNOV_STATES:
         raise InputError(
-            f"the H2 norm is dense work, and {network.order} states are too many (at most {LYAPUNOV_STATES}); aggregate the network first, "
-            "or take measure='nadir'"
+            f"the H2 norm is dense work, and {network.order} states are too many (at most {LYAPUNOV_STATES}); "
+            "aggregate the network first, or take measure='nadir'"
         )
     require_stable(
         network, "the H2 norm", "; give it damping, or take measure='nadir', which looks at a finite time", coherent=False

@@ -6,6 +6,9 @@ Up to a horizon, from one simulation; of the coherent dynamics and of the center
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pandas as pd
 
@@ -20,6 +23,10 @@ from coherence.simulation.response import Response
 from coherence.simulation.simulate import simulate
 from coherence.types import Real
 
+if TYPE_CHECKING:
+    from coherence.design.limits import FrequencyLimits
+
+EXCEEDED = 1e-3  # of a limit: what is worth naming
 SAMPLES = 10_000  # of a response, at most
 FINER, FINEST = 1, 5  # halvings of the default step: usual ones, and the most where those are too coarse for metrics
 
@@ -109,3 +116,39 @@ def require_horizon(value: object) -> float:
     if isinstance(value, (bool, complex)) or not isinstance(value, (int, float, np.number)) or not 0 < value < np.inf:
         raise InputError(f"horizon = {value!r}; give a time > 0 in s")
     return float(value)
+
+
+def beside(
+    limits: FrequencyLimits,
+    overshoot: float | None,
+    promised: dict[str, float],
+    middle: dict[str, float],
+    found: dict[str, float],
+    window: float,
+) -> dict[str, tuple[float | None, float, float]]:
+    """Quantity -> target, what the reduced aggregate promised, what the full network (its aggregate: `middle`) does."""
+    over = f"over {window:g} s"
+    return {
+        f"RoCoF of the CoI {over}": (limits.rocof, promised["RoCoF"], found["RoCoF"]),
+        f"RoCoF of the worst node {over}": (limits.rocof, promised["RoCoF"], found["worst RoCoF"]),
+        "nadir of the aggregate": (limits.nadir, promised["nadir"], middle["nadir"]),
+        "nadir of the CoI": (limits.nadir, promised["nadir"], found["nadir"]),
+        "nadir of the worst node": (limits.nadir, promised["nadir"], found["worst nadir"]),
+        "steady state": (limits.steady, promised["steady state"], found["steady state"]),
+        "overshoot of the aggregate": (overshoot, promised["overshoot"], middle["overshoot"]),
+        "overshoot of the CoI": (overshoot, promised["overshoot"], found["overshoot"]),
+        "overshoot of the worst node": (overshoot, promised["overshoot"], found["worst overshoot"]),
+        "peak storage power": (None, promised["power"], found["power"]),
+        "storage energy": (None, promised["energy"], found["energy"]),
+    }
+
+
+def exceeded(rows: Mapping[str, tuple[float | None, float, float]], *, stable: bool | None) -> str:
+    """Which limits the full network exceeds, and by how much, in a sentence; an unstable one keeps none."""
+    if stable is False:
+        return "no limit is kept: the full network is not stable"
+    above = {name: full / target - 1 for name, (target, _, full) in rows.items() if target}
+    over = [f"{name} by {100 * part:.2g} %" for name, part in above.items() if not part <= EXCEEDED]
+    if over:
+        return f"limits exceeded on the full network: {', '.join(over)}"
+    return f"the limits hold on the full network, to {100 * EXCEEDED:g} %"

@@ -2,8 +2,8 @@ r"""At which node storage helps most: derivatives of one figure by virtual inert
 
     g_i^{-1} + theta_i k(s),    dJ/dtheta_i at theta = 0 for all nodes at once
 
-J is the energy of outputs after impulses (`energy`, dense) or the extreme of one output after a disturbance (`nadir_slopes`, any size);
-k is that of `storage`. Where a derivative is negative, storage improves the figure.
+J is the energy of outputs after impulses (`energy`, dense) or the extreme of one output after a disturbance
+(`nadir_slopes`, any size); k is that of `storage`. Where a derivative is negative, storage improves the figure.
 """
 
 from __future__ import annotations
