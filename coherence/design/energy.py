@@ -65,6 +65,15 @@ class _Channels:
     improper: NDArray[np.bool_]  # (n,) passive nodes that are moved or measured at once
 
 
+def require_few_states(network: Network) -> None:
+    """Refuse what two dense Lyapunov equations are too slow for."""
+    if network.order > LYAPUNOV_STATES:
+        raise InputError(
+            f"the H2 norm is dense work, and {network.order} states are too many (at most {LYAPUNOV_STATES}); "
+            "aggregate the network first, or take measure='nadir'"
+        )
+
+
 def energy(network: Network, inputs: Real, outputs: Real, storage: Storage) -> Energy:
     """J of outputs @ y, (q, n), after unit impulses through inputs, (n, m), and dJ/dtheta_i for all nodes.
 
@@ -124,11 +133,7 @@ def _undefined(ch: _Channels, storage: Storage) -> NDArray[np.bool_]:
 
 
 def _channels(network: Network, inputs: Real, outputs: Real) -> _Channels:
-    if network.order > LYAPUNOV_STATES:
-        raise InputError(
-            f"the H2 norm is dense work, and {network.order} states are too many (at most {LYAPUNOV_STATES}); "
-            "aggregate the network first, or take measure='nadir'"
-        )
+    require_few_states(network)
     require_stable(
         network, "the H2 norm", "; give it damping, or take measure='nadir', which looks at a finite time", coherent=False
     )

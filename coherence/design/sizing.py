@@ -162,8 +162,8 @@ class Sizing:
         if edge:
             pole = complex(self.closed(self.law(*sizes(found), shaped=False)).poles()[0])
             raise InputError(
-                f"the nadir limit of {limit:.4g} rad/s holds as soon as the aggregate is stable, from {found:.4g} {UNITS[what]} on, "
-                f"where its pole at {pole_text(pole)} 1/s hardly dies out; give a smaller nadir limit, or take "
+                f"the nadir limit of {limit:.4g} rad/s holds as soon as the aggregate is stable, from {found:.4g} {UNITS[what]} "
+                f"on, where its pole at {pole_text(pole)} 1/s hardly dies out; give a smaller nadir limit, or take "
                 "method='frequency_shaping'"
             )
         return found
@@ -214,7 +214,8 @@ def _least(extreme: Callable[[float], float], limit: float, begin: float, scale:
         return None, False
     x = float(brentq(lambda x: min(extreme(x), 2 * limit) - limit, low, high, xtol=1e-13 * high, rtol=1e-13))
     reached = extreme(x)
-    return x if reached <= limit * (1 + MET) else high, not EDGE * limit <= reached < np.inf
+    edge = not EDGE * limit <= reached < np.inf
+    return x if edge or reached <= limit * (1 + MET) else high, edge
 
 
 def _refusal(name: str, limits: FrequencyLimits, what: str, needed: float, allowed: float) -> str:
