@@ -11,7 +11,7 @@ import coherence as co
 from coherence.design.allocation import Allocation
 from coherence.design.delivery import delivered
 from coherence.design.limits import FrequencyLimits, allocate
-from coherence.design.nadir import step_extreme
+from coherence.design.step_extreme import step_extreme
 from coherence.display import readable
 from coherence.nodes.nodes import Nodes, make_banks
 from coherence.numerics.realization import Realization
@@ -129,6 +129,120 @@ def test_the_law_is_passive_for_turbines_of_one_lag(network, part):
     assert found.control.inverse(1j * w).real.min() >= found.droop - 1e-12 * max(found.control.damping[0], 1.0)
     whole = found.applied(network, shares="equal")
     assert co.passivity(whole).nodes["passive"].all()  # passive nodes stay passive: stable for every Laplacian
+
+
+def hydro_pair(inertia=(1.0, 2.0), inverse_droop=(4.0, 5.0), water=(0.5, 2.0)):
+    """Two nodes m s + d + h, h = R^-1 (1 - T_w s)/((1 + T_w s/2)(1 + 0.2 s)): non-minimum phase, unstable with so much R^-1."""
+    sections = []
+    for i, (r, t) in enumerate(zip(inverse_droop, water, strict=True)):
+        system = ct.ss(ct.tf([-t, 1.0], [0.5 * t, 1.0]) * ct.tf([r], [0.2, 1.0]))
+        sections.append((i, Realization(system.A, system.B, system.C, system.D)))
+    nodes = Nodes(("a", "b"), np.array([[0.1, 0.1], inertia]), make_banks(sections))
+    return co.Network(nodes, [[5.0, -5], [-5, 5]], "1/s")
+
+
+UNSTABLE = [
+    (hydro_pair(), {"steady": 0.3}),
+    (hydro_pair(), {"steady": 0.3, "rocof": 0.2}),
+    (hydro_pair(), {"rocof": 0.2}),
+    (hydro_pair(), {"rocof": 10.0}),
+]
+
+
+@pytest.mark.parametrize(("network", "limits"), UNSTABLE)
+def test_inertia_and_droop_that_leave_the_aggregate_unstable_are_refused_with_its_pole(network, limits):
+    step = co.Step({"a": LOSS})
+    assert uncontrolled(network)[0] == np.inf
+    with pytest.raises(co.InputError, match=r"the aggregate is not stable: its pole at .* give a nadir limit") as caught:
+        allocate(network, step, FrequencyLimits(**limits), method="inertia_droop")
+    assert "method='frequency_shaping'" in str(caught.value)
+    # what the sentence offers does it
+    shaped = allocate(network, step, FrequencyLimits(**limits))
+    raised = allocate(network, step, FrequencyLimits(**limits, nadir=0.12), method="inertia_droop")
+    heavier = allocate(network, step, FrequencyLimits(**limits, nadir=0.12), method="inertia_droop", prefer="inertia")
+    for found in (shaped, raised, heavier):
+        assert not found.idle
+        assert found.closed.poles()[0].real < 0
+        assert "hold without" not in repr(found) + found.text()
+        assert "not stable: its pole at" in found.facts["without control"]
+
+
+@pytest.mark.parametrize("prefer", ["droop", "inertia"])
+def test_a_nadir_limit_that_holds_on_the_edge_of_stability_is_refused(prefer):
+    network, step = hydro_pair(), co.Step({"a": LOSS})
+    with pytest.raises(co.InputError, match=r"limit of 1 rad/s holds as soon as the aggregate is stable, from .* its pole at .*e-"):
+        allocate(network, step, FrequencyLimits(nadir=1.0), method="inertia_droop", prefer=prefer)
+    assert allocate(network, step, FrequencyLimits(nadir=1.0)).closed.poles()[0].real < 0
+
+
+def test_a_rate_limit_that_holds_does_not_hide_an_unstable_aggregate():
+    falling = co.Network(co.swing(inertia=[1.0], damping=-0.5, labels=["a"]), [[0.0]], "1/s")
+    free = co.Network(co.swing(inertia=[1.0], damping=0.0, labels=["a"]), [[0.0]], "1/s")
+    step = co.Step({"a": LOSS})
+    for network, rocof in ((falling, 2.0), (falling, 0.5), (free, 2.0), (free, 0.5)):
+        for method in ("frequency_shaping", "inertia_droop"):
+            with pytest.raises(co.InputError, match="give a nadir or a steady limit"):
+                allocate(network, step, FrequencyLimits(rocof=rocof), method=method)
+            found = allocate(network, step, FrequencyLimits(rocof=rocof, steady=0.4), method=method)
+            assert found.closed.poles()[0].real < 0
+
+
+@few
+@given(st.integers(0, 2**32 - 1), draw_method, st.lists(st.sampled_from(["nadir", "rocof", "steady"]), min_size=1, unique=True))
+def test_whatever_is_allocated_leaves_the_aggregate_stable(seed, method, names):
+    rng = np.random.default_rng(seed)
+    network = hydro_pair(rng.uniform(0.5, 4, 2), rng.uniform(0.2, 6, 2), rng.uniform(0.3, 2, 2))
+    step = co.Step({"a": LOSS})
+    limits = FrequencyLimits(**dict.fromkeys(names, float(rng.uniform(0.05, 0.6))))
+    if method == "inertia_droop":
+        try:
+            found = allocate(network, step, limits, method=method)
+        except co.InputError:
+            said = "holds as soon as the aggregate is stable" if "nadir" in names else "is not stable: its pole at"
+            with pytest.raises(co.InputError, match=said):
+                allocate(network, step, limits, method=method)
+            return
+    found = allocate(network, step, limits, method=method)
+    assert co.coherent_dynamics(found.applied(network)).poles()[0].real < 0
+    assert np.isfinite(found.table["with control"]).all()
+
+
+def test_a_network_without_inertia_is_told_how_to_share():
+    static = co.Network(Nodes(("a", "b"), np.ones((1, 2))), [[1.0, -1], [-1, 1]], "1/s")
+    plain = allocate(static, co.Step({"a": LOSS}), FrequencyLimits(nadir=0.25))
+    with pytest.raises(co.InputError, match="no node has inertia, by which it would be shared; give shares='equal'"):
+        plain.applied(static)
+    assert plain.applied(static, shares="equal").nodes.inverse(0.0).sum().real == pytest.approx(4.0)
+    with pytest.raises(co.InputError, match=r"neither a node nor the storage has inertia, .*applied\(network, shares='equal'\)"):
+        plain.check(static)
+    heavy = allocate(static, co.Step({"a": LOSS}), FrequencyLimits(nadir=0.25, rocof=0.5))
+    with pytest.raises(co.InputError, match="no node has inertia, by which"):
+        heavy.check(static)
+    assert heavy.check(static, shares="equal").stable
+
+
+def test_a_check_names_the_limits_that_the_full_network_exceeds():
+    case = co.linearize(co.load_case("five_generators"))
+    step = co.Step({case.labels[0]: LOSS})
+    nadir, rocof, _ = uncontrolled(case)
+    limits = FrequencyLimits(nadir=0.7 * nadir, rocof=0.9 * rocof)
+    small = co.truncate(co.coherent_dynamics(case), 2).network
+    for method, wanted in (("frequency_shaping", 0.0), ("inertia_droop", np.nan)):
+        checked = allocate(small, step, limits, method=method).check(case)
+        table = checked.table
+        (note,) = [note for note in checked.notes if "limits" in note]
+        for name, row in table.iterrows():
+            above = row["full"] / row["target"] - 1 if row["target"] > 0 else 0.0
+            said = f"{name} by {100 * above:.2g} %" in note
+            assert said == (row["target"] > 0 and above > 1e-3), (name, note)
+        assert "exceeded" in note
+        over = table.loc[[name for name in table.index if name.startswith("overshoot")], "target"].to_numpy()
+        np.testing.assert_array_equal(over, wanted)
+    wide = allocate(small, step, FrequencyLimits(nadir=10 * nadir)).check(case)
+    assert any("the limits hold on the full network" in note for note in wide.notes)
+    one = co.Network(co.swing(inertia=[1.0, 1.0], damping=[-0.4, 1.6], labels=["a", "b"]), [[0.02, -0.02], [-0.02, 0.02]], "1/s")
+    far = allocate(one, co.Step({"a": LOSS}), FrequencyLimits(nadir=0.5, steady=0.6), horizon=5e3).check(one, shares={"b": 1.0})
+    assert any("no limit is kept: the full network is not stable" in note for note in far.notes)
 
 
 def test_the_law_of_turbines_that_resonate_may_not_be_passive_and_says_so():
@@ -473,7 +587,7 @@ def test_a_check_takes_other_disturbances():
     plain = allocate(static, co.Step({"1": 1.0}), FrequencyLimits(nadir=0.5))
     assert plain.droop == pytest.approx(1.0)
     assert np.isinf(plain.table.loc["RoCoF", "with control"])
-    with pytest.raises(co.InputError, match="no node has inertia"):
+    with pytest.raises(co.InputError, match="neither a node nor the storage has inertia"):
         plain.check(static, shares="equal", disturbance=co.Step({"1": 1.0}))
 
 
@@ -505,13 +619,18 @@ def test_pages_show_themselves():
     assert readable(checked.table).shape == checked.table.shape
 
 
-def test_iceland_shaped_by_three_states_stays_stable_and_comes_near_its_steady_state(iceland):
-    full = iceland
-    small = co.truncate(co.coherent_dynamics(full), 3).network
-    step = co.Step({"Burfell 3-4": -1.0})
+def test_iceland_shaped_comes_the_nearer_to_no_overshoot_the_more_states_are_shaped(iceland):
+    step, exact = co.Step({"Burfell 3-4": -1.0}), co.coherent_dynamics(iceland)
     limits = FrequencyLimits.hz(nadir=0.4, rocof=0.3, steady=0.3)
-    shaped = allocate(small, step, limits).check(full)
-    plain = allocate(small, step, limits, method="inertia_droop").check(full)
-    assert shaped.stable
+    shaped = {}
+    for order, center, aggregate in ((3, 0.0422, 0.0421), (5, 0.0100, 0.0099), (6, 0.0032, 0.0031)):
+        checked = allocate(co.truncate(exact, order).network, step, limits).check(iceland, margin=False)
+        assert checked.stable
+        shaped[order] = checked.table["full"]
+        assert shaped[order]["overshoot of the CoI"] == pytest.approx(center, abs=1e-4)
+        assert shaped[order]["overshoot of the aggregate"] == pytest.approx(aggregate, abs=1e-4)
+    assert shaped[5]["overshoot of the aggregate"] < 0.01 < shaped[3]["overshoot of the aggregate"]
+    small = co.truncate(exact, 3).network
+    plain = allocate(small, step, limits, method="inertia_droop").check(iceland, margin=False)
     assert plain.stable
-    assert shaped.table.loc["overshoot of the CoI", "full"] < 0.03 < 2.0 < plain.table.loc["overshoot of the CoI", "full"]
+    assert shaped[3]["overshoot of the CoI"] < 0.05 < 2.0 < plain.table.loc["overshoot of the CoI", "full"]

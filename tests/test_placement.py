@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 import coherence as co
-from coherence.design.extreme import CROSS, STIFF, mirrored
+from coherence.design.nadir_slopes import CROSS, STIFF, mirrored
 from coherence.design.placement import placement
 from coherence.design.storage import Storage
 from coherence.errors import InputError, InstabilityError, ToleranceError, UnknownNameError
@@ -18,7 +18,7 @@ from coherence.nodes.nodes import Nodes
 from tests.draws import networks, random_laplacian
 
 KINDS = [("inertia", None), ("damping", None), ("droop", 0.7)]
-MET = 1e-4  # of the largest derivative: what `extreme` promises
+MET = 1e-4  # of the largest derivative: what `nadir_slopes` promises
 SMOOTH = [(lambda label: co.Step({label: -1.0})), (lambda label: co.Pulse({label: -1.0}, duration=0.9, start=0.3))]
 
 
@@ -486,6 +486,29 @@ def test_tables_are_ranked_and_exported(iceland):
     assert set(found.to_dict()["tables"]) == {"nodes"}
     assert "H2 norm" in found.facts["J"]
     assert found.facts["slowest mode"].startswith("-0.001053 1/s")
+
+
+@pytest.mark.parametrize(("measure", "by", "tau"), [(measure, *kind) for measure in ("h2", "nadir") for kind in KINDS])
+def test_a_node_that_does_not_move_neither_improves_nor_worsens(measure, by, tau):
+    # c is midway between two equal machines that are pushed apart, and so are d and e, which hang on it
+    lap = np.array([[2.0, 0, -2, 0, 0], [0, 2, -2, 0, 0], [-2, -2, 5, -1, 0], [0, 0, -1, 1.5, -0.5], [0, 0, 0, -0.5, 0.5]])
+    nodes = co.swing(inertia=[1.3, 1.3, 0.7, 0.9, 0.4], damping=[0.3, 0.3, 0.2, 0.1, 0.37], labels=list("abcde"))
+    network, apart = co.Network(nodes, lap, "1/s"), co.Step({"a": -1.0, "b": 1.0})
+    options = {} if measure == "h2" else {"output": "a", "time": np.linspace(0, 4, 201)}
+    found = placement(network, apart, measure=measure, by=by, time_constant=tau, **options)
+    assert (found.sensitivity[["c", "d", "e"]].abs() <= 1e-9 * found.sensitivity.abs().max()).all()
+    assert (found.sensitivity[["a", "b"]].abs() > 1e-3 * found.sensitivity.abs().max()).all()
+    better = int((found.sensitivity[["a", "b"]] < 0).sum())
+    assert better == 2 or measure == "nadir"  # at b it may come when a is farthest
+    said = f"{better} of 5 improve J, {2 - better} make it worse, 3 do neither beyond what their derivatives are known to"
+    assert found.facts["nodes"] == said
+
+
+def test_without_a_partition_nothing_of_all_pairs_of_nodes_is_kept(rng):
+    network = lattice(6, 7, rng)
+    found = placement(network, co.Step({network.labels[0]: -1.0}), measure="nadir", time=np.linspace(0, 2, 51))
+    assert found.shares is None
+    assert "do neither" not in found.facts["nodes"]
 
 
 def test_a_network_that_does_not_settle_has_no_energy_but_a_nadir():

@@ -2,7 +2,8 @@ r"""An allocation of grid-forming storage: decided for the coherent dynamics, sh
 
     k_i = w_i k,   sum_i w_i = 1:   the aggregate under control is (g_hat^{-1} + k)^{-1} whatever the shares.
 
-How m_v and d_v are found: `limits`.
+How m_v and d_v are found: `limits` and `sizing`; of inertia and droop one is scanned while the other is pinned, so that they are
+enough, and not the least of both.
 """
 
 from __future__ import annotations
@@ -14,16 +15,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from coherence.design.figures import figures, of_aggregate, require_horizon
+from coherence.design.figures import beside, exceeded, figures, of_aggregate, require_horizon
 from coherence.design.robustness import local_small_gain
 from coherence.design.sharing import Shares, node_weights
+from coherence.design.sizing import growing
 from coherence.design.verification import Verification, compared
 from coherence.display import Page
 from coherence.errors import InputError
 from coherence.network.network import Network, require_nodes, signal_names
 from coherence.nodes.nodes import Bank, Nodes
 from coherence.nodes.systems import to_control
-from coherence.numerics.realization import Realization, cascade, parallel
+from coherence.numerics.realization import Realization, cascade, parallel, pole_text
 from coherence.simulation.disturbances import Disturbance, Step
 from coherence.theory.coherent import COHERENT, coherent_dynamics
 from coherence.theory.stability import stability
@@ -44,7 +46,8 @@ class Allocation(Page):
     Attributes
     ----------
     inertia, droop : float
-        m_v [pu s^2/rad] and d_v [pu s/rad]; both zero where the limits hold without control, or where shaping alone does.
+        m_v [pu s^2/rad] and d_v [pu s/rad]: what is enough, not the least of both. Both zero where the limits hold without control,
+        or where shaping alone does.
     control : Nodes
         One node whose inverse is k(s): storage gives the power -k(s) y.
     table : DataFrame
@@ -59,6 +62,8 @@ class Allocation(Page):
         Until when power and energy are counted [s].
     passivity_index : float
         inf Re k on the axis: k is passive where it is >= 0.
+    idle : bool
+        Whether nothing is needed: the aggregate alone is stable and keeps the limits.
 
     Examples
     --------
@@ -84,6 +89,7 @@ class Allocation(Page):
     closed: Network
     horizon: float
     passivity_index: float
+    idle: bool
 
     def __repr__(self) -> str:
         if self.idle:
@@ -93,11 +99,6 @@ class Allocation(Page):
             return f"Allocation({how}: k(s) = {self.inertia:.4g} s + {self.droop:.4g})"
         states = self.control.proper_part()[0].order
         return f"Allocation({how}: k(s) = {self.inertia:.4g} s + {self.droop:.4g} + h(0) - h(s), {states} states)"
-
-    @property
-    def idle(self) -> bool:
-        """Whether nothing is needed, k = 0."""
-        return not self.control.polynomial.any() and not self.control.banks
 
     @property
     def passive(self) -> bool:
@@ -114,6 +115,8 @@ class Allocation(Page):
         }
         if self.idle:
             return out | {"control": "none: the limits hold without it"}
+        if (pole := growing(self.aggregate)) is not None:
+            out["without control"] = f"the aggregate is not stable: its pole at {pole_text(pole)} 1/s does not die out"
         terms = " + h(0) - h(s)" if self.method == "frequency_shaping" else ""
         kind = "passive" if self.passive else "not passive, it may destabilise: look at check(full)"
         law = f"k(s) = {self.inertia:.4g} s + {self.droop:.4g}{terms}, {self.control.proper_part()[0].order} states"
@@ -143,6 +146,8 @@ class Allocation(Page):
         require_nodes(network, "sharing among nodes")
         w = node_weights(network, shares)
         if not w.sum() > 0:
+            if isinstance(shares, str) and shares == "inertia":
+                raise InputError("no node has inertia, by which it would be shared; give shares='equal', or node -> weight")
             raise InputError("no node has a share; give one of them a weight > 0")
         return np.asarray(w / w.sum())
 
@@ -186,7 +191,8 @@ class Allocation(Page):
             Sizes over [0, horizon], steady states included: of the center of inertia (virtual inertia included), of the worst node,
             and of the exact coherent dynamics of `full` under control ("of the aggregate"), which tells what reducing h cost
             from what the network does beside its coherent motion (of a step, over all time). An unstable network is a result, with
-            its mode; its figures are those up to the horizon.
+            its mode; its figures are those up to the horizon. Targets are the limits, and of frequency shaping no overshoot; the
+            first note names the limits that the full network exceeds by more than 0.1 %.
 
         Raises
         ------
@@ -196,6 +202,11 @@ class Allocation(Page):
             A disturbance that names a node `full` does not have.
         """
         require_nodes(full, "a check")
+        if not full.nodes.inertia.any() and not self.control.polynomial[1:].any():
+            raise InputError(
+                "neither a node nor the storage has inertia, so there is no center of inertia to check; simulate "
+                "allocation.applied(network, shares='equal') instead"
+            )
         loss = self.disturbance if disturbance is None else disturbance
         w = self.weights(full, shares=shares)
         closed = Network(full.nodes.plus(_shared(self.control, w, full.labels)), full.laplacian, full.coupling)
@@ -205,17 +216,20 @@ class Allocation(Page):
         found, response = figures(closed, self.control, w, loss, **measure)
         promised = of_aggregate(self.closed, self.control, loss, **measure)
         middle = of_aggregate(exact, self.control, loss, **measure)
-        rows = _rows(self.limits, promised, middle, found, window)
+        overshoot = 0.0 if self.method == "frequency_shaping" and not self.idle else None
+        rows = beside(self.limits, overshoot, promised, middle, found, window)
         if isinstance(loss, Step):
             reduced, whole = (abs(loss.total) / float(network.nodes.inertia.sum()) for network in (self.closed, closed))
             rows = {"RoCoF at the start": (self.limits.rocof, reduced, whole)} | rows
+        verdict = stability(closed)
         notes = (
+            exceeded(rows, stable=verdict.stable),
             f"of {loss.sentence}, over [0, {until:g}] s and where it ends; aggregate and CoI after a step over all time",
             f"storage at {int((w > 0).sum())} of {full.size} nodes",
             "RoCoF at the start is that of the aggregate; a node where power is lost begins to fall faster",
         )
         safe = local_small_gain(full, self.aggregate, self.control, w) if margin and not self.idle else None
-        return Verification(compared(rows), stability(closed), closed, response, safe, notes)
+        return Verification(compared(rows), verdict, closed, response, safe, notes)
 
     def system(self, *, lag: float | None = None, label: str = COHERENT, name: str = "storage") -> StateSpace:
         """The controller in python-control: from w[label] (frequency deviation) to p[label] (injected power), -k(s)/(lag s + 1).
@@ -270,22 +284,3 @@ def _shared(control: Nodes, weights: Real, labels: Sequence[str]) -> Nodes:
         for bank in control.banks
     )
     return Nodes(tuple(labels), control.polynomial * weights, banks)
-
-
-def _rows(
-    limits: FrequencyLimits, promised: dict[str, float], middle: dict[str, float], found: dict[str, float], window: float
-) -> dict[str, tuple[float | None, float, float]]:
-    over = f"over {window:g} s"
-    return {
-        f"RoCoF of the CoI {over}": (limits.rocof, promised["RoCoF"], found["RoCoF"]),
-        f"RoCoF of the worst node {over}": (limits.rocof, promised["RoCoF"], found["worst RoCoF"]),
-        "nadir of the aggregate": (limits.nadir, promised["nadir"], middle["nadir"]),
-        "nadir of the CoI": (limits.nadir, promised["nadir"], found["nadir"]),
-        "nadir of the worst node": (limits.nadir, promised["nadir"], found["worst nadir"]),
-        "steady state": (limits.steady, promised["steady state"], found["steady state"]),
-        "overshoot of the aggregate": (None, promised["overshoot"], middle["overshoot"]),
-        "overshoot of the CoI": (None, promised["overshoot"], found["overshoot"]),
-        "overshoot of the worst node": (None, promised["overshoot"], found["worst overshoot"]),
-        "peak storage power": (None, promised["power"], found["power"]),
-        "storage energy": (None, promised["energy"], found["energy"]),
-    }

@@ -33,7 +33,7 @@ from coherence.numerics.sparse import factorise
 from coherence.simulation.steady import require_stable
 from coherence.types import Real
 
-STATES = 1500  # dense: about a minute, and stability is decided up to here
+LYAPUNOV_STATES = 1500  # dense: about a minute, and stability is decided up to here
 AGREE = 1e-6  # of J, computed from either gramian
 TOUCHED = 1e-12  # of the largest: passive nodes that a disturbance moves at once
 
@@ -63,6 +63,15 @@ class _Channels:
     read: Real  # (q, N)
     past: Real  # (q, n)
     improper: NDArray[np.bool_]  # (n,) passive nodes that are moved or measured at once
+
+
+def require_few_states(network: Network) -> None:
+    """Refuse what two dense Lyapunov equations are too slow for."""
+    if network.order > LYAPUNOV_STATES:
+        raise InputError(
+            f"the H2 norm is dense work, and {network.order} states are too many (at most {LYAPUNOV_STATES}); "
+            "aggregate the network first, or take measure='nadir'"
+        )
 
 
 def energy(network: Network, inputs: Real, outputs: Real, storage: Storage) -> Energy:
@@ -124,11 +133,7 @@ def _undefined(ch: _Channels, storage: Storage) -> NDArray[np.bool_]:
 
 
 def _channels(network: Network, inputs: Real, outputs: Real) -> _Channels:
-    if network.order > STATES:
-        raise InputError(
-            f"the H2 norm is dense work, and {network.order} states are too many (at most {STATES}); aggregate the network first, "
-            "or take measure='nadir'"
-        )
+    require_few_states(network)
     require_stable(
         network, "the H2 norm", "; give it damping, or take measure='nadir', which looks at a finite time", coherent=False
     )

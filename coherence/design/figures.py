@@ -1,16 +1,19 @@
 r"""What planners read of a network whose storage moves with it: nadir, RoCoF, steady state, overshoot, storage power and energy.
 
 Up to a horizon, from one simulation; of the coherent dynamics and of the center of inertia after a step, extremes over all time
-(`nadir`).
+(`step_extreme`).
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from coherence.design.delivery import delivered
-from coherence.design.nadir import STATES, step_extreme
+from coherence.design.step_extreme import EXPONENTIAL_STATES, step_extreme
 from coherence.errors import InputError, ToleranceError
 from coherence.network.network import Network
 from coherence.nodes.nodes import Nodes
@@ -20,6 +23,10 @@ from coherence.simulation.response import Response
 from coherence.simulation.simulate import simulate
 from coherence.types import Real
 
+if TYPE_CHECKING:
+    from coherence.design.limits import FrequencyLimits
+
+EXCEEDED = 1e-3  # of a limit: what is worth naming
 SAMPLES = 10_000  # of a response, at most
 FINER, FINEST = 1, 5  # halvings of the default step: usual ones, and the most where those are too coarse for metrics
 
@@ -85,7 +92,7 @@ def figures(
 
 def _center_for_ever(network: Network, disturbance: Disturbance) -> tuple[float, float]:
     """The extreme of the center of inertia over all time after a step, and where it ends; NaN where that is not computed."""
-    if not isinstance(disturbance, Step) or network.order > STATES or network.nodes.passive.any():
+    if not isinstance(disturbance, Step) or network.order > EXPONENTIAL_STATES or network.nodes.passive.any():
         return float("nan"), float("nan")
     inertia = network.nodes.inertia
     mean, u = inertia[None, :] / inertia.sum(), disturbance.vector(network)[:, None]
@@ -97,7 +104,7 @@ def of_aggregate(one: Network, control: Nodes, disturbance: Disturbance, *, hori
     """Those of a coherent dynamics (one node) under the total of a disturbance; after a step, nadir and overshoot of all time."""
     loss = disturbance.at_one(one.labels[0])
     found, _ = figures(one, control, np.ones(1), loss, horizon=horizon, window=window)
-    if isinstance(loss, Step) and one.order <= STATES:
+    if isinstance(loss, Step) and one.order <= EXPONENTIAL_STATES:
         extreme = step_extreme(one.realization, loss.total)
         found["nadir"], end = abs(extreme.value), abs(extreme.end)
         found["overshoot"] = (found["nadir"] - end) / end if end > 0 else np.nan
@@ -109,3 +116,39 @@ def require_horizon(value: object) -> float:
     if isinstance(value, (bool, complex)) or not isinstance(value, (int, float, np.number)) or not 0 < value < np.inf:
         raise InputError(f"horizon = {value!r}; give a time > 0 in s")
     return float(value)
+
+
+def beside(
+    limits: FrequencyLimits,
+    overshoot: float | None,
+    promised: dict[str, float],
+    middle: dict[str, float],
+    found: dict[str, float],
+    window: float,
+) -> dict[str, tuple[float | None, float, float]]:
+    """Quantity -> target, what the reduced aggregate promised, what the full network (its aggregate: `middle`) does."""
+    over = f"over {window:g} s"
+    return {
+        f"RoCoF of the CoI {over}": (limits.rocof, promised["RoCoF"], found["RoCoF"]),
+        f"RoCoF of the worst node {over}": (limits.rocof, promised["RoCoF"], found["worst RoCoF"]),
+        "nadir of the aggregate": (limits.nadir, promised["nadir"], middle["nadir"]),
+        "nadir of the CoI": (limits.nadir, promised["nadir"], found["nadir"]),
+        "nadir of the worst node": (limits.nadir, promised["nadir"], found["worst nadir"]),
+        "steady state": (limits.steady, promised["steady state"], found["steady state"]),
+        "overshoot of the aggregate": (overshoot, promised["overshoot"], middle["overshoot"]),
+        "overshoot of the CoI": (overshoot, promised["overshoot"], found["overshoot"]),
+        "overshoot of the worst node": (overshoot, promised["overshoot"], found["worst overshoot"]),
+        "peak storage power": (None, promised["power"], found["power"]),
+        "storage energy": (None, promised["energy"], found["energy"]),
+    }
+
+
+def exceeded(rows: Mapping[str, tuple[float | None, float, float]], *, stable: bool | None) -> str:
+    """Which limits the full network exceeds, and by how much, in a sentence; an unstable one keeps none."""
+    if stable is False:
+        return "no limit is kept: the full network is not stable"
+    above = {name: full / target - 1 for name, (target, _, full) in rows.items() if target}
+    over = [f"{name} by {100 * part:.2g} %" for name, part in above.items() if not part <= EXCEEDED]
+    if over:
+        return f"limits exceeded on the full network: {', '.join(over)}"
+    return f"the limits hold on the full network, to {100 * EXCEEDED:g} %"

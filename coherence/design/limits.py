@@ -9,7 +9,10 @@ After a lasting loss u the aggregate begins to fall at |u|/(m + m_v), ends at |u
     inertia and droop   k = m_v s + d_v
     frequency shaping   k = m_v s + d_v + h(0) - h(s):   g_hat^{-1} + k = a s + b,   a = m + m_v,   b = d + h(0) + d_v
 
-The second is of first order: it does not overshoot, so its nadir is its steady state |u|/b. Since k(0) = d_v, storage
+Of inertia and droop one is raised until the nadir limit holds, and the other is what RoCoF or steady state need (`sizing`): not the
+least of both.
+
+Frequency shaping leaves a first order: it does not overshoot, so its nadir is its steady state |u|/b. Since k(0) = d_v, storage
 that shapes gives way to the turbines. Where h(s) = sum_i r_i/(tau_i s + 1), r_i >= 0 (turbines of one lag each), k is passive:
 
     Re k(jw) = d_v + sum_i r_i (tau_i w)^2/(1 + (tau_i w)^2) >= d_v >= 0,
@@ -19,23 +22,20 @@ and h(0) - h(s) = sum_i r_i tau_i s/(tau_i s + 1) is positive real. For other h 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import brentq
 
 from coherence.design.allocation import Allocation
 from coherence.design.delivery import delivered
 from coherence.design.figures import require_horizon, times_until
-from coherence.design.nadir import Extreme, step_extreme
+from coherence.design.sizing import Sizing, holds
 from coherence.display import Page
-from coherence.errors import InputError, PoleError
+from coherence.errors import InputError
 from coherence.network.network import Network, require_nodes
 from coherence.nodes.nodes import Nodes
-from coherence.numerics.realization import pole_text
 from coherence.simulation.disturbances import Step
 from coherence.simulation.horizon import default_times
 from coherence.simulation.simulate import simulate
@@ -44,9 +44,8 @@ from coherence.theory.passivity import passivity_indices
 
 METHODS = ("frequency_shaping", "inertia_droop")
 PREFERENCES = ("droop", "inertia")
-MET = 1e-9  # relative, by which a limit may be missed in rounding
-WIDEN, LARGEST = 1.25, 1e9  # of the search for droop or inertia: growth of its steps, and where it gives up
-UNITS = {"inertia": "pu s^2/rad of virtual inertia", "droop": "pu s/rad of droop"}
+BINDS = 1e-6  # relative, within which a limit is met with equality
+IDLE = Nodes(("control",), np.zeros((1, 1)))
 
 
 @dataclass(frozen=True, repr=False)
@@ -125,7 +124,7 @@ def allocate(
     max_droop: float = np.inf,
     horizon: float | None = None,
 ) -> Allocation:
-    r"""The least virtual inertia and droop with which the coherent dynamics keeps its limits after a lasting loss.
+    r"""Virtual inertia and droop with which the coherent dynamics keeps its limits after a lasting loss.
 
         g_hat^{-1} = m s + d + h(s),     k = m_v s + d_v [+ h(0) - h(s)]
 
@@ -140,7 +139,8 @@ def allocate(
     method : "frequency_shaping" or "inertia_droop"
         See the module. Frequency shaping needs h stable.
     prefer : "droop" or "inertia"
-        Of inertia and droop: what is raised for the nadir, once the other limits hold.
+        Of inertia and droop: which of them is raised for the nadir. The other stays at what its limit needs (inertia that of the
+        RoCoF, droop that of the steady state and of the nadir's own size).
     max_inertia, max_droop : float
         Largest m_v [pu s^2/rad] and d_v [pu s/rad] there may be.
     horizon : float, optional
@@ -149,22 +149,25 @@ def allocate(
     Returns
     -------
     Allocation
-        Zero where the limits hold without control.
+        Zero, and `idle`, where the limits hold without control on a stable aggregate. The closed aggregate is stable.
 
     Raises
     ------
     InputError
         Limits that no allocation meets (the binding one is named, with what it needs and what is allowed), a disturbance that is
-        no step, an aggregate that is no swing (relative degree above 1), h unstable, an option out of range.
+        no step, an aggregate that is no swing (relative degree above 1), h unstable, inertia and droop that leave the aggregate
+        unstable (its pole is named) because no nadir limit asks for more, an option out of range.
     ToleranceError
         An aggregate so lightly damped that its extreme is not found.
 
     Notes
     -----
-    Shaping is in closed form. Of inertia and droop m_v and d_v are first those of the RoCoF and of the steady state, then the
-    preferred one rises until the exact extreme of the step response (`step_extreme`) is within the nadir limit, to a relative
-    1e-9: the least that a scan in steps of a twentieth, growing, finds. The RoCoF limit is one on the slope just after the step,
-    which is the steepest where the aggregate is passive: its impulse response is then a positive definite function.
+    Frequency shaping is in closed form, and each of m_v and d_v the least for its limits. Of inertia and droop one quantity is
+    scanned while the other is pinned: m_v and d_v are first those of the RoCoF and of the steady state (d_v also that of a
+    nadir without overshoot), then the preferred one rises until the exact extreme of the step response (`step_extreme`) is
+    within the nadir limit, to a relative 1e-9: the least of this one that a scan in steps of a twentieth, growing, finds. It is
+    not the least of both: more of the pinned one may need less of the other. The RoCoF limit is one on the slope just after the
+    step, which is the steepest where the aggregate is passive: its impulse response is then a positive definite function.
 
     References
     ----------
@@ -189,93 +192,13 @@ def allocate(
         raise InputError(f"method = {method!r}; give one of {', '.join(map(repr, METHODS))}")
     if prefer not in PREFERENCES:
         raise InputError(f"prefer = {prefer!r}; give 'droop' or 'inertia'")
-    task = _Task(_aggregate(network), _size(disturbance), limits, _most(max_inertia, "inertia"), _most(max_droop, "droop"))
-    alone = _figures(task, task.aggregate.nodes)
+    task = Sizing(_aggregate(network), _size(disturbance), limits, _most(max_inertia, "inertia"), _most(max_droop, "droop"))
     until = _horizon(task.aggregate, disturbance, horizon)
-    if _meets(alone, limits):
-        return _allocation(task, method, disturbance, 0.0, 0.0, Nodes(("control",), np.zeros((1, 1))), alone, until)
-    inertia, droop = task.shaped() if method == "frequency_shaping" else task.plain(prefer)
-    task.require_allowed(inertia, droop)
-    control = _law(task, inertia, droop, shaped=method == "frequency_shaping")
-    return _allocation(task, method, disturbance, inertia, droop, control, alone, until)
-
-
-@dataclass(frozen=True)
-class _Task:
-    """An aggregate, the size of the loss, the limits, and what is allowed."""
-
-    aggregate: Network
-    size: float
-    limits: FrequencyLimits
-    max_inertia: float
-    max_droop: float
-
-    @property
-    def inertia(self) -> float:
-        return float(self.aggregate.nodes.inertia[0])
-
-    @property
-    def stiffness(self) -> float:
-        """g_hat^{-1}(0) = d + h(0)."""
-        try:
-            return float(self.aggregate.nodes.inverse(0.0)[0, 0].real)
-        except PoleError:
-            return np.inf  # integral action holds the frequency
-
-    @property
-    def least_inertia(self) -> float:
-        """What the RoCoF limit needs."""
-        return 0.0 if self.limits.rocof is None else max(0.0, self.size / self.limits.rocof - self.inertia)
-
-    def least_droop(self, deviation: float | None) -> float:
-        """What a steady state of this size needs."""
-        return 0.0 if deviation is None else max(0.0, self.size / deviation - self.stiffness)
-
-    def shaped(self) -> tuple[float, float]:
-        """Inertia and droop of frequency shaping."""
-        _require_stable_turbines(self.aggregate.nodes)
-        droop = self.least_droop(self.limits.of_deviation)
-        if not self.stiffness + droop > 0:
-            raise InputError(
-                f"the aggregate has no steady state: d + h(0) = {self.stiffness:.4g} pu s/rad; give a nadir or a steady limit"
-            )
-        return self.least_inertia, droop
-
-    def plain(self, prefer: str) -> tuple[float, float]:
-        """Inertia and droop alone."""
-        inertia, droop = self.least_inertia, self.least_droop(self.limits.steady)
-        self.require_allowed(inertia, droop)
-        nadir = self.limits.nadir
-        if nadir is None:
-            return inertia, droop
-        droop = max(droop, self.least_droop(nadir))  # no nadir is above its steady state
-        if prefer == "droop":
-            found = _least(lambda d: self._extreme(inertia, d), nadir, droop, self.size / nadir)
-            return inertia, self._known(found, "droop")
-        found = _least(lambda m: self._extreme(m, droop), nadir, inertia, max(self.inertia + inertia, 1e-3 * self.size / nadir))
-        return self._known(found, "inertia"), droop
-
-    def require_allowed(self, inertia: float, droop: float) -> None:
-        """Refuse what needs more than there may be."""
-        limits = self.limits
-        if inertia > self.max_inertia * (1 + MET):
-            by_rocof = self.least_inertia >= inertia
-            raise InputError(_refusal("RoCoF" if by_rocof else "nadir", limits, "inertia", inertia, self.max_inertia))
-        if droop > self.max_droop * (1 + MET):
-            by_steady = limits.steady is not None and self.least_droop(limits.steady) >= droop
-            raise InputError(_refusal("steady-state" if by_steady else "nadir", limits, "droop", droop, self.max_droop))
-
-    def _extreme(self, inertia: float, droop: float) -> float:
-        return abs(_extreme(self.aggregate, _polynomial(inertia, droop), self.size).value)
-
-    def _known(self, found: float | None, what: str) -> float:
-        if found is not None:
-            return found
-        other = "droop" if what == "inertia" else "inertia"
-        raise InputError(
-            f"the nadir limit of {self.limits.nadir:.4g} rad/s is met by no {UNITS[what]} up to {LARGEST:g} times the aggregate's; "
-            f"take prefer={other!r}, or a larger limit"
-        )
+    if holds(task.figures(task.aggregate), limits):
+        return _allocation(task, (0.0, 0.0), IDLE, method, disturbance, until)
+    shaped = method == "frequency_shaping"
+    inertia, droop = task.shaped() if shaped else task.plain(prefer)
+    return _allocation(task, (inertia, droop), task.law(inertia, droop, shaped=shaped), method, disturbance, until)
 
 
 def _aggregate(network: Network) -> Network:
@@ -317,109 +240,39 @@ def _horizon(aggregate: Network, disturbance: Step, given: float | None) -> floa
     return require_horizon(given)
 
 
-def _require_stable_turbines(nodes: Nodes) -> None:
-    for bank in nodes.banks:
-        poles = np.linalg.eigvals(bank.a).ravel()
-        if poles.size and poles.real.max() >= 0:
-            worst = pole_text(complex(poles[poles.real.argmax()]))
-            raise InputError(
-                f"frequency shaping takes over h(s), the aggregate's turbines, and h has a pole at {worst} 1/s; it must be stable: "
-                "take method='inertia_droop'"
-            )
-
-
-def _polynomial(inertia: float, droop: float) -> Nodes:
-    return Nodes(("control",), np.array([[droop], [inertia]]))
-
-
-def _law(task: _Task, inertia: float, droop: float, *, shaped: bool) -> Nodes:
-    """k(s) as a node."""
-    if not shaped:
-        return _polynomial(inertia, droop)
-    nodes = task.aggregate.nodes
-    full = droop + task.stiffness - float(nodes.damping[0])
-    return Nodes(("control",), np.array([[full], [inertia]]), nodes.scaled(np.array([-1.0])).banks)
-
-
-def _extreme(aggregate: Network, control: Nodes, size: float) -> Extreme:
-    closed = Network(aggregate.nodes.plus(control), np.zeros((1, 1)), aggregate.coupling)
-    return step_extreme(closed.realization, size)
-
-
-def _least(extreme: Callable[[float], float], limit: float, begin: float, scale: float) -> float | None:
-    """The least x >= begin that a growing scan finds to keep the extreme within the limit, then by bisection and secants."""
-    if extreme(begin) <= limit * (1 + MET):
-        return begin
-    low, step = begin, 0.05 * scale
-    while step <= LARGEST * scale:
-        high = low + step
-        if extreme(high) <= limit:
-            break
-        low, step = high, WIDEN * step
-    else:
-        return None
-    x = float(brentq(lambda x: min(extreme(x), 2 * limit) - limit, low, high, xtol=1e-13 * high, rtol=1e-13))
-    return x if extreme(x) <= limit * (1 + MET) else high
-
-
-def _figures(task: _Task, nodes: Nodes) -> dict[str, float]:
-    """Nadir, RoCoF, steady state and overshoot of a node under the loss, all sizes."""
-    found = step_extreme(Network(nodes, np.zeros((1, 1)), "1/s").realization, task.size)
-    inertia = float(nodes.inertia[0])
-    nadir, end = abs(found.value), abs(found.end)
-    return {
-        "nadir": nadir,
-        "RoCoF": task.size / inertia if inertia > 0 else np.inf,
-        "steady state": end,
-        "overshoot": (nadir - end) / end if end > 0 else np.inf,
-    }
-
-
-def _meets(figures: dict[str, float], limits: FrequencyLimits) -> bool:
-    asked = {"nadir": limits.nadir, "RoCoF": limits.rocof, "steady state": limits.steady}
-    return all(limit is None or figures[name] <= limit * (1 + MET) for name, limit in asked.items())
-
-
-def _refusal(name: str, limits: FrequencyLimits, what: str, needed: float, allowed: float) -> str:
-    value, unit = {
-        "RoCoF": (limits.rocof, "rad/s^2"),
-        "nadir": (limits.nadir, "rad/s"),
-        "steady-state": (limits.steady, "rad/s"),
-    }[name]
-    return (
-        f"the {name} limit of {value:.4g} {unit} needs {needed:.4g} {UNITS[what]}, of which {allowed:.4g} are allowed (max_{what})"
+def _allocation(
+    task: Sizing, sizes: tuple[float, float], control: Nodes, method: str, disturbance: Step, horizon: float
+) -> Allocation:
+    """What was decided, with its figures on the aggregate; nothing is needed where the control is `IDLE`."""
+    closed = task.closed(control)
+    step = disturbance.at_one(COHERENT)
+    given = delivered(control, simulate(closed, step, times_until(closed, step, horizon)).knots, np.ones(1))
+    return Allocation(
+        *sizes,
+        control,
+        _table(task, closed, sizes, (abs(given.peak), abs(given.most)), needed=control is not IDLE),
+        method,
+        task.limits,
+        disturbance,
+        task.aggregate,
+        closed,
+        horizon,
+        float(passivity_indices(control)["index"].iloc[0]),
+        idle=control is IDLE,
     )
 
 
-def _allocation(
-    task: _Task,
-    method: str,
-    disturbance: Step,
-    inertia: float,
-    droop: float,
-    control: Nodes,
-    alone: dict[str, float],
-    horizon: float,
-) -> Allocation:
-    limits = task.limits
-    closed = Network(task.aggregate.nodes.plus(control), np.zeros((1, 1)), "1/s")
-    after = _figures(task, closed.nodes)
-    step = disturbance.at_one(COHERENT)
-    given = delivered(control, simulate(closed, step, times_until(closed, step, horizon)).knots, np.ones(1))
-    columns = {"limit": np.nan, "without control": np.nan, "with control": np.nan, "binding": False}
-    rows: dict[str, dict[str, Any]] = {}
-    for name, limit in (("nadir", limits.nadir), ("RoCoF", limits.rocof), ("steady state", limits.steady), ("overshoot", None)):
-        rows[name] = columns | {"without control": alone[name], "with control": after[name]}
-        if limit is not None:
-            binding = (inertia > 0 or droop > 0) and bool(abs(after[name] - limit) <= 1e-6 * limit)
-            rows[name] |= {"limit": limit, "binding": binding}
-    for name, figure, most in (
-        ("peak storage power", abs(given.peak), np.nan),
-        ("storage energy", abs(given.most), np.nan),
-        ("virtual inertia", inertia, task.max_inertia),
-        ("virtual droop", droop, task.max_droop),
-    ):
-        rows[name] = columns | {"without control": 0.0, "with control": figure, "limit": most if np.isfinite(most) else np.nan}
-    table = pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")
-    index = float(passivity_indices(control)["index"].iloc[0])
-    return Allocation(inertia, droop, control, table, method, limits, disturbance, task.aggregate, closed, horizon, index)
+def _table(task: Sizing, closed: Network, sizes: tuple[float, float], given: tuple[float, float], *, needed: bool) -> pd.DataFrame:
+    """Quantity -> limit, without control, with control, binding; `sizes` are inertia and droop, `given` power and energy."""
+    limits, before, after = task.limits, task.figures(task.aggregate), task.figures(closed)
+    asked = {"nadir": limits.nadir, "RoCoF": limits.rocof, "steady state": limits.steady, "overshoot": None}
+    rows = {}
+    for name, limit in asked.items():
+        binding = needed and limit is not None and bool(abs(after[name] - limit) <= BINDS * limit)
+        rows[name] = (np.nan if limit is None else limit, before[name], after[name], binding)
+    for name, value in zip(("peak storage power", "storage energy"), given, strict=True):
+        rows[name] = (np.nan, 0.0, value, False)
+    for name, value, most in zip(("virtual inertia", "virtual droop"), sizes, (task.max_inertia, task.max_droop), strict=True):
+        rows[name] = (most if np.isfinite(most) else np.nan, 0.0, value, False)
+    columns = ["limit", "without control", "with control", "binding"]
+    return pd.DataFrame.from_dict(rows, orient="index", columns=columns).rename_axis("quantity")

@@ -2,8 +2,8 @@ r"""At which node storage helps most: derivatives of one figure by virtual inert
 
     g_i^{-1} + theta_i k(s),    dJ/dtheta_i at theta = 0 for all nodes at once
 
-J is the energy of outputs after impulses (`energy`, dense) or the extreme of one output after a disturbance (`extreme`, any size);
-k is that of `storage`. Where a derivative is negative, storage improves the figure.
+J is the energy of outputs after impulses (`energy`, dense) or the extreme of one output after a disturbance
+(`nadir_slopes`, any size); k is that of `storage`. Where a derivative is negative, storage improves the figure.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from coherence.design.energy import energy, energy_value
-from coherence.design.extreme import Place, extreme, located
+from coherence.design.energy import energy, energy_value, require_few_states
+from coherence.design.nadir_slopes import Place, located, nadir_slopes
 from coherence.design.sharing import Shares, shared
 from coherence.design.storage import Storage
 from coherence.display import Page
@@ -30,6 +30,7 @@ from coherence.types import Real
 MEASURES = ("h2", "nadir")
 CENTER = "CoI"
 CLOSE = 0.95  # of the extreme: another one that a change may bring to the top
+ROUNDING = 1e-9  # of the largest derivative: what is not told from 0, whatever the unit of the storage
 LARGEST = 1e9  # weights: squares must stay numbers
 
 
@@ -69,8 +70,9 @@ class Figure:
         """J, dJ/dtheta_i, its estimated error, and where the extreme is or the mode that dies out most slowly."""
         if self.disturbance is None:
             found = energy(network, self.inputs, self.outputs, self.storage)
-            return found.value, found.slopes, 2 * found.gap * np.abs(found.slopes), found.slowest
-        reached = extreme(network, self.disturbance, self.outputs[0], self.storage, self.time)
+            largest = np.nanmax(np.abs(found.slopes), initial=0.0)  # of which both gramians have lost what J has lost
+            return found.value, found.slopes, np.where(np.isnan(found.slopes), np.nan, 2 * found.gap * largest), found.slowest
+        reached = nadir_slopes(network, self.disturbance, self.outputs[0], self.storage, self.time)
         return reached.value, reached.slopes, reached.error, reached.place
 
     def grouped(self, partition: Partition) -> Figure:
@@ -97,8 +99,8 @@ class Placement(Page):
     place : Place or complex
         Where and when the extreme of "nadir" is; of "h2" the pole that dies out most slowly [1/s].
     partition : Partition or None
-    shares : (n, k) array
-        How storage of a group is shared by its nodes; the identity without a partition.
+    shares : (n, k) array or None
+        How storage of a group is shared by its nodes; None without a partition.
 
     Examples
     --------
@@ -114,7 +116,7 @@ class Placement(Page):
     table: pd.DataFrame
     place: Place | complex
     partition: Partition | None
-    shares: Real
+    shares: Real | None
 
     @property
     def sensitivity(self) -> pd.Series:
@@ -142,7 +144,7 @@ class Placement(Page):
         InputError
             No partition was given.
         """
-        if self.partition is None:
+        if self.partition is None or self.shares is None:
             raise InputError("there are no groups; give placement(..., partition=...)")
         slopes = self.table["sensitivity"].to_numpy()
         summed = pd.Series(_by_group(self.shares, slopes), index=pd.Index(self.partition.groups, name="group"))
@@ -238,8 +240,11 @@ class Placement(Page):
         slopes = self.table["sensitivity"]
         out = {"J": self._sentence, "storage": self.figure.storage.sentence}
         out["best node"] = f"{self.best!r}: dJ/dtheta = {slopes.min():.4g}, {100 * slopes.min() / self.value:.3g} % of J per unit"
-        known = slopes.dropna()
-        out["nodes"] = f"{int((known < 0).sum())} of {len(slopes)} improve J, {int((known > 0).sum())} make it worse"
+        known, small = slopes.dropna(), self._unsure
+        better, worse = int(((known < 0) & ~small).sum()), int(((known > 0) & ~small).sum())
+        out["nodes"] = f"{better} of {len(slopes)} improve J, {worse} make it worse"
+        if small.any():
+            out["nodes"] += f", {int(small.sum())} do neither beyond what their derivatives are known to"
         if len(known) < len(slopes):
             out["without derivative"] = (
                 f"{len(slopes) - len(known)}, {slopes.index[slopes.isna()][0]!r} among them: without inertia they follow the "
@@ -251,6 +256,13 @@ class Placement(Page):
             size, at = self.place.rival
             out["another extreme"] = f"{100 * size / self.value:.4g} % of it at {at:.4g} s: a finite change may make it the extreme"
         return out
+
+    @property
+    def _unsure(self) -> pd.Series:
+        """Node -> whether its derivative is below its error or rounding, of the nodes that have one."""
+        known = self.table.dropna(subset="sensitivity")
+        size = known["sensitivity"].abs()
+        return size <= np.maximum(known["error"], ROUNDING * size.max())
 
     @property
     def _sentence(self) -> str:
@@ -402,6 +414,8 @@ def placement(
     network.nodes.require_rational("a placement of storage")
     if measure not in MEASURES:
         raise InputError(f"measure = {measure!r}; give 'h2' or 'nadir'")
+    if measure == "h2":
+        require_few_states(network)
     storage = Storage(by, time_constant)
     figure = Figure(measure, storage, _outputs(network, output, measure), np.zeros((network.size, 0)))
     if measure == "h2":
@@ -414,7 +428,7 @@ def placement(
         )
     else:
         figure = replace(figure, disturbance=disturbance, time=time)
-    weights = shared(network, partition, shares) if partition is not None else np.eye(network.size)
+    weights = None if partition is None else shared(network, partition, shares)
     value, slopes, error, place = figure.derived(network)
     index = pd.Index(network.labels, name="node")
     sensitivity = pd.Series(slopes, index=index)

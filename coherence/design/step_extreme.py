@@ -16,13 +16,13 @@ from coherence.errors import InputError, ToleranceError
 from coherence.numerics.norms import step_peak
 from coherence.numerics.realization import Realization, pole_text, without_hidden
 
-STATES = 600  # that exponentials are formed of
+EXPONENTIAL_STATES = 600  # of which the exponentials of the search are formed
 SETTLED = 1e-11  # relative: an extreme that does not exceed the end by more is the end
 UNSURE = 1.01  # of what was seen: what may still follow
 NEWTON = 20
 
 
-class Extreme(NamedTuple):
+class StepExtreme(NamedTuple):
     """The value of largest size of a step response, when (inf: approached, never exceeded), and where it ends."""
 
     value: float
@@ -30,7 +30,7 @@ class Extreme(NamedTuple):
     end: float
 
 
-def step_extreme(system: Realization, size: float) -> Extreme:
+def step_extreme(system: Realization, size: float) -> StepExtreme:
     """The extreme over t >= 0 of the response to a step.
 
     Parameters
@@ -42,7 +42,7 @@ def step_extreme(system: Realization, size: float) -> Extreme:
 
     Returns
     -------
-    Extreme
+    StepExtreme
         Infinite where the system is unstable. To rounding, but where two extremes are within 0.1 % of each other: then either.
 
     Raises
@@ -53,16 +53,16 @@ def step_extreme(system: Realization, size: float) -> Extreme:
         Oscillations so lightly damped that the search does not come to their end.
     """
     system = without_hidden(system)
-    if system.order > STATES:
+    if system.order > EXPONENTIAL_STATES:
         raise InputError(
-            f"the aggregate has {system.order} states (at most {STATES} here); reduce it: "
+            f"the aggregate has {system.order} states (at most {EXPONENTIAL_STATES} here); reduce it: "
             "truncate(coherent_dynamics(...), 3).network"
         )
     if not system.is_stable():
-        return Extreme(float(np.sign(size)) * np.inf, np.inf, np.nan)
+        return StepExtreme(float(np.sign(size)) * np.inf, np.inf, np.nan)
     end = float(system.dc_gain()[0, 0]) * size
     if not system.order:
-        return Extreme(end, 0.0, end)
+        return StepExtreme(end, 0.0, end)
     found = step_peak(system)
     if found.upper > UNSURE * found.value:
         raise ToleranceError(
@@ -70,10 +70,10 @@ def step_extreme(system: Realization, size: float) -> Extreme:
             f"seen, because the mode at {pole_text(complex(system.poles()[0]))} 1/s hardly dies out; give the network damping"
         )
     if not np.isfinite(found.time):
-        return Extreme(end, np.inf, end)
+        return StepExtreme(end, np.inf, end)
     value, at = _polished(system, found.time)
     value *= size
-    return Extreme(value, at, end) if abs(value) > abs(end) * (1 + SETTLED) else Extreme(end, np.inf, end)
+    return StepExtreme(value, at, end) if abs(value) > abs(end) * (1 + SETTLED) else StepExtreme(end, np.inf, end)
 
 
 def _polished(system: Realization, at: float) -> tuple[float, float]:

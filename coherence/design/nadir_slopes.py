@@ -68,7 +68,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Extreme:
+class NadirSlopes:
     """J, and its derivative at every node."""
 
     place: Place
@@ -81,7 +81,7 @@ class Extreme:
         return abs(self.place.value)
 
 
-def extreme(network: Network, disturbance: Disturbance, weights: Real, storage: Storage, time: object = None) -> Extreme:
+def nadir_slopes(network: Network, disturbance: Disturbance, weights: Real, storage: Storage, time: object = None) -> NadirSlopes:
     """The extreme of weights @ y, (n,), under a disturbance, and its derivative by theta_i for all nodes.
 
     Raises
@@ -103,7 +103,7 @@ def extreme(network: Network, disturbance: Disturbance, weights: Real, storage: 
     if place.at == 0.0:  # a jump at the very start: only what follows at once counts
         first, second = (simulate(network, one, time).knots.value[0, : network.size] for one in (disturbance, kernel))
         slopes = np.where(undefined, np.nan, -np.sign(place.value) * first * second)
-        return Extreme(place, slopes, np.zeros(network.size))
+        return NadirSlopes(place, slopes, np.zeros(network.size))
     events = np.unique([when for part in disturbance.terms for when, _ in part.signal.events])
     intervals, reached = max(FIRST, int(min(place.at / place.step, MOST / 4))), np.inf
     while intervals <= MOST:
@@ -115,7 +115,7 @@ def extreme(network: Network, disturbance: Disturbance, weights: Real, storage: 
         size = float(np.abs(slopes[~undefined]).max(initial=0.0))
         if not error[~undefined].max(initial=0.0) > TOLERANCE * size:
             slopes[undefined] = error[undefined] = np.nan
-            return Extreme(place, -np.sign(place.value) * slopes, error)
+            return NadirSlopes(place, -np.sign(place.value) * slopes, error)
         reached, intervals = float(error[~undefined].max()) / size, 2 * intervals
     raise ToleranceError(
         f"the derivatives of the extreme are known to {reached:.1e} of the largest only: motions too fast for {MOST} times up "
