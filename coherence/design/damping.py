@@ -127,13 +127,13 @@ class ModeDamper(Page):
         measured : "shares", "inertia", "equal" or node -> weight
             Which mean of a group's outputs is measured; where the power acts, by default.
         margin : bool
-            Whether the small-gain margin is computed, up to 320 states.
+            Whether the small-gain margin is computed, up to 400 states.
 
         Returns
         -------
         Verification
             Frequency and damping ratio of the mode, and the least damping ratio of all oscillations (where all poles are computed);
-            with the small-gain margin up to 320 states.
+            with the small-gain margin up to 400 states.
 
         Raises
         ------

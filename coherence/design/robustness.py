@@ -39,7 +39,7 @@ from coherence.numerics.threads import single_thread
 from coherence.theory.stability import stability
 from coherence.types import Real
 
-MOST_STATES, CHECKED_STATES = 800, 320  # some fifty eigenvalue problems of twice as many rows: half a minute; in checks, seconds
+MOST_STATES, CHECKED_STATES = 800, 400  # some fifty eigenvalue problems of twice as many rows: half a minute; in checks, seconds
 ERROR_RATIO, LOOP_RATIO = 2.0**0.25, 1.03  # of the ladders of the error and of M: the bounds are as much too large at most
 POINTS = 400  # of the curve
 

@@ -113,7 +113,7 @@ class SecondaryControl(Page):
         shares, measured : "inertia", "equal" or node -> weight
             Which nodes of an area take its power, and how its frequency is measured; see `close_loop`.
         margin : bool
-            Whether the small-gain margin is computed, up to 320 states.
+            Whether the small-gain margin is computed, up to 400 states.
 
         Returns
         -------

@@ -135,7 +135,7 @@ def verify(
     window : float
         Over which rates of change are taken [s].
     margin : bool
-        Whether the small-gain margin is computed, where the networks have at most 320 states.
+        Whether the small-gain margin is computed, where the networks have at most 400 states.
 
     Returns
     -------
