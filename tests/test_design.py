@@ -449,6 +449,33 @@ def test_the_margin_of_local_storage_is_that_of_its_loop_around_one_motion(netwo
         assert not found.margin.holds
 
 
+def test_checks_take_networks_with_passive_buses_and_leave_the_margin_out(rng):
+    """A bus between two machines: verify, the damper, secondary control and storage see what they see without it."""
+    star = np.array([[2.0, 0, -2], [0, 3, -3], [-2, -3, 5]])
+    network = co.Network(co.Nodes(("a", "b", "bus"), np.array([[0.1, 0.2, 0], [1, 2, 0]])), star, "1/s")
+    without = network.kron_reduce()
+    both, own = co.Partition.of(["x", "y", "y"], labels=["a", "b", "bus"]), co.Partition.of(["x", "y"], labels=["a", "b"])
+    reduced, loss = without.project(own), co.Step({"a": -1.0})
+    time = np.linspace(0, 40, 2001)
+    brake = control.ss([[-2.0]], [[2.0]], [[-0.5]], [[0.0]], inputs=["w[x]"], outputs=["p[x]"])
+    found, wanted = (co.verify(n, reduced, brake, p, disturbance=loss, time=time) for n, p in ((network, both), (without, own)))
+    assert found.margin is None
+    assert wanted.margin is not None
+    assert found.stable is wanted.stable is True
+    one, other = (x.table["full"].to_numpy(dtype=float) for x in (found, wanted))
+    assert one == pytest.approx(other, rel=1e-4, nan_ok=True)
+    damper = co.damp_mode(reduced, ratio=0.3)
+    one, other = (damper.check(n, p).table["full"].to_numpy() for n, p in ((network, both), (without, own)))
+    assert one == pytest.approx(other)
+    agc = co.secondary_control(reduced, time_constant=20.0)
+    one, other = (agc.check(n, p, disturbance=loss) for n, p in ((network, both), (without, own)))
+    assert one.table["full"].to_numpy() == pytest.approx(other.table["full"].to_numpy(), rel=1e-3, abs=1e-6)
+    storage = co.allocate(reduced, loss, co.FrequencyLimits(nadir=2.0))
+    assert "passive" in storage.check(network).margin.sentence
+    with pytest.raises(co.InputError, match="kron_reduce"):
+        co.small_gain(network, reduced, brake, both)
+
+
 # --- damping ---------------------------------------------------------------------------------------------------------
 
 
@@ -517,7 +544,7 @@ def test_the_mode_is_followed_on_a_large_sparse_network_as_on_the_dense_one(mach
     design = co.damp_mode(small, ratio=0.2)
     sparse = co.Network(network.nodes, sp.csr_array(network.laplacian), network.coupling)
     monkeypatch.setattr("coherence.design.damping.DAMPING_STATES", 0)
-    monkeypatch.setattr("coherence.design.damping.CHECKED_STATES", 0)
+    monkeypatch.setattr("coherence.design.robustness.CHECKED_STATES", 0)
     one, other = design.check(network, areas), design.check(sparse, areas)
     assert other.table["full"].to_numpy() == pytest.approx(one.table["full"].to_numpy(), rel=1e-6)
     assert one.margin is None

@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import scipy.sparse as sp
 
 from coherence.design.channels import channels, require_partition_of
 from coherence.design.closing import close_loop
-from coherence.design.robustness import CHECKED_STATES, small_gain
+from coherence.design.robustness import certified_soon, small_gain
 from coherence.design.sharing import Shares
 from coherence.design.verification import DAMPING_STATES, Verification, compared, least_damping_ratio
 from coherence.display import Page
@@ -127,7 +128,7 @@ class ModeDamper(Page):
         measured : "shares", "inertia", "equal" or node -> weight
             Which mean of a group's outputs is measured; where the power acts, by default.
         margin : bool
-            Whether the small-gain margin is computed, up to 400 states.
+            Whether the small-gain margin is computed, up to 400 states and without passive nodes.
 
         Returns
         -------
@@ -160,7 +161,7 @@ class ModeDamper(Page):
         if closed.order <= DAMPING_STATES:
             rows["least damping ratio of all"] = [None, least_damping_ratio(own.poles()), least_damping_ratio(closed.poles())]
         safe = None
-        if margin and full.order + self.network.order <= CHECKED_STATES:
+        if margin and certified_soon(full, self.network):
             safe = small_gain(full, self.network, self.controller, partition, shares=shares, measured=measured)
         return Verification(compared(rows), verdict, closed, margin=safe, notes=notes)
 
@@ -224,7 +225,7 @@ def damp_mode(
         raise InputError(f"ratio = {ratio!r}; give a damping ratio above 0 and below 1")
     if near_hz is not None and (not isinstance(near_hz, (int, float, np.number)) or not 0 < near_hz < np.inf):
         raise InputError(f"near_hz = {near_hz!r}; give a frequency in Hz > 0")
-    found = oscillations(network.nodes, network.laplacian)
+    found = _oscillations(network)
     if found.table.empty:
         raise InputError("the network has no oscillation between its nodes to damp")
     place = 0 if near_hz is None else int(np.abs(found.table["frequency_hz"].to_numpy() - near_hz).argmin())
@@ -382,20 +383,29 @@ def _counterpart(design: ModeDamper, full: Network, partition: Partition | None)
     the logarithm of frequency.
     """
     near: dict[str, Any] = {} if full.order <= DAMPING_STATES else {"count": FEW, "near_hz": _hz(design.before)}
-    modes = oscillations(full.nodes, full.laplacian, **near)
+    modes = _oscillations(full, **near)
     if modes.table.empty:
         raise InputError("the full network has no oscillation between its nodes")
     place = int(np.abs(design.modes.eigenvalues - design.before).argmin())
     own, shapes = design.modes.shapes.to_numpy()[:, place], modes.shapes.to_numpy()
+    moving = ~full.nodes.passive
     centers = np.eye(full.size) if partition is None else _centers_of_inertia(full, partition)
     mass = np.sqrt(design.network.nodes.inertia)
-    whole = np.linalg.norm(np.sqrt(np.maximum(full.nodes.inertia, 0.0))[:, None] * shapes, axis=0)
-    alike = np.abs((mass * own).conj() @ (mass[:, None] * (centers @ shapes))) / (np.linalg.norm(mass * own) * whole)
+    whole = np.linalg.norm(np.sqrt(np.maximum(full.nodes.inertia[moving], 0.0))[:, None] * shapes, axis=0)
+    alike = np.abs((mass * own).conj() @ (mass[:, None] * (centers[:, moving] @ shapes))) / (np.linalg.norm(mass * own) * whole)
     score = alike - np.abs(np.log(modes.eigenvalues.imag / design.before.imag))
     order = np.argsort(-score, kind="stable")
     shown = [f"{_hz(complex(modes.eigenvalues[i])):.4g} Hz (alike to {alike[i]:.2f} of 1)" for i in order[:2]]
     also = f"; next {shown[1]}" if len(shown) > 1 and score[order[0]] - score[order[1]] < AMBIGUOUS else ""
     return complex(modes.eigenvalues[order[0]]), f"the mode followed on the full network is at {shown[0]}{also}"
+
+
+def _oscillations(network: Network, **near: Any) -> Modes:
+    """Modes of the nodes with dynamics, passive ones following at once."""
+    idle = network.nodes.passive
+    order = np.concatenate([np.flatnonzero(~idle), np.flatnonzero(idle)])
+    stiffness = sp.csr_array(network.laplacian)[order][:, order]
+    return oscillations(network.nodes.select(np.flatnonzero(~idle).tolist()), stiffness, **near)
 
 
 def _centers_of_inertia(network: Network, partition: Partition) -> Real:

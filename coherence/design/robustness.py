@@ -141,14 +141,14 @@ def small_gain(
     Raises
     ------
     InputError
-        Networks that do not belong together, too many states, or a loop that is not well posed.
+        Networks that do not belong together, too many states, passive nodes, or a loop that is not well posed.
     UnknownNameError
         A signal that does not exist.
 
     Notes
     -----
-    Premises: the loop on the reduced network is stable, and so are both networks without it. Cost: some fifty eigenvalue problems
-    of twice the number of states.
+    Premises: the loop on the reduced network is stable, and so is the full network without it, as wholes. Cost: some fifty
+    eigenvalue problems of twice the number of states.
 
     References
     ----------
@@ -159,6 +159,8 @@ def small_gain(
     See `SmallGain`.
     """
     require_partition_of(full, partition, reduced)
+    if full.nodes.passive.any():
+        raise InputError("a certificate needs nodes with dynamics; give the full network without passive ones, full.kron_reduce()")
     if full.order + reduced.order > MOST_STATES:
         together = full.order + reduced.order
         raise InputError(f"the networks have {together} states together; at most {MOST_STATES} are certified: reduce the full one")
@@ -175,6 +177,11 @@ def small_gain(
     return _premises(error, loop) or _certified(error, loop)
 
 
+def certified_soon(full: Network, reduced: Network) -> bool:
+    """Whether checks compute the margin: in seconds, and for networks without passive nodes."""
+    return full.order + reduced.order <= CHECKED_STATES and not full.nodes.passive.any()
+
+
 def local_small_gain(full: Network, aggregate: Network, control: Nodes, weights: Real) -> SmallGain:
     """The same of storage that answers locally, k_i = w_i k, designed on the coherent dynamics.
 
@@ -189,6 +196,8 @@ def local_small_gain(full: Network, aggregate: Network, control: Nodes, weights:
     weights : (n,) array
         w, summing to 1.
     """
+    if full.nodes.passive.any():
+        return _silent("a certificate needs nodes with dynamics, and this network has passive ones (full.kron_reduce() has none)")
     law, _ = control.proper_part()
     polynomial = np.pad(control.polynomial[:, 0], (0, max(0, 2 - len(control.polynomial))))
     here = np.flatnonzero(weights)

@@ -20,7 +20,7 @@ import pandas as pd
 
 from coherence.design.channels import require_partition_of
 from coherence.design.closing import close_loop
-from coherence.design.robustness import CHECKED_STATES, small_gain
+from coherence.design.robustness import certified_soon, small_gain
 from coherence.design.sharing import Shares
 from coherence.design.verification import Verification, compared
 from coherence.display import Page
@@ -113,7 +113,7 @@ class SecondaryControl(Page):
         shares, measured : "inertia", "equal" or node -> weight
             Which nodes of an area take its power, and how its frequency is measured; see `close_loop`.
         margin : bool
-            Whether the small-gain margin is computed, up to 400 states.
+            Whether the small-gain margin is computed, up to 400 states and without passive nodes.
 
         Returns
         -------
@@ -141,7 +141,7 @@ class SecondaryControl(Page):
         found, response = _course(closed, disturbance, loss, self)
         rows = {name: [self._targets.get(name), promised[name], found[name]] for name in promised}
         safe = None
-        if margin and full.order + self.network.order <= CHECKED_STATES:
+        if margin and certified_soon(full, self.network):
             safe = small_gain(full, self.network, self.controller, partition, shares=shares, measured=measured)
         return Verification(compared(rows), stability(closed), closed, response, safe)
 
@@ -172,7 +172,7 @@ def secondary_control(
     Returns
     -------
     SecondaryControl
-        With `check(full, disturbance, partition)`; `stability` says whether the loop on this network is stable.
+        With `check(full, partition, disturbance=...)`; `stability` says whether the loop on this network is stable.
 
     Raises
     ------

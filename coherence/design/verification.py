@@ -14,7 +14,7 @@ import pandas as pd
 
 from coherence.design.channels import require_partition_of
 from coherence.design.closing import close_loop
-from coherence.design.robustness import CHECKED_STATES, SmallGain, small_gain
+from coherence.design.robustness import SmallGain, certified_soon, small_gain
 from coherence.design.sharing import Shares
 from coherence.display import Page
 from coherence.errors import ToleranceError
@@ -135,7 +135,7 @@ def verify(
     window : float
         Over which rates of change are taken [s].
     margin : bool
-        Whether the small-gain margin is computed, where the networks have at most 400 states.
+        Whether the small-gain margin is computed, where the networks have at most 400 states and no passive nodes.
 
     Returns
     -------
@@ -180,7 +180,7 @@ def verify(
         after, found, notes = None, {}, (f"no figures of the full network: {error}",)
     rows = {name: [None, promised.get(name), found.get(name)] for name in promised | found}
     found_margin = None
-    if margin and full.order + reduced.order <= CHECKED_STATES:
+    if margin and certified_soon(full, reduced):
         found_margin = small_gain(full, reduced, controller, partition, shares=shares, measured=measured)
     return Verification(compared(rows), verdict, closed, after, found_margin, notes)
 
