@@ -155,7 +155,8 @@ def test_rational_approximations_agree_with_exponentials(loop, name, seed):
     assert apart(found, exact) <= 1e-7 * largest(exact)
     assert found.error <= 1e-7 * largest(found) * (1 + 1e-9)
     steep = np.abs(exact.knots.rate).max()
-    assert np.abs(found.knots.rate - exact.knots.rate).max() <= 1e-4 * steep
+    # where nodes have no state rates are differences over 1e-6 s: 20 roundings of 5e-13 make 1e-5, and feedback amplifies them
+    assert np.abs(found.knots.rate - exact.knots.rate).max() <= 1e-3 * steep
     assert found.knots.at.tolist() == exact.knots.at.tolist()
 
 
@@ -367,7 +368,9 @@ def test_powers_beside_passive_buses():
 def test_steady_states_are_those_of_long_simulations_or_the_loop_is_refused(loop):
     assume(posed(loop))
     step = co.Step({"n0": 1.0, "n1": -0.3})
-    slowest = loop.poles()[0].real
+    poles = loop.poles()
+    assume(poles.size)  # nodes and controllers without a state are where they end at once
+    slowest = poles[0].real
     if slowest > 1e-6:
         with pytest.raises(co.InstabilityError, match="needs a stable loop; its mode"):
             co.steady_state(loop, step)
