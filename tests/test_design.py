@@ -4,7 +4,7 @@ import control
 import numpy as np
 import pytest
 import scipy.sparse as sp
-from hypothesis import event, given
+from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 import coherence as co
@@ -339,6 +339,7 @@ def test_a_network_that_nothing_holds_is_said_to_be_so():
 # --- small gain ------------------------------------------------------------------------------------------------------
 
 
+@settings(max_examples=60)  # a second each
 @given(networks(least=3, passive=True, degrees=(1,), couplings=("1/s",)), SEEDS)
 def test_where_the_small_gain_statement_holds_the_full_loop_is_stable(network, seed):
     rng = np.random.default_rng(seed)
@@ -419,6 +420,7 @@ def test_small_gain_says_nothing_where_its_premises_fail(machines):
     assert "full network alone is not stable" in co.small_gain(free, free.project(areas), brake, areas).sentence
 
 
+@settings(max_examples=60)  # a second each
 @given(networks(least=3, most=6, passive=True, degrees=(1,), couplings=("1/s",)), SEEDS)
 def test_the_margin_of_local_storage_is_that_of_its_loop_around_one_motion(network, seed):
     rng = np.random.default_rng(seed)
