@@ -57,7 +57,7 @@ def frequency_grid(network: Network, low: float = 1e-3, high: float = 1e2, *, to
         raise InputError(f"tolerance = {tolerance}; give a number > 0")
     w = np.unique(np.concatenate([np.geomspace(low, high, FIRST), mode_frequencies(network, low, high)]))
     value = _log_norm(network, w)
-    open_ = np.ones(len(w) - 1, dtype=bool)
+    open_ = np.diff(w) > 1e-9 * w[:-1]  # conjugate poles may differ in their last digit, and nothing lies between
     while open_.any() and len(w) < MOST:
         where = np.flatnonzero(open_)[: MOST - len(w)]
         middle = np.sqrt(w[where] * w[where + 1])
