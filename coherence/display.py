@@ -6,10 +6,12 @@ A result derives from `Page` and says its facts and tables once; notebooks, the 
 from __future__ import annotations
 
 import html
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+
+if TYPE_CHECKING:  # pages without tables need no pandas
+    import pandas as pd
 
 DIGITS = 4  # significant, in tables meant for reading; files keep them all
 

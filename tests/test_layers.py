@@ -28,6 +28,7 @@ FLOOR = {
     "compare": 5,
     "formats": 5,
     "design": 5,
+    "gradient_flow": 1.5,
     "description": 6,
     "ensembles": 6,
     "studies": 6,

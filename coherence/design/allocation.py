@@ -8,7 +8,6 @@ enough, and not the least of both.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +16,13 @@ import pandas as pd
 
 from coherence.design.figures import beside, exceeded, figures, of_aggregate, require_horizon
 from coherence.design.robustness import local_small_gain
-from coherence.design.sharing import Shares, node_weights
+from coherence.design.sharing import Shares, node_weights, spread
 from coherence.design.sizing import growing
 from coherence.design.verification import Verification, compared
 from coherence.display import Page
 from coherence.errors import InputError
 from coherence.network.network import Network, require_nodes, signal_names
-from coherence.nodes.nodes import Bank, Nodes
+from coherence.nodes.nodes import Nodes
 from coherence.nodes.systems import to_control
 from coherence.numerics.realization import Realization, cascade, parallel, pole_text
 from coherence.simulation.disturbances import Disturbance, Step
@@ -157,7 +156,7 @@ class Allocation(Page):
         Parameters and errors as for `weights`.
         """
         w = self.weights(network, shares=shares)
-        return Network(network.nodes.plus(_shared(self.control, w, network.labels)), network.laplacian, network.coupling)
+        return Network(network.nodes.plus(spread(self.control, w, network.labels)), network.laplacian, network.coupling)
 
     def check(
         self,
@@ -209,7 +208,7 @@ class Allocation(Page):
             )
         loss = self.disturbance if disturbance is None else disturbance
         w = self.weights(full, shares=shares)
-        closed = Network(full.nodes.plus(_shared(self.control, w, full.labels)), full.laplacian, full.coupling)
+        closed = Network(full.nodes.plus(spread(self.control, w, full.labels)), full.laplacian, full.coupling)
         exact = coherent_dynamics(closed)
         until = self.horizon if horizon is None else require_horizon(horizon)
         measure: dict[str, Any] = {"horizon": until, "window": window}
@@ -269,18 +268,3 @@ def _storage(k: Realization, label: str, name: str) -> StateSpace:
     states = [f"x[{i}]" for i in range(k.order)]
     named = {"inputs": signal_names([f"w[{label}]"]), "outputs": signal_names([f"p[{label}]"])}
     return to_control(k._replace(c=-k.c, d=-k.d), **named, states=states, name=name)
-
-
-def _shared(control: Nodes, weights: Real, labels: Sequence[str]) -> Nodes:
-    """k_i = w_i k."""
-    own = np.flatnonzero(weights)
-    banks = tuple(
-        Bank(
-            np.tile(own, len(bank.owner)),
-            np.repeat(bank.a, own.size, axis=0),
-            np.repeat(bank.b, own.size, axis=0),
-            np.repeat(bank.c, own.size, axis=0) * np.tile(weights[own], len(bank.owner))[:, None],
-        )
-        for bank in control.banks
-    )
-    return Nodes(tuple(labels), control.polynomial * weights, banks)

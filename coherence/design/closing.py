@@ -16,15 +16,14 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from coherence.design.channels import Channels, channels
-from coherence.design.sharing import Shares
+from coherence.design.sharing import Shares, spread
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
 from coherence.network.feedback import ClosedLoop, Feedback
 from coherence.network.network import Network, signal_names
-from coherence.nodes.nodes import Bank, Nodes
+from coherence.nodes.nodes import Nodes, make_banks
 from coherence.nodes.systems import realized
 from coherence.numerics.realization import Realization
-from coherence.types import Real
 
 UNNAMED = 'name its signals, e.g. control.ss(K, inputs=["w[a]", ...], outputs=["p[a]", ...])'
 
@@ -150,7 +149,8 @@ def add_local(network: Network, controller: Any, partition: Partition | None = N
                 continue
             if outputs[row] != group:
                 raise InputError(_crossing(powers, measured, row, column))
-            extra = extra.plus(_spread(network.labels, part, found.power(powers[row])))
+            law = Nodes(("k",), -part.d, make_banks([(0, part._replace(c=-part.c, d=0.0 * part.d))]))
+            extra = extra.plus(spread(law, found.power(powers[row]), network.labels))
     return Network(network.nodes.plus(extra), network.laplacian, network.coupling)
 
 
@@ -178,16 +178,6 @@ def _reached(links: sp.csr_array, begin: NDArray[np.bool_]) -> NDArray[np.bool_]
         count = int(reached.sum())
         reached |= np.asarray(links.T @ reached.astype(float)) > 0
     return reached
-
-
-def _spread(labels: tuple[str, ...], part: Realization, share: Real) -> Nodes:
-    """-share_i K at every node."""
-    own = np.flatnonzero(share)
-    banks: tuple[Bank, ...] = ()
-    if part.order:
-        a, b = np.broadcast_to(part.a, (own.size, *part.a.shape)), np.broadcast_to(part.b[:, 0], (own.size, part.order))
-        banks = (Bank(own, a.copy(), b.copy(), -share[own, None] * part.c[0]),)
-    return Nodes(labels, -(share * part.d[0, 0])[None, :], banks)
 
 
 def _named(controller: Any) -> tuple[Realization, tuple[str, ...], tuple[str, ...]]:

@@ -24,8 +24,8 @@ import scipy.sparse as sp
 
 from coherence.design.channels import channels, require_partition_of
 from coherence.design.closing import close_loop
-from coherence.design.robustness import certified_soon, small_gain
-from coherence.design.sharing import Shares
+from coherence.design.robustness import margin_of_check
+from coherence.design.sharing import Shares, shared
 from coherence.design.verification import DAMPING_STATES, Verification, compared, least_damping_ratio
 from coherence.display import Page
 from coherence.errors import InputError, PoleError, ToleranceError
@@ -36,7 +36,6 @@ from coherence.nodes.systems import realized, to_control
 from coherence.numerics.rational import Rational
 from coherence.numerics.realization import Realization
 from coherence.theory.stability import stability
-from coherence.types import Real
 
 if TYPE_CHECKING:
     import control
@@ -160,9 +159,7 @@ class ModeDamper(Page):
         own = close_loop(self.network, self.controller)
         if closed.order <= DAMPING_STATES:
             rows["least damping ratio of all"] = [None, least_damping_ratio(own.poles()), least_damping_ratio(closed.poles())]
-        safe = None
-        if margin and certified_soon(full, self.network):
-            safe = small_gain(full, self.network, self.controller, partition, shares=shares, measured=measured)
+        safe = margin_of_check(full, self.network, self.controller, partition, shares=shares, measured=measured) if margin else None
         return Verification(compared(rows), verdict, closed, margin=safe, notes=notes)
 
 
@@ -389,7 +386,7 @@ def _counterpart(design: ModeDamper, full: Network, partition: Partition | None)
     place = int(np.abs(design.modes.eigenvalues - design.before).argmin())
     own, shapes = design.modes.shapes.to_numpy()[:, place], modes.shapes.to_numpy()
     moving = ~full.nodes.passive
-    centers = np.eye(full.size) if partition is None else _centers_of_inertia(full, partition)
+    centers = np.eye(full.size) if partition is None else shared(full, partition, "inertia").T
     mass = np.sqrt(design.network.nodes.inertia)
     whole = np.linalg.norm(np.sqrt(np.maximum(full.nodes.inertia[moving], 0.0))[:, None] * shapes, axis=0)
     alike = np.abs((mass * own).conj() @ (mass[:, None] * (centers[:, moving] @ shapes))) / (np.linalg.norm(mass * own) * whole)
@@ -406,12 +403,6 @@ def _oscillations(network: Network, **near: Any) -> Modes:
     order = np.concatenate([np.flatnonzero(~idle), np.flatnonzero(idle)])
     stiffness = sp.csr_array(network.laplacian)[order][:, order]
     return oscillations(network.nodes.select(np.flatnonzero(~idle).tolist()), stiffness, **near)
-
-
-def _centers_of_inertia(network: Network, partition: Partition) -> Real:
-    """Of the groups, (k, n)."""
-    own = partition.indicator * network.nodes.inertia[:, None]
-    return np.asarray((own / own.sum(axis=0)).T)
 
 
 def _hz(pole: complex) -> float:

@@ -46,18 +46,18 @@ def delivered(control: Nodes, knots: Knots, weights: Real) -> Delivered:
     polynomial = np.pad(control.polynomial[:, 0], (0, max(0, 2 - len(control.polynomial))))
     droop, inertia = float(polynomial[0]), float(polynomial[1])
     law, _ = control.proper_part()
-    before, after, integral = _driven(law.a, law.b[:, 0], v)
+    x, integral = _driven(law.a, law.b[:, 0], v)
     left, slope = v.left
     y, rate = v.value[:, 0], v.rate[:, 0]
     c = law.c[0]
-    power = -(inertia * rate + droop * y + after @ c)
-    earlier = -(inertia * slope[:, 0] + droop * left[:, 0] + before @ c)
+    power = -(inertia * rate + droop * y + x @ c)
+    earlier = -(inertia * slope[:, 0] + droop * left[:, 0] + x @ c)
     energy = -(inertia * integral[:, 0] + droop * integral[:, 1] + integral[:, 2:] @ c)
     # the derivative of the power has jumps at every knot: v'' of the cubics has
     bend_right, bend_left = _bends(v)
     drive = law.b[:, 0]
-    rise = -(inertia * bend_right + droop * rate + (after @ law.a.T + np.outer(y, drive)) @ c)
-    fall = -(inertia * bend_left + droop * slope[:, 0] + (before @ law.a.T + np.outer(left[:, 0], drive)) @ c)
+    rise = -(inertia * bend_right + droop * rate + (x @ law.a.T + np.outer(y, drive)) @ c)
+    fall = -(inertia * bend_left + droop * slope[:, 0] + (x @ law.a.T + np.outer(left[:, 0], drive)) @ c)
     inner = np.arange(1, len(y))
     powers = Knots(v.time, power[:, None], rise[:, None], inner, earlier[inner, None], fall[inner, None])
     energies = Knots(v.time, energy[:, None], power[:, None], inner, energy[inner, None], earlier[inner, None])
@@ -67,13 +67,14 @@ def delivered(control: Nodes, knots: Knots, weights: Real) -> Delivered:
 
 def _bends(v: Knots) -> tuple[Real, Real]:
     """Second derivatives of the cubics at the knots, from the right and from the left."""
-    a, b = 2 * Curve(v).coefficients[2][:, 0], 6 * Curve(v).coefficients[3][:, 0]
+    _, _, square, cube = Curve(v).coefficients
+    a, b = 2 * square[:, 0], 6 * cube[:, 0]
     wide = np.diff(v.time) ** 2
     return np.append(a / wide, (a[-1] + b[-1]) / wide[-1]), np.append(a[0] / wide[0], (a + b) / wide)
 
 
-def _driven(a: Real, b: Real, v: Knots) -> tuple[Real, Real, Real]:
-    """States of x' = a x + b v at the knots, before and after (they do not jump), and integrals of v', v and x, (K, 2 + N).
+def _driven(a: Real, b: Real, v: Knots) -> tuple[Real, Real]:
+    """States of x' = a x + b v at the knots, where they do not jump, and integrals of v', v and x, (K, 2 + N).
 
     v' is integrated piece by piece: an impulse of a jump of v is no part of it.
     """
@@ -96,4 +97,4 @@ def _driven(a: Real, b: Real, v: Knots) -> tuple[Real, Real, Real]:
         state = known[step] @ state
         states[k + 1] = state[:n]
         integral[k + 1] = np.concatenate([[integral[k, 0] + state[n] - begin], state[n + 4 :]])
-    return states, states, integral
+    return states, integral

@@ -97,8 +97,9 @@ def plant(
     _, states = network_realization(open_network.nodes, open_network.dense_laplacian, open_network.coupling, None, network.labels)
     inner = network.feedback.powers if isinstance(network, ClosedLoop) else ()
     rows = [found.measurement(label) for label in asked if label not in inner]
-    system = seen_through(open_network, np.hstack(columns), *_stacked(rows, network.size))
-    if isinstance(network, ClosedLoop):
+    if not isinstance(network, ClosedLoop):
+        system = seen_through(network, np.hstack(columns), *_stacked(rows, network.size))
+    else:
         system = _under(network, np.hstack(columns), *_stacked(rows, network.size))
         places = iter(range(len(rows)))
         order = [len(rows) + inner.index(label) if label in inner else next(places) for label in asked]

@@ -177,9 +177,13 @@ def small_gain(
     return _premises(error, loop) or _certified(error, loop)
 
 
-def certified_soon(full: Network, reduced: Network) -> bool:
-    """Whether checks compute the margin: in seconds, and for networks without passive nodes."""
-    return full.order + reduced.order <= CHECKED_STATES and not full.nodes.passive.any()
+def margin_of_check(
+    full: Network, reduced: Network, controller: Any, partition: Partition | None, *, shares: Shares, measured: Shares
+) -> SmallGain | None:
+    """`small_gain` where it takes seconds, and there are no passive nodes; else None."""
+    if full.order + reduced.order > CHECKED_STATES or full.nodes.passive.any():
+        return None
+    return small_gain(full, reduced, controller, partition, shares=shares, measured=measured)
 
 
 def local_small_gain(full: Network, aggregate: Network, control: Nodes, weights: Real) -> SmallGain:

@@ -20,7 +20,7 @@ import pandas as pd
 
 from coherence.design.channels import require_partition_of
 from coherence.design.closing import close_loop
-from coherence.design.robustness import certified_soon, small_gain
+from coherence.design.robustness import margin_of_check
 from coherence.design.sharing import Shares
 from coherence.design.verification import Verification, compared
 from coherence.display import Page
@@ -140,9 +140,7 @@ class SecondaryControl(Page):
         promised, _ = _course(close_loop(self.network, self.controller), inside, loss, self)
         found, response = _course(closed, disturbance, loss, self)
         rows = {name: [self._targets.get(name), promised[name], found[name]] for name in promised}
-        safe = None
-        if margin and certified_soon(full, self.network):
-            safe = small_gain(full, self.network, self.controller, partition, shares=shares, measured=measured)
+        safe = margin_of_check(full, self.network, self.controller, partition, shares=shares, measured=measured) if margin else None
         return Verification(compared(rows), stability(closed), closed, response, safe)
 
     @property

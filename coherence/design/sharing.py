@@ -8,7 +8,7 @@ what is passive at the groups is passive at the nodes.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,6 +16,7 @@ import pandas as pd
 from coherence.errors import InputError
 from coherence.graphs.partition import Partition
 from coherence.network.network import Network
+from coherence.nodes.nodes import Bank, Nodes
 from coherence.types import Real
 
 RULES = ("inertia", "equal")
@@ -40,6 +41,21 @@ def shared(network: Network, partition: Partition, shares: Shares, what: str = "
     own = partition.indicator * weights[:, None]
     total = own.sum(axis=0)
     return np.asarray(own / np.where(total > 0, total, 1.0))
+
+
+def spread(law: Nodes, weights: Real, labels: Sequence[str]) -> Nodes:
+    """Inverses w_i k for a network's nodes, k that of the one node of `law`; added by `Nodes.plus`."""
+    own = np.flatnonzero(weights)
+    banks = tuple(
+        Bank(
+            np.tile(own, len(bank.owner)),
+            np.repeat(bank.a, own.size, axis=0),
+            np.repeat(bank.b, own.size, axis=0),
+            np.repeat(bank.c, own.size, axis=0) * np.tile(weights[own], len(bank.owner))[:, None],
+        )
+        for bank in law.banks
+    )
+    return Nodes(tuple(labels), law.polynomial * weights, banks)
 
 
 def node_weights(network: Network, shares: Shares, what: str = "shares") -> Real:

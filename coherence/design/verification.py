@@ -14,7 +14,7 @@ import pandas as pd
 
 from coherence.design.channels import require_partition_of
 from coherence.design.closing import close_loop
-from coherence.design.robustness import SmallGain, certified_soon, small_gain
+from coherence.design.robustness import SmallGain, margin_of_check
 from coherence.design.sharing import Shares
 from coherence.display import Page
 from coherence.errors import ToleranceError
@@ -22,7 +22,7 @@ from coherence.graphs.partition import Partition
 from coherence.network.feedback import ClosedLoop
 from coherence.network.network import Network
 from coherence.simulation.controls import control_power
-from coherence.simulation.disturbances import Disturbance, Sum
+from coherence.simulation.disturbances import Disturbance
 from coherence.simulation.response import Response
 from coherence.simulation.simulate import simulate
 from coherence.simulation.steady import require_stable
@@ -166,10 +166,11 @@ def verify(
     require_stable(small, "the promise of the reduced network")
     closed = close_loop(full, controller, partition, shares=shares, measured=measured)
     verdict = stability(closed)
-    seen = disturbance if partition is None else _grouped(disturbance, partition)
+    seen = disturbance if partition is None else disturbance.grouped(partition)
     before = simulate(small, seen, time)
     notes: tuple[str, ...] = ()
     promised = _measured(small, before, None, window)
+    groups = partition
     moving = [label for label, idle in zip(full.labels, full.nodes.passive, strict=True) if not idle]
     if partition is not None and len(moving) < full.size:  # passive buses jump, and have no inertia
         partition = Partition.of([partition.group_of(label) for label in moving], labels=moving)
@@ -179,15 +180,8 @@ def verify(
     except ToleranceError as error:  # it grows beyond all numbers, or too fast for its samples
         after, found, notes = None, {}, (f"no figures of the full network: {error}",)
     rows = {name: [None, promised.get(name), found.get(name)] for name in promised | found}
-    found_margin = None
-    if margin and certified_soon(full, reduced):
-        found_margin = small_gain(full, reduced, controller, partition, shares=shares, measured=measured)
-    return Verification(compared(rows), verdict, closed, after, found_margin, notes)
-
-
-def _grouped(disturbance: Disturbance, partition: Partition) -> Disturbance:
-    terms = [part.grouped(partition) for part in disturbance.terms]
-    return terms[0] if len(terms) == 1 else Sum(parts=tuple(terms))
+    safe = margin_of_check(full, reduced, controller, groups, shares=shares, measured=measured) if margin else None
+    return Verification(compared(rows), verdict, closed, after, safe, notes)
 
 
 def _measured(loop: ClosedLoop, response: Response, partition: Partition | None, window: float) -> dict[str, float]:

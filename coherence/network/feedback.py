@@ -216,7 +216,7 @@ class ClosedLoop(Page):
         flows[np.abs(flows) <= BALANCED * size] = 0.0  # rounding of what passes no line
         flows -= flows.sum(axis=1, keepdims=True) * np.abs(flows) / np.maximum(np.abs(flows).sum(axis=1, keepdims=True), TINY)
         k, through = f.controller, f.flows[:, idle] @ power  # p = K (v + through p)
-        inner = _well_posed_inverse(np.eye(len(k.d)) - k.d @ through)
+        inner = well_posed_inverse(np.eye(len(k.d)) - k.d @ through)
         c, d = inner @ k.c, inner @ k.d
         own = Realization(k.a + k.b @ through @ c, k.b + k.b @ through @ d, c, d)
         outputs = f.outputs[:, rest] - (down.T @ seen).T
@@ -261,7 +261,7 @@ def lower_connected(plant: Realization, k: Realization) -> Realization:
     a, b, c, d = plant
     (p, q), m, n = k.d.shape, b.shape[1], len(c)
     one, two, first, last = slice(0, m - p), slice(m - p, m), slice(0, n - q), slice(n - q, n)
-    inner = _well_posed_inverse(np.eye(q) - d[last, two] @ k.d)  # v = inner (c2 x + d22 c_k x_k + d21 u)
+    inner = well_posed_inverse(np.eye(q) - d[last, two] @ k.d)  # v = inner (c2 x + d22 c_k x_k + d21 u)
     v_x, v_k, v_u = inner @ c[last], inner @ d[last, two] @ k.c, inner @ d[last, one]
     p_x, p_k, p_u = k.d @ v_x, k.c + k.d @ v_k, k.d @ v_u
     return Realization(
@@ -272,7 +272,7 @@ def lower_connected(plant: Realization, k: Realization) -> Realization:
     )
 
 
-def _well_posed_inverse(loop: Real) -> Real:
+def well_posed_inverse(loop: Real) -> Real:
     """Inverse of 1 - D K(inf)."""
     if np.linalg.cond(loop) > ILL_POSED:
         raise InputError("the loop is not well posed: what the controllers pass at once comes back at once; give them a lag")

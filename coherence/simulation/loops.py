@@ -20,8 +20,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import scipy.sparse as sp
 
-from coherence.errors import InputError, PoleError
-from coherence.network.feedback import Feedback
+from coherence.errors import PoleError
+from coherence.network.feedback import Feedback, well_posed_inverse
 from coherence.numerics.realization import Realization
 from coherence.types import Complex, Int, Real
 
@@ -51,12 +51,7 @@ class Loop(NamedTuple):
         d, w = self.controller.d, self.actuators[mine]
         seen = d @ (self.outputs + through * self.flows)[:, mine]
         x, y = solve(w.toarray()), solve(right)
-        try:
-            return np.asarray(y + x @ np.linalg.solve(np.eye(len(d)) - seen @ x, seen @ y))
-        except np.linalg.LinAlgError:
-            raise InputError(
-                "the loop is not well posed: what the controllers pass at once comes back at once; give them a lag"
-            ) from None
+        return np.asarray(y + x @ (well_posed_inverse(np.eye(len(d)) - seen @ x) @ (seen @ y)))
 
     def growth(self, mine: Int, inertia: Real, damping: Real, through: float) -> float:
         """How fast proportional feedback may make these nodes grow, 0 at least [1/s]; `through` is f_inf.

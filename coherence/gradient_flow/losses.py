@@ -1,0 +1,326 @@
+r"""Losses f(W) of the matrix W that a network computes, with the constants that convergence theorems ask for.
+
+    A1   |grad f|_F^2 >= gamma (f - f*)          exponential convergence (Polyak-Lojasiewicz)
+    A2   f is mu-strongly convex, K-smooth       the margin bounds the singular values from below; gamma = 2 mu
+    A1'  |grad f|_F   >= gamma (f - f*)          convergence like 1/t
+
+Every constant that is not known is None. How networks compute W is in `linear` and `relu`; which theorem uses what in
+`convergence`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import nnls
+
+from coherence.display import Page
+from coherence.errors import InputError
+from coherence.types import ArrayLike, Real
+
+RANK = 1e-10  # of the largest singular value of X: below, a direction carries no data
+SEPARATED = 1e-10  # of the longest sample: a smaller margin is rounding
+
+
+def finite_matrix(values: ArrayLike, name: str) -> Real:
+    """Return `values` as a finite matrix of floats that nobody else can change; `name` stands in the message."""
+    try:
+        matrix = np.array(values, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {values!s:.60}; give a matrix of real numbers") from None
+    if matrix.ndim != 2 or 0 in matrix.shape:
+        raise InputError(f"{name} has shape {matrix.shape}; give a matrix with at least one row and one column")
+    if not np.isfinite(matrix).all():
+        row, column = np.argwhere(~np.isfinite(matrix))[0]
+        raise InputError(f"{name}[{row}, {column}] = {matrix[row, column]} is not finite; give finite numbers")
+    matrix.flags.writeable = False
+    return matrix
+
+
+def positive(value: float, name: str) -> float:
+    """Return a positive finite number, or say which one is not."""
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise InputError(f"{name} is {value!s:.60}; give a positive number") from None
+    if not (np.isfinite(number) and number > 0):
+        raise InputError(f"{name} is {number:g}; give a positive number")
+    return number
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Loss(Page):
+    """A differentiable function f of an (n, m) matrix, and what is known of it.
+
+    Attributes
+    ----------
+    value : callable, (n, m) -> float
+    gradient : callable, (n, m) -> (n, m)
+        For other libraries' derivatives wrap them, for instance ``lambda W: np.asarray(jax.grad(f)(W))`` in double precision.
+    shape : (int, int)
+        n, m.
+    minimum : float
+        f*.
+    minimizer : (n, m) or None
+        W*, of smallest norm where there are several.
+    smoothness, strong_convexity : float or None
+        K and mu of assumption A2.
+    pl_constant : float or None
+        gamma of assumption A1; 2 mu where only mu is given.
+    linear_constant : float or None
+        gamma of assumption A1'.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from coherence import gradient_flow as gf
+    >>> target = np.array([[2.0], [1.0]])
+    >>> gf.Loss(
+    ...     value=lambda W: float(((W - target) ** 4).sum()),
+    ...     gradient=lambda W: 4 * (W - target) ** 3,
+    ...     shape=(2, 1),
+    ... )
+    Loss(of (2, 1) matrices)
+    """
+
+    value: Callable[[Real], float]
+    gradient: Callable[[Real], Real]
+    shape: tuple[int, int]
+    minimum: float = 0.0
+    minimizer: Real | None = None
+    smoothness: float | None = None
+    strong_convexity: float | None = None
+    pl_constant: float | None = None
+    linear_constant: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("smoothness", "strong_convexity", "pl_constant", "linear_constant"):
+            given = getattr(self, name)
+            if given is not None:
+                positive(given, name)
+        if not np.isfinite(self.minimum):
+            raise InputError(f"minimum is {self.minimum}; give the finite infimum of the loss")
+        if self.smoothness is not None and self.strong_convexity is not None and self.smoothness < self.strong_convexity:
+            raise InputError(f"smoothness {self.smoothness:g} is below strong_convexity {self.strong_convexity:g}; K >= mu")
+        if self.pl_constant is None and self.strong_convexity is not None:
+            object.__setattr__(self, "pl_constant", 2 * self.strong_convexity)
+        if self.minimizer is not None:
+            minimizer = finite_matrix(self.minimizer, "minimizer")
+            if minimizer.shape != tuple(self.shape):
+                raise InputError(f"minimizer has shape {minimizer.shape}; the loss is of {tuple(self.shape)} matrices")
+            object.__setattr__(self, "minimizer", minimizer)
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The constants that are known."""
+        known = {
+            "infimum f*": self.minimum,
+            "|grad f|^2 >= gamma (f - f*), gamma": self.pl_constant,
+            "|grad f| >= gamma (f - f*), gamma": self.linear_constant,
+            "strong convexity mu": self.strong_convexity,
+            "smoothness K": self.smoothness,
+        }
+        return {name: f"{value:.4g}" for name, value in known.items() if value is not None}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(of {tuple(self.shape)} matrices)"
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class SquaredLoss(Loss):
+    """scale |Y - X W|_F^2; see `squared_loss`.
+
+    Attributes
+    ----------
+    X : (N, n)
+        Samples in rows, times the scale of the output.
+    Y : (N, m)
+    scale : float
+    """
+
+    X: Real
+    Y: Real
+    scale: float
+
+    def __repr__(self) -> str:
+        return f"SquaredLoss(of {self.shape} matrices, {len(self.X)} samples)"
+
+
+def squared_loss(Y: ArrayLike, X: ArrayLike | None = None, *, scale: float = 0.5, output_scale: float = 1.0) -> SquaredLoss:
+    r"""f(W) = scale |Y - output_scale X W|_F^2.
+
+    With lam the eigenvalues of X'X (X times the scale of the output), r its rank: K = 2 scale lam_1, mu = 2 scale lam_n
+    (none where r < n), and A1 holds with gamma = 4 scale lam_r, whatever the rank.
+
+    Parameters
+    ----------
+    Y : (N, m)
+        Targets.
+    X : (N, n), optional
+        Samples in rows; the identity where left out.
+    scale : float
+        1/2, or 1/N for the mean over samples.
+    output_scale : float
+        What the product of the weights is multiplied by, such as (m h)^{-1/2} in NTK scaling.
+
+    Returns
+    -------
+    SquaredLoss
+
+    Raises
+    ------
+    InputError
+        Shapes that do not fit, entries that are not finite, X = 0.
+
+    References
+    ----------
+    Equations (2.1) and (2.98) of the dissertation; its (2.2) and the slides average over samples, the two-layer paper sums.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from coherence import gradient_flow as gf
+    >>> loss = gf.squared_loss(Y=[[2.0], [0.0]], X=[[1.0, 0.0], [0.0, 2.0]])
+    >>> loss.value(np.zeros((2, 1))), loss.smoothness, loss.strong_convexity, loss.pl_constant
+    (2.0, 4.0, 1.0, 2.0)
+    """
+    targets = finite_matrix(Y, "Y")
+    scale, output_scale = positive(scale, "scale"), positive(output_scale, "output_scale")
+    samples = output_scale * (np.eye(len(targets)) if X is None else finite_matrix(X, "X"))
+    if len(samples) != len(targets):
+        raise InputError(f"X has {len(samples)} samples and Y {len(targets)}; give one row of each per sample")
+    left, singular, right = np.linalg.svd(samples, full_matrices=False)
+    rank = int((singular > RANK * singular[0]).sum())
+    if rank == 0:
+        raise InputError("X is zero; the loss does not depend on the weights")
+    best = (right[:rank].T / singular[:rank]) @ (left[:, :rank].T @ targets)
+    n = samples.shape[1]
+    lam = singular**2
+    return SquaredLoss(
+        value=lambda W: scale * float(np.sum((targets - samples @ W) ** 2)),
+        gradient=lambda W: 2 * scale * samples.T @ (samples @ W - targets),
+        shape=(n, targets.shape[1]),
+        minimum=0.0 if rank == len(samples) else scale * float(np.sum((targets - samples @ best) ** 2)),
+        minimizer=best,
+        smoothness=2 * scale * float(lam[0]),
+        strong_convexity=2 * scale * float(lam[n - 1]) if rank == n else None,
+        pl_constant=4 * scale * float(lam[rank - 1]),
+        X=samples,
+        Y=targets,
+        scale=scale,
+    )
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class ExponentialLoss(Loss):
+    """scale sum_i exp(-y_i f(x_i)); see `exponential_loss`.
+
+    Attributes
+    ----------
+    X : (N, n)
+        Samples in rows.
+    y : (N,)
+        Labels, 1 or -1.
+    scale : float
+    direction : (n,) or None
+        The unit vector of largest margin, where that was asked for.
+    """
+
+    X: Real
+    y: Real
+    scale: float
+    direction: Real | None = None
+
+    def __repr__(self) -> str:
+        return f"ExponentialLoss(of {self.shape} matrices, {len(self.X)} samples)"
+
+
+def exponential_loss(X: ArrayLike, y: ArrayLike, *, scale: float = 1.0, separable: bool = True) -> ExponentialLoss:
+    r"""f(w) = scale sum_i exp(-y_i x_i'w) for labels of 1 and -1.
+
+    Where a unit vector z separates the data with margin gamma = min_i y_i x_i'z > 0, -z'grad f >= gamma f, so that A1' holds
+    with f* = 0; z is the one of largest margin. f has no minimizer.
+
+    Parameters
+    ----------
+    X : (N, n)
+        Samples in rows.
+    y : (N,)
+        1 or -1.
+    scale : float
+        1, or 1/N for the mean over samples.
+    separable : bool
+        False: data need not be separable by a line through the origin (networks of rectifiers); A1' is then not known.
+
+    Returns
+    -------
+    ExponentialLoss
+        Of (n, 1) matrices for linear networks, of samples for ReLU networks.
+
+    Raises
+    ------
+    InputError
+        Labels other than 1 and -1, shapes that do not fit, data that no line through the origin separates.
+
+    References
+    ----------
+    Theorem 2.6 and Appendix B of the multi-layer paper, whose main text cites its Appendix D.2 for it by mistake.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> loss = gf.exponential_loss([[1.0, 0.0], [0.0, -1.0]], [1, -1])
+    >>> round(loss.linear_constant, 4)
+    0.7071
+    """
+    samples = finite_matrix(X, "X")
+    scale = positive(scale, "scale")
+    labels = np.asarray(y, dtype=float)
+    if labels.shape != (len(samples),):
+        raise InputError(f"y has shape {labels.shape}; give one label for each of the {len(samples)} rows of X")
+    if not np.isin(labels, (-1.0, 1.0)).all():
+        where = int(np.argmin(np.isin(labels, (-1.0, 1.0))))
+        raise InputError(f"y[{where}] = {labels[where]:g}; labels are 1 or -1")
+    signed = labels[:, None] * samples
+    direction, gamma = max_margin(signed) if separable else (None, None)
+    if gamma is not None and gamma <= SEPARATED * np.linalg.norm(signed, axis=1).max():
+        raise InputError(
+            "no line through the origin separates the data, so that the exponential loss has no infimum of 0 to converge to; "
+            "give separable data (add a column of ones to X for lines off the origin), or separable=False for a ReLU network"
+        )
+
+    def gradient(W: Real) -> Real:
+        return -scale * signed.T @ np.exp(-(signed @ W))
+
+    return ExponentialLoss(
+        value=lambda W: scale * float(np.exp(-(signed @ W)).sum()),
+        gradient=gradient,
+        shape=(samples.shape[1], 1),
+        linear_constant=gamma,
+        X=samples,
+        y=labels,
+        scale=scale,
+        direction=direction,
+    )
+
+
+def max_margin(signed: Real) -> tuple[Real, float]:
+    """Return z, |z| = 1, of largest min_i s_i'z for the rows s_i of an (N, n) matrix, and that margin.
+
+    z points to the point of conv{s_i} nearest to the origin. It is a problem of non-negative least squares,
+    min |S'p|^2 + (sum p - 1)^2 over p >= 0: for p = a q, q in the simplex, the minimum over a is |S'q|^2/(|S'q|^2 + 1), which
+    grows with |S'q|. The margin returned is that of z as computed, so true whatever the accuracy of z.
+    """
+    size = np.linalg.norm(signed, axis=1).max()
+    if size == 0:
+        return np.zeros(signed.shape[1]), 0.0
+    scaled = signed / size
+    weights, _ = nnls(np.vstack([scaled.T, np.ones(len(signed))]), np.append(np.zeros(signed.shape[1]), 1.0))
+    nearest = scaled.T @ weights
+    length = np.linalg.norm(nearest)
+    if length <= SEPARATED * weights.sum():
+        return np.zeros(signed.shape[1]), 0.0
+    direction = nearest / length
+    return direction, float((signed @ direction).min())
