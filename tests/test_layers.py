@@ -158,7 +158,10 @@ def test_training_dynamics_work_with_the_network_half_deleted_and_without_pandas
 
 def test_networks_work_with_training_dynamics_deleted(tmp_path):
     here = copied(tmp_path, {path.stem for path in PACKAGE.iterdir()} - {"gradient_flow", "plots", "cases", "__pycache__"})
-    code = "import coherence as co\nprint(co.Network(co.swing(inertia=[1, 3], damping=[1, 1]), [[9, -9], [-9, 9]], '1/s'), co.__file__)"
+    code = (
+        "import coherence as co\n"
+        "print(co.Network(co.swing(inertia=[1, 3], damping=[1, 1]), [[9, -9], [-9, 9]], '1/s'), co.__file__)\n"
+    )
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=here)
     assert done.returncode == 0, done.stderr
     assert str(here) in done.stdout

@@ -59,7 +59,7 @@ def test_gradients_in_closed_form_are_differences_of_the_loss(drawn):
 
 
 @given(networks())
-def test_the_squared_gradient_is_the_quadratic_form_of_T(drawn):
+def test_the_squared_gradient_is_the_quadratic_form_of_the_tangent_operator(drawn):
     network, rng = drawn
     loss = regression(rng, network)
     slope = loss.gradient(network.product)
@@ -71,7 +71,7 @@ def test_the_squared_gradient_is_the_quadratic_form_of_T(drawn):
     assert network.least_tangent_eigenvalue() == pytest.approx(max(least, 0), abs=1e-13 * np.linalg.norm(matrix, 2))
 
 
-def test_the_least_eigenvalue_of_a_large_T_is_found_without_forming_it():
+def test_the_least_eigenvalue_of_a_large_tangent_operator_is_found_without_forming_it():
     network = gf.gaussian((21, 60, 50, 20), scheme="fan_out", random_state=3)
     expected = np.linalg.eigvalsh(network.tangent_matrix())[0]
     assert network.least_tangent_eigenvalue() == pytest.approx(expected, rel=1e-9)
@@ -218,7 +218,7 @@ def test_constants_of_the_squared_loss_hold_and_are_attained(seed):
 
 
 def largest_margin(signed):
-    """1/min |z| over z with signed z >= 1, by sequential quadratic programming from a linear program's answer; None if there is none."""
+    """1/min |z| over z with signed z >= 1, by quadratic programming from a linear program's answer; None without any."""
     start = linprog(np.zeros(signed.shape[1]), A_ub=-signed, b_ub=-np.ones(len(signed)), bounds=(None, None))
     if not start.success:
         return None
