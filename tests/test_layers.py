@@ -1,6 +1,7 @@
 """The architecture as a test: imports run downstairs only, and slow third parties stay in their one module."""
 
 import ast
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -129,6 +130,47 @@ def test_slow_third_parties_stay_in_their_one_module(path):
             assert name in ONE_MODULE[root], f"{name} imports {module}"
         if root in ("control", "sklearn", "pandapower", "joblib", "distributed"):
             assert not at_top, f"{name} imports {module} at the top; it is slow"
+
+
+def copied(tmp_path, keep):
+    """The package with some of its rooms only."""
+    target = tmp_path / "coherence"
+    target.mkdir()
+    for path in PACKAGE.iterdir():
+        if path.name in keep or (path.suffix in (".py", ".typed") and path.stem in keep):
+            (shutil.copytree if path.is_dir() else shutil.copy)(path, target / path.name)
+    return tmp_path
+
+
+def test_training_dynamics_work_with_the_network_half_deleted_and_without_pandas(tmp_path):
+    here = copied(tmp_path, {"__init__", "errors", "types", "display", "progress", "numerics", "gradient_flow"})
+    code = (
+        "import sys\n"
+        "for name in 'pandas networkx control sklearn matplotlib joblib typer rich'.split(): sys.modules[name] = None\n"
+        "from coherence import gradient_flow as gf\n"
+        "found = gf.gradient_flow(gf.gaussian((3, 8, 2), random_state=0), gf.squared_loss([[1, 0], [0, 1], [1, 1]]), 5.0)\n"
+        "print(found.text(), gf.__file__)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=here)
+    assert done.returncode == 0, done.stderr
+    assert str(here) in done.stdout
+
+
+def test_networks_work_with_training_dynamics_deleted(tmp_path):
+    here = copied(tmp_path, {path.stem for path in PACKAGE.iterdir()} - {"gradient_flow", "plots", "cases", "__pycache__"})
+    code = (
+        "import coherence as co\n"
+        "print(co.Network(co.swing(inertia=[1, 3], damping=[1, 1]), [[9, -9], [-9, 9]], '1/s'), co.__file__)\n"
+    )
+    done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=False, cwd=here)
+    assert done.returncode == 0, done.stderr
+    assert str(here) in done.stdout
+
+
+def test_only_pictures_know_of_training_dynamics():
+    for path in modules():
+        if room(path) not in ("gradient_flow", "plots"):
+            assert not any(module.startswith("coherence.gradient_flow") for module, _ in imports(path)), path
 
 
 def test_no_room_is_a_drawer():

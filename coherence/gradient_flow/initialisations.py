@@ -4,13 +4,14 @@ Gaussian entries have variance, with h_{l-1} rows and h_l columns,
 
     unit 1 · fan_in 1/h_{l-1} · fan_out 1/h_l · xavier 2/(h_{l-1} + h_l) · ntk (h_1 h_2 ... h_L)^{-1/L}
 
-(the last is unit entries with the output scaled by (h_1 ... h_L)^{-1/2}, spread evenly over the layers; the source gives no variances).
-`LinearNetwork.rescaled` changes the scale of the layers, and with it their imbalance.
+(the last is unit entries with the output scaled by (h_1 ... h_L)^{-1/2}, spread evenly over the layers; the source gives no
+variances). `LinearNetwork.rescaled` changes the scale of the layers, and with it their imbalance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -67,11 +68,10 @@ def gaussian(
             np.sqrt(
                 {"unit": 1.0, "fan_in": 1 / rows, "fan_out": 1 / columns, "xavier": 2 / (rows + columns), "ntk": spread}[scheme]
             )
-            for rows, columns in zip(sizes, sizes[1:], strict=False)
+            for rows, columns in pairwise(sizes)
         ]
     rng = np.random.default_rng(random_state)
-    shapes = zip(sizes, sizes[1:], strict=False)
-    return LinearNetwork([scale * rng.normal(size=shape) for scale, shape in zip(deviations, shapes, strict=True)])
+    return LinearNetwork([scale * rng.normal(size=shape) for scale, shape in zip(deviations, pairwise(sizes), strict=True)])
 
 
 def balanced(product: ArrayLike, widths: Sequence[int], *, random_state: int | np.random.Generator | None = None) -> LinearNetwork:
@@ -124,7 +124,7 @@ def spectral(
 ) -> LinearNetwork:
     r"""Layers aligned with the singular vectors of the data, so that training decouples into min(n, m) chains of scalars.
 
-    With X'Y = R S Q' (and R'X'X R diagonal) W_1 = R S_1 V_1', W_l = V_{l-1} S_l V_l', W_L = V_{L-1} S_L Q', V_l'V_l = I, and chain i
+    With X'Y = R S Q' (and R'X'X R diagonal) W_1 = R S_1 V_1', W_l = V_{l-1} S_l V_l', W_L = V_{L-1} S_L Q', V_l'V_l = I, chain i
     follows ds_{i,l}/dt = 2 scale (c_i - a_i prod_k s_{i,k}) prod_{k != l} s_{i,k}, c = diag(S), a_i = (R'X'X R)_ii.
 
     Parameters

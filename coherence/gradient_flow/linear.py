@@ -41,7 +41,8 @@ def require_fit(shape: tuple[int, ...], loss: Loss) -> None:
 class LinearNetwork(Page):
     """The product W = W_1 W_2 ... W_L of its weights.
 
-    Arora et al. number from the other end, W = W_N ... W_1: `LinearNetwork.of_reversed` takes theirs.
+    Arora et al. number from the other end, W = W_N ... W_1, W_j (d_j, d_{j-1}): ``LinearNetwork(theirs[::-1])`` is the same product
+    with the same imbalances, W_{j+1}'W_{j+1} - W_j W_j' in their numbering.
 
     Attributes
     ----------
@@ -83,15 +84,6 @@ class LinearNetwork(Page):
                     f"layer {number} has width {width}, below min(n, m) = {least}: not every product can be reached and the theory "
                     "does not apply; widen it"
                 )
-
-    @classmethod
-    def of_reversed(cls, weights: Sequence[ArrayLike]) -> LinearNetwork:
-        """The network W_N ... W_1 (from the output to the input, each acting from the left) in this library's order, transposed.
-
-        Both the order and every matrix are transposed: its product is (W_N ... W_1)' and its imbalances are minus theirs, with
-        the same norms.
-        """
-        return cls([np.transpose(finite_matrix(matrix, f"weights[{number}]")) for number, matrix in enumerate(weights)])
 
     @property
     def depth(self) -> int:
@@ -225,7 +217,7 @@ def layer_gradients(weights: Sequence[Real], loss: Loss) -> tuple[Real, ...]:
     """A_l' grad f(W) B_l' for weights that are known to chain."""
     before = chained(weights)
     carried: Real = np.asarray(loss.gradient(before[-1]))  # grad f B_l'
-    gradients = []
+    gradients: list[Real] = []
     for number in range(len(weights) - 1, 0, -1):
         gradients.append(before[number - 1].T @ carried)
         carried = carried @ weights[number].T

@@ -138,6 +138,12 @@ class SquaredLoss(Loss):
         Samples in rows, times the scale of the output.
     Y : (N, m)
     scale : float
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> gf.squared_loss([[2.0], [0.0]], [[1.0], [1.0]])
+    SquaredLoss(of (1, 1) matrices, 2 samples)
     """
 
     X: Real
@@ -226,6 +232,12 @@ class ExponentialLoss(Loss):
     scale : float
     direction : (n,) or None
         The unit vector of largest margin, where that was asked for.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> gf.exponential_loss([[1.0], [-2.0]], [1, -1])
+    ExponentialLoss(of (1, 1) matrices, 2 samples)
     """
 
     X: Real
