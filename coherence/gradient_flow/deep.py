@@ -1,11 +1,12 @@
 r"""Rates of deep networks from cumulative imbalances.
 
-    lambda_min(T) >= prod_i d~_i   (unimodal),    lambda_min(T) = sum_l prod_{i != l} (x + c_i),  prod_l (x + c_l) = sigma_min(W)^2   (homogeneous)
+    lambda_min(T) >= prod_i d~_i                                                             (unimodal)
+    lambda_min(T)  = sum_l prod_{i != l} (x + c_i),  prod_l (x + c_l) = sigma_min(W)^2       (homogeneous, n = m)
 
-Unimodal weights fall in the order of positive semidefinite matrices up to a layer l* and rise after it: D_l >= 0 before l*, D_l <= 0
-from l* on. Homogeneous imbalances are multiples of the identity, D_l = d_l I; then the layers share their singular vectors, their
-least squared singular values differ by constants, s_l^2 = x + c_l with min c_l = 0, and for square products the rate is exact. Diagonal
-networks are one network of scalars for each entry, and the order of scalars is free.
+Unimodal weights fall in the order of positive semidefinite matrices up to a layer l* and rise after it: D_l >= 0 before l*,
+D_l <= 0 from l* on. Homogeneous imbalances are multiples of the identity, D_l = d_l I; then the layers share their singular vectors,
+their least squared singular values differ by constants, s_l^2 = x + c_l with min c_l = 0, and for square products the rate is exact.
+Diagonal networks are one network of scalars for each entry, and the order of scalars is free.
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ import numpy as np
 
 from coherence.display import Page
 from coherence.errors import InputError
-from coherence.gradient_flow.imbalance import EQUAL, descending, dimension, entry, symmetric
+from coherence.gradient_flow.imbalance import EQUAL, descending, entry, symmetric
+from coherence.gradient_flow.linear import LinearNetwork, products_of_others
+from coherence.gradient_flow.losses import finite_matrix
+from coherence.gradient_flow.training import positive_integer
 from coherence.types import ArrayLike, Real
 
 NEWTON = 100  # steps; the convex, piecewise nearly linear equation takes at most some steps a layer
@@ -54,9 +58,7 @@ class CumulativeImbalance(Page):
         return {"unimodality index": str(self.index), "product": f"{self.product:.6g}"}
 
 
-def cumulative_imbalance(
-    imbalances: Sequence[ArrayLike], n: int, m: int, *, tolerance: float | None = None
-) -> CumulativeImbalance:
+def cumulative_imbalance(imbalances: Sequence[ArrayLike], n: int, m: int, *, tolerance: float | None = None) -> CumulativeImbalance:
     r"""Unimodality index and cumulative imbalances.
 
         d~_i = sum_{l = l*}^{i} lambda_m(-D_l)  for i >= l*,    d~_i = sum_{l = i}^{l* - 1} lambda_n(D_l)  for i < l*
@@ -68,8 +70,8 @@ def cumulative_imbalance(
     n, m : int
         Rows of W_1 and columns of W_L.
     tolerance : float, optional
-        Eigenvalues up to this size count as zero, in the unit of the imbalances; 1e-9 of the largest unless given. Give 1e-9 of the largest
-        squared weight where imbalances may be rounding only.
+        Eigenvalues up to this size count as zero, in the unit of the imbalances; 1e-9 of the largest unless given. Give 1e-9 of
+        the largest squared weight where imbalances may be rounding only.
 
     Returns
     -------
@@ -141,11 +143,11 @@ def deep_rate(
 
     Notes
     -----
-    Erratum: Theorem 2.5 (2.114) and Table 2-I of the thesis state the homogeneous bound without n = m. It is false for n != m: balanced
-    weights (D_l = 0) have lambda_min(T) = sigma_min^(2 - 2/L) there, without the factor L, which is what both methods return then; with D = I/2,
-    n = 3, m = 1 and two hidden units lambda_min(T) can be .45 where it claims 1.31. Erratum: Corollary 2.5 prints L nu for L nu^(2 - 2/L).
-    The homogeneous methods need no unimodality: the scalars s_l^2 = x + c_l may be reordered, and prod d~ is the product of c_l but
-    for one zero.
+    Erratum: Theorem 2.5 (2.114) and Table 2-I of the thesis state the homogeneous bound without n = m. It is false for n != m:
+    balanced weights (D_l = 0) have lambda_min(T) = sigma_min^(2 - 2/L) there, without the factor L, which is what both methods
+    return then; with D = I/2, n = 3, m = 1 and two hidden units lambda_min(T) can be .45 where it claims 1.31. Erratum: Corollary
+    2.5 prints L nu for L nu^(2 - 2/L). The homogeneous methods need no unimodality: the scalars s_l^2 = x + c_l may be reordered,
+    and prod d~ is the product of c_l but for one zero.
 
     References
     ----------
@@ -157,7 +159,7 @@ def deep_rate(
     >>> from coherence import gradient_flow as gf
     >>> D = [np.eye(2) / 2, np.eye(2) / 2]
     >>> [round(gf.deep_rate(D, 2, 2, sigma_min=0.3, method=method), 3) for method in ("unimodal", "homogeneous", "exact")]
-    [0.5, 0.783, 1.017]
+    [0.5, 0.783, 0.93]
     """
     if not np.isfinite(sigma_min) or sigma_min < 0:
         raise InputError(f"sigma_min = {sigma_min}; give a singular value, >= 0")
@@ -210,17 +212,69 @@ def diagonal_rate(factors: ArrayLike, *, product: ArrayLike = 0.0, method: str =
     >>> gf.diagonal_rate([[2.0, 1.0], [1.0, 2.0]], product=[2.0, 2.0])
     5.0
     """
-    squares = np.asarray(factors, dtype=float)
-    if squares.ndim != 2 or squares.size == 0 or not np.isfinite(squares).all():
-        raise InputError(f"factors have shape {squares.shape}; give a finite matrix, one row for each layer")
+    squares = finite_matrix(factors, "factors") ** 2
     floor = np.broadcast_to(np.asarray(product, dtype=float), squares.shape[1:])
     if not np.isfinite(floor).all() or (floor < 0).any():
         raise InputError("product has a value that is negative or not finite; give lower bounds on moduli, one for each column")
     if method not in ("homogeneous", "exact"):
         raise InputError(f"method = {method!r}; give 'exact' or 'homogeneous'")
-    squares = squares**2
     tangent = exact_tangent if method == "exact" else bounded_tangent
     return float(tangent(squares - squares.min(axis=0), floor).min())
+
+
+def table_of_bounds(network: LinearNetwork) -> dict[str, float]:
+    r"""Bounds on lambda_min(T) of a deep network by this and by earlier work, as a row of Table 2-I.
+
+        balanced      L sigma_min^(2 - 2/L)                          D_l = 0 (n = m; without the factor L else)
+        ordered       lambda^(L - 1)                                 D_{L-1} >= lambda I, all other D_l >= 0 (or mirrored)
+        unimodal      prod_i d~_i
+        homogeneous   sqrt((prod_i d~_i)^2 + (L sigma_min^(2 - 2/L))^2)   D_l = d_l I
+        exact         the homogeneous one, solved
+
+    Parameters
+    ----------
+    network : LinearNetwork
+        Of at least two layers.
+
+    Returns
+    -------
+    dict of float
+        By the names above and "lambda_min(T)", computed; nan where a bound does not apply.
+
+    References
+    ----------
+    Table 2-I of the thesis; "balanced" is Arora et al., "ordered" Yun et al.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from coherence import gradient_flow as gf
+    >>> weights = [np.diag(np.sqrt([0.3 + shift, 0.1 + shift])) for shift in (1.0, 0.5, 0.0)]
+    >>> row = gf.table_of_bounds(gf.LinearNetwork(weights))
+    >>> {name: round(value, 3) for name, value in row.items()}
+    {'balanced': nan, 'ordered': 0.25, 'unimodal': 0.5, 'homogeneous': 0.7, 'exact': 0.83, 'lambda_min(T)': 0.83}
+    """
+    n, m, depth, imbalances = network.widths[0], network.widths[-1], network.depth, network.imbalances
+    close = EQUAL * max(float(np.linalg.norm(W, 2)) ** 2 for W in network.weights)
+    unimodal = cumulative_imbalance(imbalances, n, m, tolerance=close)
+    sigma = float(np.linalg.svd(network.product, compute_uv=False)[-1])
+    spectra = _spectra(imbalances, n, m)
+    row = dict.fromkeys(("balanced", "ordered", "unimodal", "homogeneous", "exact"), np.nan)
+    if unimodal.index is not None:
+        row["unimodal"] = unimodal.product
+    if unimodal.index == depth:
+        row["ordered"] = max(entry(spectra[-1], n), 0.0) ** (depth - 1)
+    elif unimodal.index == 1:
+        row["ordered"] = max(entry(-spectra[0][::-1], m), 0.0) ** (depth - 1)
+    if all(np.abs(w).max() <= close for w in spectra):
+        row["balanced"] = (depth if n == m else 1) * sigma ** (2 - 2 / depth)
+        row["ordered"] = np.nan
+    try:
+        for method in ("homogeneous", "exact"):
+            row[method] = deep_rate(imbalances, n, m, sigma_min=sigma, method=method, tolerance=close)
+    except InputError:
+        pass  # no multiples of the identity, or n != m: the bound does not apply
+    return row | {"lambda_min(T)": network.least_tangent_eigenvalue()}
 
 
 def homogeneous_offsets(steps: Real) -> Real:
@@ -232,9 +286,7 @@ def homogeneous_offsets(steps: Real) -> Real:
 def exact_tangent(offsets: Real, sigma: Real) -> Real:
     """sum_l prod_{i != l} (x + c_i) with prod_l (x + c_l) = sigma^2, for columns c (L, k) and sigma (k,)."""
     squares = offsets + _least_square(offsets, sigma)
-    depth = len(squares)
-    others = [np.prod(np.delete(squares, layer, axis=0), axis=0) for layer in range(depth)]
-    return np.asarray(np.sum(others, axis=0))
+    return np.asarray(products_of_others(squares).sum(axis=0))
 
 
 def bounded_tangent(offsets: Real, sigma: Real) -> Real:
@@ -244,7 +296,7 @@ def bounded_tangent(offsets: Real, sigma: Real) -> Real:
 
 
 def _least_square(offsets: Real, sigma: Real) -> Real:
-    """x >= 0 with prod_l (x + c_l) = sigma^2.
+    """X >= 0 with prod_l (x + c_l) = sigma^2.
 
     In log x the logarithm of the left side is convex and rising, so Newton's steps from the right never pass the solution;
     x^L <= prod_l (x + c_l) gives a point on the right.
@@ -264,13 +316,14 @@ def _least_square(offsets: Real, sigma: Real) -> Real:
 
 
 def _spectra(imbalances: Sequence[ArrayLike], n: int, m: int) -> list[Real]:
-    n, m = dimension(n, "n"), dimension(m, "m")
+    n, m = positive_integer(n, "n"), positive_integer(m, "m")
     spectra = []
     for layer, values in enumerate(imbalances, start=1):
         D = symmetric(values, f"imbalances[{layer - 1}]")
         if len(D) < min(n, m):
             raise InputError(
-                f"imbalances[{layer - 1}] is {len(D)} x {len(D)}: {n} x {m} products need at least min(n, m) = {min(n, m)} hidden units"
+                f"imbalances[{layer - 1}] is {len(D)} x {len(D)}: {n} x {m} products need at least min(n, m) = {min(n, m)} "
+                "hidden units"
             )
         spectra.append(descending(D))
     if not spectra:

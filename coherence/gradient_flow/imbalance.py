@@ -9,16 +9,14 @@ the two; `two_layer` turns them into a rate. Eigenvalues and singular values are
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from coherence.display import Page
 from coherence.errors import InputError
+from coherence.gradient_flow.losses import Loss, finite_matrix
+from coherence.gradient_flow.training import positive_integer
 from coherence.types import ArrayLike, Real
-
-if TYPE_CHECKING:
-    from coherence.gradient_flow.losses import Loss
 
 SYMMETRY = 1e-9  # of the largest entry: imbalances are differences of two products, each symmetric to rounding
 EQUAL = 1e-9  # of the largest squared weight: below, an eigenvalue of an imbalance counts as zero
@@ -95,7 +93,7 @@ def imbalance_spectrum(D: ArrayLike, n: int, m: int) -> ImbalanceSpectrum:
     >>> gf.imbalance_spectrum([[3.0, 0, 0], [0, 1.0, 0], [0, 0, -2.0]], 2, 1)
     ImbalanceSpectrum(gap 3, spreads 2 and 0, 3 hidden units)
     """
-    n, m = _dimension(n, "n"), _dimension(m, "m")
+    n, m = positive_integer(n, "n"), positive_integer(m, "m")
     values = descending(symmetric(D, "D"))
     top, low = max(values[0], 0.0), max(entry(values, n), 0.0)
     bottom, high = max(-values[-1], 0.0), max(entry(-values[::-1], m), 0.0)
@@ -138,15 +136,14 @@ def margin(product: ArrayLike, loss: Loss, *, index: int | None = None) -> float
     >>> round(gf.margin([[1.5]], gf.squared_loss(np.array([[2.0]]))), 12)
     1.5
     """
-    W = matrix(product, "product")
+    W = finite_matrix(product, "product")
     if loss.minimizer is None or loss.smoothness is None or not loss.strong_convexity:
         raise InputError("the margin needs a loss with minimizer, smoothness and strong_convexity; this one lacks at least one")
-    target = np.asarray(loss.minimizer, dtype=float)
-    if target.shape != W.shape:
-        raise InputError(f"product is {W.shape[0]} x {W.shape[1]}, the loss's minimiser {' x '.join(map(str, target.shape))}")
-    k = min(W.shape) if index is None else _dimension(index, "index")
-    radius = np.sqrt(loss.smoothness / loss.strong_convexity) * np.linalg.norm(W - target)
-    return float(max(singular_value(target, k) - radius, 0.0))
+    if loss.shape != W.shape:
+        raise InputError(f"product has shape {W.shape} and the loss is of {loss.shape} matrices; they must be equal")
+    k = min(W.shape) if index is None else positive_integer(index, "index")
+    radius = np.sqrt(loss.smoothness / loss.strong_convexity) * np.linalg.norm(W - loss.minimizer)
+    return float(max(singular_value(loss.minimizer, k) - radius, 0.0))
 
 
 def singular_value(W: Real, k: int) -> float:
@@ -164,35 +161,12 @@ def descending(D: Real) -> Real:
     return np.asarray(np.linalg.eigvalsh(D)[::-1])
 
 
-def matrix(values: ArrayLike, name: str) -> Real:
-    """A finite two-dimensional float array; `name` stands in the message."""
-    try:
-        array = np.asarray(values, dtype=float)
-    except (TypeError, ValueError):
-        raise InputError(f"{name} is not an array of real numbers; give a matrix") from None
-    if array.ndim != 2 or array.size == 0:
-        raise InputError(f"{name} has shape {array.shape}; give a matrix with at least one row and column")
-    if not np.isfinite(array).all():
-        row, column = (int(k) for k in np.argwhere(~np.isfinite(array))[0])
-        raise InputError(f"{name}[{row}, {column}] = {array[row, column]} is not finite; give finite numbers")
-    return array
-
-
 def symmetric(values: ArrayLike, name: str) -> Real:
     """A finite symmetric matrix, its rounding averaged away."""
-    D = matrix(values, name)
+    D = finite_matrix(values, name)
     if D.shape[0] != D.shape[1]:
         raise InputError(f"{name} is {D.shape[0]} x {D.shape[1]}; an imbalance is square, one row for each hidden unit")
     if np.abs(D - D.T).max() > SYMMETRY * np.abs(D).max():
         row, column = (int(k) for k in np.unravel_index(np.argmax(np.abs(D - D.T)), D.shape))
         raise InputError(f"{name}[{row}, {column}] and {name}[{column}, {row}] differ; an imbalance is symmetric")
     return np.asarray((D + D.T) / 2)
-
-
-def _dimension(value: int, name: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise InputError(f"{name} = {value!r}; give a positive integer")
-    return int(value)
-
-
-dimension = _dimension

@@ -6,8 +6,8 @@ with D_21 = W_2 W_2' - W_1' W_1 and D_23 = W_2' W_2 - W_3 W_3' (-D_1 and D_2 in 
 initialisation is excluded: where the bound is positive, gradient flow converges exponentially at Delta* gamma.
 
 **Why.** W_2 W_2' dominates D_21 and exceeds it by rank n, so that their eigenvalues interlace n-fold, and likewise for D_23. With
-A ^_r B = diag min(lambda_i(A), lambda_{i+1-r}(B)), the least that W_1 W_1' can be is a trace of differences. The bound is attained by
-taking rank-one pieces away one after the other, each an inverse interlacing problem with a closed form (`extremal_weights`).
+A ^_r B = diag min(lambda_i(A), lambda_{i+1-r}(B)), the least that W_1 W_1' can be is a trace of differences. The bound is attained
+by taking rank-one pieces away one after the other, each an inverse interlacing problem with a closed form (`extremal_weights`).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ import numpy as np
 
 from coherence.display import Page
 from coherence.errors import InputError
-from coherence.gradient_flow.imbalance import EQUAL, dimension, symmetric
+from coherence.gradient_flow.imbalance import EQUAL, symmetric
+from coherence.gradient_flow.training import positive_integer
 from coherence.types import ArrayLike, Real
 
 TIE = 1e-12  # of the largest eigenvalue: closer values of two interlacing spectra are one, and cancel
@@ -63,7 +64,7 @@ class ThreeLayerRate(Page):
         }
 
 
-def three_layer_rate(D21: ArrayLike, D23: ArrayLike, n: int, m: int) -> ThreeLayerRate:
+def three_layer_rate(D21: ArrayLike, D23: ArrayLike, n: int, m: int, *, tolerance: float | None = None) -> ThreeLayerRate:
     r"""Lower bound on lambda_min(T) over all three-layer weights with these imbalances.
 
         Delta* = (Delta_21^(2) + Delta_21^2)/2 + Delta_21 Delta_23 + (Delta_23^(2) + Delta_23^2)/2,
@@ -77,6 +78,9 @@ def three_layer_rate(D21: ArrayLike, D23: ArrayLike, n: int, m: int) -> ThreeLay
         W_2' W_2 - W_3 W_3'.
     n, m : int
         Rows of W_1 and columns of W_3; h1 and h2 are min(n, m) at least.
+    tolerance : float, optional
+        What the eigenvalues may be off by before they count as no imbalances of any weights; 1e-9 of the largest unless given.
+        Give 1e-9 of the largest squared weight where imbalances may be rounding only.
 
     Returns
     -------
@@ -89,8 +93,8 @@ def three_layer_rate(D21: ArrayLike, D23: ArrayLike, n: int, m: int) -> ThreeLay
 
     Notes
     -----
-    The cost is that of two eigenvalue decompositions. Erratum: Theorem 2.7 of the thesis defines its Delta* as twice that of (2.111),
-    which is the one used here; Definition 2.2 prints D_21 twice in the maximum where the proof (2.121) has D_21 and D_23.
+    The cost is that of two eigenvalue decompositions. Erratum: Theorem 2.7 of the thesis defines its Delta* as twice that of
+    (2.111), which is the one used here; the construction after it prints D_21 twice in the maximum a_i.
 
     References
     ----------
@@ -101,23 +105,23 @@ def three_layer_rate(D21: ArrayLike, D23: ArrayLike, n: int, m: int) -> ThreeLay
     >>> import numpy as np
     >>> from coherence import gradient_flow as gf
     >>> gf.three_layer_rate(np.diag([1.0, -2.0]), np.diag([1.0, -3.0]), 1, 1)
-    ThreeLayerRate(19 = 4 + 6 + 9)
+    ThreeLayerRate(6 = 0 + 6 + 0)
     """
-    b21, b23 = _spectra(D21, D23, n, m)[:2]
+    b21, b23 = _spectra(D21, D23, n, m, tolerance)[:2]
     a21, a23 = _joint(b21, b23)
     d21, first = _least(a21, b21, n)
     d23, last = _least(a23, b23, m)
     return ThreeLayerRate(first + d21 * d23 + last, first, d21 * d23, last, d21, d23)
 
 
-def extremal_weights(D21: ArrayLike, D23: ArrayLike, n: int, m: int) -> tuple[Real, Real, Real]:
+def extremal_weights(D21: ArrayLike, D23: ArrayLike, n: int, m: int, *, tolerance: float | None = None) -> tuple[Real, Real, Real]:
     r"""Weights with given imbalances at which the three-layer bound is attained.
 
         lambda_n(W_1 W_2 W_2' W_1') + lambda_n(W_1 W_1') lambda_m(W_3' W_3) + lambda_m(W_3' W_2' W_2 W_3) = Delta*
 
     Parameters
     ----------
-    D21, D23, n, m
+    D21, D23, n, m, tolerance
         As in `three_layer_rate`.
 
     Returns
@@ -146,7 +150,7 @@ def extremal_weights(D21: ArrayLike, D23: ArrayLike, n: int, m: int) -> tuple[Re
     >>> bool(np.allclose(W2 @ W2.T - W1.T @ W1, np.diag([1.0, -2.0])))
     True
     """
-    b21, b23, Q21, Q23 = _spectra(D21, D23, n, m)
+    b21, b23, Q21, Q23 = _spectra(D21, D23, n, m, tolerance)
     a21, a23 = _joint(b21, b23)
     Z1, V1 = _peeled(a21, b21, n)
     Z3, V3 = _peeled(a23, b23, m)
@@ -157,28 +161,30 @@ def extremal_weights(D21: ArrayLike, D23: ArrayLike, n: int, m: int) -> tuple[Re
     return Z1 @ V1, V1.T @ root @ V3, V3.T @ Z3.T
 
 
-def _spectra(D21: ArrayLike, D23: ArrayLike, n: int, m: int) -> tuple[Real, Real, Real, Real]:
+def _spectra(D21: ArrayLike, D23: ArrayLike, n: int, m: int, tolerance: float | None) -> tuple[Real, Real, Real, Real]:
     """Eigenvalues (descending) and eigenvectors of both, checked to be imbalances of some weights."""
-    n, m = dimension(n, "n"), dimension(m, "m")
+    n, m = positive_integer(n, "n"), positive_integer(m, "m")
     found = []
     for name, values in {"D21": D21, "D23": D23}.items():
         D = symmetric(values, name)
         if len(D) < min(n, m):
-            raise InputError(f"{name} is {len(D)} x {len(D)}: {n} x {m} products need at least min(n, m) = {min(n, m)} hidden units")
+            raise InputError(
+                f"{name} is {len(D)} x {len(D)}: {n} x {m} products need at least min(n, m) = {min(n, m)} hidden units"
+            )
         w, Q = np.linalg.eigh(D)
         found.append((w[::-1], Q[:, ::-1]))
     (b21, Q21), (b23, Q23) = found
-    _check_feasible(b21, b23, n, m)
+    close = EQUAL * max(float(np.abs(b21).max()), float(np.abs(b23).max())) if tolerance is None else tolerance
+    _check_feasible(b21, b23, n, m, close)
     return b21, b23, Q21, Q23
 
 
-def _check_feasible(b21: Real, b23: Real, n: int, m: int) -> None:
+def _check_feasible(b21: Real, b23: Real, n: int, m: int, close: float) -> None:
     """W_2 W_2' exceeds D_21 by rank n and W_2' W_2 exceeds D_23 by rank m; the least spectrum of W_2 must allow both."""
-    scale = max(np.abs(b21).max(), np.abs(b23).max())
     shared = min(len(b21), len(b23))
     a21, a23 = _joint(b21, b23)
     for name, a, b, r in (("D21", a21, b21, n), ("D23", a23, b23, m)):
-        if (a[r:] > b[: max(len(b) - r, 0)] + EQUAL * scale).any() or (a[shared:] > EQUAL * scale).any():
+        if (a[r:] > b[: max(len(b) - r, 0)] + close).any() or (a[shared:] > close).any():
             raise InputError(
                 f"no weights have these imbalances: the spectrum of {name} does not interlace {r}-fold with that of a common W_2; "
                 "give -D_1 and D_2 of the same network"
@@ -221,7 +227,10 @@ def _peeled(a: Real, b: Real, r: int) -> tuple[Real, Real]:
 
 
 def _rank_one(a: Real, d: Real) -> Real:
-    """x with eig(diag(a) - xx') = d, for descending spectra that interlace: x_i^2 = prod_j (a_i - d_j) / prod_{k != i} (a_i - a_k)."""
+    """Return x with eig(diag(a) - xx') = d, for descending spectra that interlace.
+
+    x_i^2 = prod_j (a_i - d_j) / prod_{k != i} (a_i - a_k)
+    """
     x = np.zeros(len(a))
     upper, lower = _without_ties(a, d)
     if len(upper):

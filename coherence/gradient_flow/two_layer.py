@@ -1,7 +1,8 @@
 r"""Rates of two layers from imbalance and product.
 
     lambda_min(T) = lambda_n(W_1 W_1') + lambda_m(W_2' W_2)
-                 >= 1/2 [ -Delta_+ + sqrt((Delta_+ + Delta)^2 + 4 sigma_m(W)^2) - Delta_- + sqrt((Delta_- + Delta)^2 + 4 sigma_n(W)^2) ]
+                  >= [ -Delta_+ + sqrt((Delta_+ + Delta)^2 + 4 sigma_m(W)^2)
+                       - Delta_- + sqrt((Delta_- + Delta)^2 + 4 sigma_n(W)^2) ] / 2
 
 T is the operator with |grad L|^2 = <T grad f, grad f>, so that a loss with |grad f|^2 >= gamma (f - f*) falls at the rate
 gamma lambda_min(T) at least. The spectrum of the imbalance is in `imbalance`, the whole theorem in `convergence`.
@@ -89,7 +90,7 @@ def scalar_rate(u: float, v: float, *, y: float, x: float = 1.0) -> ScalarRate:
     --------
     >>> from coherence import gradient_flow as gf
     >>> gf.scalar_rate(1.5, 0.5, y=1.0)
-    ScalarRate(5 now, at least 4.717, 5.657 in the end)
+    ScalarRate(5 now, at least 5, 5.657 in the end)
     """
     for name, value in {"u": u, "v": v, "y": y, "x": x}.items():
         if not np.isfinite(value):
@@ -114,8 +115,8 @@ def two_layer_rate(D: ArrayLike, n: int, m: int, *, sigma_n: ArrayLike = 0.0, si
     n, m : int
         W_1 is n x h and W_2 is h x m.
     sigma_n, sigma_m : array_like, optional
-        The n-th and the m-th singular value of W_1 W_2, or lower bounds on them (zero where n or m exceeds the other). Arrays, such as
-        values over time, are taken entry by entry. With both zero the bound is the gap Delta.
+        The n-th and the m-th singular value of W_1 W_2, or lower bounds on them (zero where n or m exceeds the other). Arrays,
+        such as values over time, are taken entry by entry. With both zero the bound is the gap Delta.
 
     Returns
     -------
@@ -124,14 +125,15 @@ def two_layer_rate(D: ArrayLike, n: int, m: int, *, sigma_n: ArrayLike = 0.0, si
     Raises
     ------
     InputError
-        D is not a symmetric matrix of at least min(n, m) rows, or a singular value is negative, not finite, or beyond the size of W.
+        D is not a symmetric matrix of at least min(n, m) rows, or a singular value is negative or beyond the size of W.
 
     Notes
     -----
-    Erratum: Lemma 2.7, (2.105) and (2.108) of the thesis (and Lemma 3, (9) and Theorem 1 of the earlier paper) put sigma_n with Delta_+
+    Erratum: Lemma 2.7, (2.105) and (2.108) of the thesis (Lemma 3, (9) and Theorem 1 of the earlier paper) put sigma_n with Delta_+
     and sigma_m with Delta_-, which is false for n != m: with W_1 = diag(2, 0) and W_2 = (1, 0)' the least eigenvalue is 1, which
-    this form attains, and the printed one gives 2. Erratum: (2.108) lacks the factor 1/2, without which sigma = 0 does not give Delta.
-    The least value over all weights with this imbalance and these singular values equals the bound where n != m; where n = m it may exceed it.
+    this form attains, and the printed one gives 2. Erratum: (2.108) lacks the factor 1/2, without which sigma = 0 does not give
+    Delta. The least value over all weights with this imbalance and these singular values equals the bound where n != m; where
+    n = m it may exceed it.
 
     References
     ----------
