@@ -3,12 +3,12 @@ r"""How fast gradient flow converges: the theorem whose hypotheses hold, and the
     A1   L(t) - L* <= exp(-alpha gamma t) (L(0) - L*)                          where |grad f|^2 >= gamma (f - f*)
     A1'  L(t) - L* <= (L(0) - L*) / ((L(0) - L*) alpha gamma^2 t + 1)          where |grad f|  >= gamma (f - f*)
 
-for any alpha <= lambda_min(T(t)) along the trajectory. Imbalances are constant and give an alpha at once; a smooth and strongly convex
-loss keeps the singular values of the product above a margin, which adds to it. All theorems that apply are looked at and the largest
-rate is taken.
+for any alpha <= lambda_min(T(t)) along the trajectory. Imbalances are constant and give an alpha at once; a smooth and strongly
+convex loss keeps the singular values of the product above a margin, which adds to it. All theorems that apply are looked at and
+the largest rate is taken.
 
-**Regression.** With X = P S R' of rank r, only R'W_1 moves and only P'Y is fitted, so that scale |Y - XW|^2 - L* is the loss scale |P'Y - S W|^2
-of a network with r rows, smooth and strongly convex whatever the rank of X. Its rates are used.
+**Regression.** With X = P S R' of rank r, only R'W_1 moves and only P'Y is fitted: L - L* is scale |P'Y - S W|_F^2 of a network
+with r rows, smooth and strongly convex whatever the rank of X. Its rates are used.
 """
 
 from __future__ import annotations
@@ -44,6 +44,16 @@ class Alternative:
         Its hypotheses hold and the bound is positive.
     reason : str
         Why not, or what the bound comes from.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> network = gf.LinearNetwork([[[2.0, 0.0]], [[0.5], [0.0]]])
+    >>> for other in gf.convergence_rate(network, gf.exponential_loss([[1.0]], [1])).alternatives:
+    ...     print(other.theorem, "|", other.reason)
+    Theorem 2.3.1: imbalance | from the gap of the imbalance
+    Theorem 2.3.2: imbalance and margin | A2 is not known to hold
+    Theorem 2.1: imbalance and margin in regression | the loss is not squared
     """
 
     theorem: str
@@ -139,12 +149,13 @@ def convergence_rate(network: LinearNetwork | DiagonalNetwork, loss: Loss) -> Ra
 
     Notes
     -----
-    The rate is of the flow; descent follows it for small steps. Called for a network along a trajectory it gives the rate from there on
-    (Corollary 2.3). Of the same initialisation a deeper theorem may say less: three layers have no margin yet, unless homogeneous.
+    The rate is of the flow; descent follows it for small steps. Of a network along a trajectory it is the rate from there on
+    (Corollary 2.3). No theorem lets the margin of three and more layers count unless their imbalances are homogeneous.
 
     References
     ----------
-    Theorems 2.1 and 2.3-2.6, Corollaries 2.3-2.5 of the thesis. Erratum: the earlier paper's corollaries 5 and 6 print twice the rate lambda_r c.
+    Theorems 2.1 and 2.3-2.6, Corollaries 2.3-2.5 of the thesis. Erratum: corollaries 5 and 6 of the earlier paper print twice the
+    rate lambda_r c that holds.
 
     Examples
     --------
@@ -272,10 +283,9 @@ def _best(setting: _Setting) -> RateBound:
         kind, factor = "none", 0.0
         found = [Alternative(other.theorem, other.tangent_bound, False, "neither A1 nor A1' is known") for other in found]
     first = found[0]
-    if kind == "sublinear" and first.holds:
-        name = f"Theorem 2.6 with {first.theorem}"
-    else:
-        name = first.theorem if first.holds else "none"
+    name = first.theorem if first.holds else "none"
+    if first.holds and kind == "sublinear":
+        name = f"Theorem 2.6 with {name}"
     value = first.tangent_bound * factor if first.holds else 0.0
     return RateBound(
         value, name, first.holds, kind, first.tangent_bound, setting.hypotheses, tuple(found), float(excess), setting.minimum
@@ -315,7 +325,7 @@ def _two_layers(setting: _Setting, network: LinearNetwork, close: float) -> Look
 
 
 def _floors(setting: _Setting) -> Iterator[tuple[str, Callable[[int], float], str]]:
-    """Two-layer theorems that add the product to the imbalance: name, what its singular values never fall below, what is missing."""
+    """Two-layer theorems that add the product to the imbalance: name, lower bounds on its singular values, what is missing."""
     if setting.now:
         yield "Proposition 2.1: imbalance and product", setting.floor, ""
         return

@@ -4,9 +4,9 @@ r"""Rates of deep networks from cumulative imbalances.
     lambda_min(T)  = sum_l prod_{i != l} (x + c_i),  prod_l (x + c_l) = sigma_min(W)^2       (homogeneous, n = m)
 
 Unimodal weights fall in the order of positive semidefinite matrices up to a layer l* and rise after it: D_l >= 0 before l*,
-D_l <= 0 from l* on. Homogeneous imbalances are multiples of the identity, D_l = d_l I; then the layers share their singular vectors,
-their least squared singular values differ by constants, s_l^2 = x + c_l with min c_l = 0, and for square products the rate is exact.
-Diagonal networks are one network of scalars for each entry, and the order of scalars is free.
+D_l <= 0 from l* on. Homogeneous imbalances are multiples of the identity, D_l = d_l I; then the layers share their singular
+vectors, their least squared singular values differ by constants, s_l^2 = x + c_l with min c_l = 0, and for square products the
+rate is exact. Diagonal networks are one network of scalars for each entry, and the order of scalars is free.
 """
 
 from __future__ import annotations
@@ -37,6 +37,14 @@ class CumulativeImbalance(Page):
         l*, counted from 1; None where the weights are not unimodal (then the values are zero).
     values : (L - 1,) float
         d~_1, ..., d~_{L-1}.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from coherence import gradient_flow as gf
+    >>> found = gf.cumulative_imbalance([np.eye(2), 2 * np.eye(2)], 2, 2)
+    >>> found.index, found.values.tolist(), found.product
+    (3, [3.0, 2.0], 6.0)
     """
 
     index: int | None
@@ -296,7 +304,7 @@ def bounded_tangent(offsets: Real, sigma: Real) -> Real:
 
 
 def _least_square(offsets: Real, sigma: Real) -> Real:
-    """X >= 0 with prod_l (x + c_l) = sigma^2.
+    """Return x >= 0 with prod_l (x + c_l) = sigma^2.
 
     In log x the logarithm of the left side is convex and rising, so Newton's steps from the right never pass the solution;
     x^L <= prod_l (x + c_l) gives a point on the right.

@@ -38,6 +38,14 @@ class ImbalanceSpectrum(Page):
         Delta = [lambda_n(D)]_+ + [lambda_m(-D)]_+.
     n, m : int
         Rows and columns of the product.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from coherence import gradient_flow as gf
+    >>> found = gf.imbalance_spectrum(np.diag([3.0, 1.0, -2.0]), 2, 1)
+    >>> found.positive_spread, found.negative_spread, found.gap
+    (2.0, 0.0, 3.0)
     """
 
     eigenvalues: Real

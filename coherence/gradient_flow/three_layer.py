@@ -41,6 +41,14 @@ class ThreeLayerRate(Page):
         Least lambda_m(W_3' W_2' W_2 W_3), (Delta_23^(2) + Delta_23^2)/2.
     delta_21, delta_23 : float
         Least lambda_n(W_1 W_1') and least lambda_m(W_3' W_3).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from coherence import gradient_flow as gf
+    >>> found = gf.three_layer_rate(np.diag([1.0, -2.0]), np.diag([1.0, -3.0]), 1, 1)
+    >>> found.delta_21, found.delta_23, found.middle
+    (2.0, 3.0, 6.0)
     """
 
     value: float

@@ -35,6 +35,13 @@ class ScalarRate(Page):
         A lower bound on -L'/L from now on.
     asymptotic : float
         -L'/L in the limit, where x u v = y.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> found = gf.scalar_rate(1.5, 0.5, y=1.0)
+    >>> found.imbalance, found.bound
+    (2.0, 5.0)
     """
 
     imbalance: float

@@ -14,6 +14,7 @@ from coherence.plots.frequency import columns, concentration, incoherence, inter
 from coherence.plots.graphs import embedding, grid, laplacian, network
 from coherence.plots.reduction import errors_by_groups, reduction
 from coherence.plots.responses import group_responses, guarantee, hankel, mode_shape, response, response_grid, responses
+from coherence.plots.training import imbalance, training
 from coherence.studies import Study
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ __all__ = [
     "group_responses",
     "guarantee",
     "hankel",
+    "imbalance",
     "incoherence",
     "interconnections",
     "laplacian",
@@ -42,6 +44,7 @@ __all__ = [
     "response_grid",
     "responses",
     "small_gain",
+    "training",
     "within_limits",
 ]
 
