@@ -606,6 +606,17 @@ def test_regression_is_treated_on_the_range_of_the_data(seed):
     assert gf.convergence_rate(small, gf.squared_loss(left.T @ Y, np.diag(s))).value == pytest.approx(first.value, rel=1e-8)
 
 
+@pytest.mark.parametrize("depth", [2, 3])
+def test_hidden_units_beyond_the_neighbours_do_not_change_the_rate(depth):
+    """The wide imbalances are those of the narrow network with zeros; a network of 100 000 units takes no longer."""
+    loss = gf.squared_loss(np.ones((4, 2)))
+    network = gf.gaussian((4, *[150] * (depth - 1), 2), random_state=1)
+    D = network.imbalances
+    wide = gf.imbalance_spectrum(D[0], 4, 2).gap if depth == 2 else gf.three_layer_rate(-D[0], D[1], 4, 2).value
+    assert gf.convergence_rate(network, loss).tangent_bound == pytest.approx(wide, rel=1e-9)
+    assert gf.convergence_rate(gf.gaussian((4, 100_000, 2), random_state=1), loss).holds
+
+
 def test_theorem_2_1_is_its_formula():
     """lambda_r(Sigma) c(0), written out."""
     rng = np.random.default_rng(12)

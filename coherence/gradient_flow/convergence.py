@@ -252,6 +252,8 @@ def _setting(network: LinearNetwork | DiagonalNetwork, loss: Loss, *, now: bool)
     if isinstance(loss, SquaredLoss) and isinstance(network, LinearNetwork):
         network, reduced = _on_range(network, loss)
         said["data"] = f"X has rank {network.widths[0]} of {loss.shape[0]}"
+    if isinstance(network, LinearNetwork):
+        network = network.narrowed()  # same T, same product, imbalances without zeros that say nothing
     constants = {
         "A1": reduced.pl_constant and f"gamma = {reduced.pl_constant:.4g}",
         "A1'": reduced.linear_constant and f"gamma = {reduced.linear_constant:.4g}",

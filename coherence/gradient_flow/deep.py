@@ -262,6 +262,7 @@ def table_of_bounds(network: LinearNetwork) -> dict[str, float]:
     >>> {name: round(value, 3) for name, value in row.items()}
     {'balanced': nan, 'ordered': 0.25, 'unimodal': 0.5, 'homogeneous': 0.7, 'exact': 0.83, 'lambda_min(T)': 0.83}
     """
+    network = network.narrowed()
     n, m, depth, imbalances = network.widths[0], network.widths[-1], network.depth, network.imbalances
     close = EQUAL * max(float(np.linalg.norm(W, 2)) ** 2 for W in network.weights)
     unimodal = cumulative_imbalance(imbalances, n, m, tolerance=close)
