@@ -13,10 +13,10 @@ from coherence.gradient_flow.alignment import alignment_time_bound as alignment_
 from coherence.gradient_flow.alignment import cones as cones
 from coherence.gradient_flow.alignment import data_separation as data_separation
 from coherence.gradient_flow.alignment import early_phase as early_phase
-from coherence.gradient_flow.alignment import fit_time_bound as fit_time_bound
-from coherence.gradient_flow.alignment import fitted_loss_bound as fitted_loss_bound
 from coherence.gradient_flow.alignment import log_scale_bound as log_scale_bound
-from coherence.gradient_flow.alignment import low_rank_slack as low_rank_slack
+from coherence.gradient_flow.fitting import fit_time_bound as fit_time_bound
+from coherence.gradient_flow.fitting import fitted_loss_bound as fitted_loss_bound
+from coherence.gradient_flow.fitting import low_rank_slack as low_rank_slack
 from coherence.gradient_flow.initialisations import balanced as balanced
 from coherence.gradient_flow.initialisations import gaussian as gaussian
 from coherence.gradient_flow.initialisations import identity as identity
@@ -29,14 +29,14 @@ from coherence.gradient_flow.losses import SquaredLoss as SquaredLoss
 from coherence.gradient_flow.losses import exponential_loss as exponential_loss
 from coherence.gradient_flow.losses import squared_loss as squared_loss
 from coherence.gradient_flow.polar import AlignmentFlow as AlignmentFlow
-from coherence.gradient_flow.polar import AlignmentLimit as AlignmentLimit
 from coherence.gradient_flow.polar import alignment_flow as alignment_flow
-from coherence.gradient_flow.polar import alignment_limit as alignment_limit
 from coherence.gradient_flow.relu import ReLUNetwork as ReLUNetwork
 from coherence.gradient_flow.relu import balanced_relu as balanced_relu
 from coherence.gradient_flow.training import gradient_descent as gradient_descent
 from coherence.gradient_flow.training import gradient_flow as gradient_flow
 from coherence.gradient_flow.trajectory import Trajectory as Trajectory
+from coherence.gradient_flow.vanishing import AlignmentLimit as AlignmentLimit
+from coherence.gradient_flow.vanishing import alignment_limit as alignment_limit
 
 __all__ = [
     "AlignmentConstants",

@@ -1,4 +1,4 @@
-r"""What separated data decide about small ReLU networks: how fast neurons align, when they fit, and which rank remains.
+r"""What separated data decide about small ReLU networks: by when neurons align, and from which scales.
 
 Data are separated where any two of the same label have a positive, any two of different labels a negative angle cosine:
 
@@ -17,6 +17,7 @@ and y_k x_k beside its part orthogonal to y_i x_i, for a pair with cosine mu, at
 it: with mu explicit the time is O(log n / mu^{5/2}).
 
 Scales eps that the theorem asks for are 10^{-20} to 10^{-300000}, so every scale here is a natural logarithm.
+What follows alignment is in `fitting`.
 """
 
 from __future__ import annotations
@@ -33,7 +34,6 @@ from coherence.gradient_flow.relu import ReLUNetwork
 from coherence.types import ArrayLike, Real, real_vector
 
 FORMS = ("harmonic", "logarithmic")
-FITTED = 0.25  # |f| from which the source counts a class as being fitted
 
 
 def labelled_data(X: ArrayLike, y: ArrayLike) -> tuple[Real, Real]:
@@ -449,7 +449,7 @@ def early_phase(constants: AlignmentConstants, log_scale: float) -> EarlyPhase:
     >>> gf.early_phase(constants, -690775.0)
     EarlyPhase(until t = 8.635e+04)
     """
-    scale = _logarithm(log_scale)
+    scale = logarithm(log_scale)
     h, n, X, W = sum(constants.neurons), sum(constants.data), constants.largest_datum, constants.largest_neuron
     root = 0.5 * np.log(h)
     holds = scale <= -np.log(4 * X * W**2) - root and scale < -root
@@ -459,145 +459,7 @@ def early_phase(constants: AlignmentConstants, log_scale: float) -> EarlyPhase:
     return EarlyPhase(float(max(0.0, -(root + scale) / (4 * n * X))), float(square), float(output), float(deviation), bool(holds))
 
 
-def fit_time_bound(
-    constants: AlignmentConstants, log_scale: float, *, label: int = 1, alignment_time: float | None = None
-) -> float:
-    r"""Bound the time t_2 at which the outputs of one class first exceed 1/4.
-
-        t_2^+ <= t_1 + 6/(sqrt(mu) n_+ X_min) + 4/(sqrt(mu) n_+ X_min) (log(2/(eps^2 sqrt(mu) X_min W_min^2)) + 4 n X_max t_1)
-
-    Parameters
-    ----------
-    constants : AlignmentConstants
-    log_scale : float
-        Natural logarithm of eps.
-    label : 1 or -1
-        The class.
-    alignment_time : float, optional
-        t_1, where it is known better than by `alignment_time_bound`.
-
-    Returns
-    -------
-    float
-        Infinite where a hypothesis fails, among them the scale (`log_scale_bound`). It is also assumed that at least one neuron has
-        reached the class's cone by t_1, which the result of `alignment_flow` shows.
-
-    Raises
-    ------
-    InputError
-        Another label, a scale that is no number.
-
-    Notes
-    -----
-    The theorem calls t_2 a Theta((1/n) log(1/(sqrt(h) eps))); its proof gives this upper bound, which also grows with t_1.
-
-    References
-    ----------
-    Equation (2.202) of the dissertation.
-
-    Examples
-    --------
-    >>> from coherence import gradient_flow as gf
-    >>> network = gf.ReLUNetwork([[1.0, 1.0], [0.0, 1.0]], [1.0, -1.0])
-    >>> constants = gf.alignment_constants(network, [[1.0, 0.0], [-1.0, 0.0]], [1, -1])
-    >>> round(gf.fit_time_bound(constants, -100.0, alignment_time=1.0), 1)
-    841.8
-    """
-    scale = _logarithm(log_scale)
-    if label not in (1, -1):
-        raise InputError(f"label is {label}; it is 1 or -1")
-    if not constants.holds or scale > log_scale_bound(constants):
-        return float("inf")
-    first = alignment_time_bound(constants) if alignment_time is None else float(alignment_time)
-    root = np.sqrt(constants.separation) * constants.least_datum
-    rate = root * constants.data[0 if label == 1 else 1]
-    growth = np.log(2 / root) - 2 * scale - 2 * np.log(constants.least_neuron)
-    return float(first + 6 / rate + 4 / rate * (growth + 4 * sum(constants.data) * constants.largest_datum * first))
-
-
-def fitted_loss_bound(constants: AlignmentConstants, times: ArrayLike, *, loss: float) -> Real:
-    r"""Bound the loss after both classes are being fitted.
-
-        L(t_2 + t) <= L(t_2) / (1 + L(t_2) a t),   a = (mu X_min)^2 / (8 X_max)
-
-    Parameters
-    ----------
-    constants : AlignmentConstants
-    times : (T,)
-        Since t_2, the later of both classes' times.
-    loss : float
-        L(t_2).
-
-    Returns
-    -------
-    (T,)
-        L(t_2) where the data are not separated, as no loss grows under gradient flow.
-
-    Raises
-    ------
-    InputError
-        Negative times.
-
-    References
-    ----------
-    Theorem 2.10, second part, of the dissertation; Lemma 2.34.
-
-    Examples
-    --------
-    >>> from coherence import gradient_flow as gf
-    >>> network = gf.ReLUNetwork([[1.0, 1.0], [0.0, 1.0]], [1.0, -1.0])
-    >>> constants = gf.alignment_constants(network, [[1.0, 0.0], [-1.0, 0.0]], [1, -1])
-    >>> gf.fitted_loss_bound(constants, [0.0, 8.0], loss=1.0)
-    array([1. , 0.5])
-    """
-    since = real_vector(times, "times")
-    if (since < 0).any():
-        raise InputError(f"times[{int(np.argmin(since))}] = {since.min():g} is negative; times are counted from t_2 on")
-    rate = (max(constants.separation, 0.0) * constants.least_datum) ** 2 / (8 * constants.largest_datum)
-    return loss / (1 + loss * rate * since)
-
-
-def low_rank_slack(constants: AlignmentConstants, log_scale: float) -> float:
-    r"""What |W|_F^2 may exceed 2 |W|_2^2 by, once neurons are aligned: 4 sqrt(h) eps W_max^2.
-
-    As |W|_2 grows without bound, the limit superior of the stable rank |W|_F^2/|W|_2^2 is at most 2; the source's proof writes
-    "= 2", but runs end anywhere between 1 (classes opposite each other) and 2.
-
-    Parameters
-    ----------
-    constants : AlignmentConstants
-    log_scale : float
-        Natural logarithm of eps.
-
-    Returns
-    -------
-    float
-        Infinite where a hypothesis fails, among them the scale (`log_scale_bound`); 0 where it is below what a float holds.
-
-    Raises
-    ------
-    InputError
-        A scale that is no number.
-
-    References
-    ----------
-    Equations (2.204) to (2.206) of the dissertation.
-
-    Examples
-    --------
-    >>> from coherence import gradient_flow as gf
-    >>> network = gf.ReLUNetwork([[1.0, 1.0], [0.0, 1.0]], [1.0, -1.0])
-    >>> constants = gf.alignment_constants(network, [[1.0, 0.0], [-1.0, 0.0]], [1, -1])
-    >>> print(f"{gf.low_rank_slack(constants, -100.0):.3g}")
-    4.21e-43
-    """
-    scale = _logarithm(log_scale)
-    if not constants.holds or scale > log_scale_bound(constants):
-        return float("inf")
-    return float(np.exp(np.log(4) + scale + 0.5 * np.log(sum(constants.neurons)) + 2 * np.log(constants.largest_neuron)))
-
-
-def _logarithm(log_scale: float) -> float:
+def logarithm(log_scale: float) -> float:
     if not np.isfinite(log_scale):
         raise InputError(f"log_scale is {log_scale}; give the natural logarithm of the scale eps, a finite number")
     return float(log_scale)

@@ -6,23 +6,14 @@ For a balanced network, v_j = s_j |w_j|, with u_j = w_j/|w_j| and rho_j = log|w_
 
 with f_i = sum_j s_j exp(2 rho_j) max(<x_i, u_j>, 0): nothing underflows, so that scales like 10^-300000 are as good as 0.1.
 
-While outputs are below rounding (`QUIET`), exp(-y_i f_i) is 1 to every digit and each neuron moves by itself. Between two switches its
-F is constant, and with tau = s|F|t, c = <u(0), F>/|F|, a hyperbolic rotation solves the equations,
-
-    u(t) = (u(0) + ((cosh tau - 1) c + sinh tau) F/|F|) / (cosh tau + c sinh tau),   rho(t) - rho(0) = log(cosh tau + c sinh tau)
-
-so that <x_i, u(t)> = 0 is a quadratic equation in exp|tau|: alignment is computed event by event without an integrator
-(`alignment_limit`). Only from there on, `alignment_flow` integrates.
-
-Data must be separated (mu > 0, see `alignment`). Then F_j lies in the cone of the y_i x_i, so that y_i <x_i, F_j> > 0, whatever the
-outputs: neurons with s = 1 only gain positive and lose negative data, those with s = -1 the reverse, each sample at most once, and
-cross the boundary at an angle. Otherwise neurons may slide along a boundary, where the flow is a differential inclusion.
-drho_j/dt only grows while outputs are below rounding, as d<u, F>/dt = s |(I - uu')F|^2 and <u, F> does not jump.
+While outputs are below rounding (`QUIET`) the closed form of `vanishing` is used. There drho_j/dt only grows, as
+d<u, F>/dt = s |(I - uu')F|^2 and <u, F> does not jump, so that the end of this phase is found by bisection. From there on the equations
+are integrated; a step that ends with an activation on the wrong side of its boundary is cut at the first such crossing.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -32,145 +23,18 @@ from scipy.special import logsumexp
 
 from coherence.display import Page
 from coherence.errors import InputError, ToleranceError
-from coherence.gradient_flow.alignment import FITTED, cones, data_separation, labelled_data, polar_coordinates
+from coherence.gradient_flow.alignment import cones
+from coherence.gradient_flow.fitting import FITTED
 from coherence.gradient_flow.losses import positive
 from coherence.gradient_flow.relu import ReLUNetwork, stable_rank
+from coherence.gradient_flow.vanishing import AlignmentLimit, alignment_limit, arrivals, record_times, separated_start
 from coherence.progress import Progress, silent
-from coherence.types import ArrayLike, Real, real_vector
+from coherence.types import ArrayLike, Real
 
 QUIET = 1e-17  # outputs below it leave exp(-y f) = 1 in double precision
 LARGEST = 300.0  # of exponents in steps that the solver tries and rejects
 RECORDS = 200  # of a flow, where not asked otherwise
 REPRESENTABLE = 345.0  # |log| of norms whose square is a normal float
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class AlignmentLimit(Page):
-    """Directions of the neurons of a vanishingly small network, exactly; see `alignment_limit`.
-
-    Attributes
-    ----------
-    y : (N,)
-        Labels.
-    signs : (h,)
-        Of v_j.
-    initial_pattern : (N, h) bool
-        Which sample activates which neuron at the start.
-    switch_times : (N, h)
-        When that changes; it does at most once. Infinite where it never does.
-    """
-
-    y: Real
-    signs: Real
-    initial_pattern: np.ndarray
-    switch_times: Real
-    pieces: tuple[Real, Real, Real, Real] = field(default=(np.empty(0),) * 4)  # start (R, h), u there (R, D, h), growth (R, h), F
-
-    @property
-    def arrivals(self) -> Real:
-        """When each neuron reaches the cone it stays in, (h,); infinite where it starts on what repels it."""
-        return arrivals(self.initial_pattern, self.switch_times, self.y, self.signs, np.inf)
-
-    @property
-    def alignment_time(self) -> float:
-        """t_1: when the last neuron arrives."""
-        return float(self.arrivals.max())
-
-    @property
-    def cones(self) -> np.ndarray:
-        """The cone each neuron ends in, (h,): "+", "-" or "dead"."""
-        return cones(self.initial_pattern ^ np.isfinite(self.switch_times), self.y)
-
-    def at(self, times: ArrayLike) -> tuple[Real, Real]:
-        """Directions (T, D, h) and log|w_j(t)| - log|w_j(0)| (T, h) at times (T,)."""
-        moments = _times(times)
-        starts, directions, growths, pulls = self.pieces
-        piece = (starts[None] <= moments[:, None, None]).sum(axis=1) - 1
-        neuron = np.arange(self.signs.size)
-        since = moments[:, None] - starts[piece, neuron]
-        # Advanced indices around a slice come first: (T, h, D).
-        turned, grown = _moved(
-            np.moveaxis(directions[piece, :, neuron], 2, 1), np.moveaxis(pulls[piece, :, neuron], 2, 1), self.signs, since
-        )
-        return turned, growths[piece, neuron] + grown
-
-    @property
-    def facts(self) -> dict[str, str]:
-        """When and where neurons arrive."""
-        names, counts = np.unique(self.cones, return_counts=True)
-        return {
-            "all neurons in their cones at": f"{self.alignment_time:.4g}",
-            "neurons by cone": ", ".join(f"{name or 'none'}: {count}" for name, count in zip(names, counts, strict=True)),
-            "switches of activations": f"{int(np.isfinite(self.switch_times).sum())}",
-        }
-
-    def __repr__(self) -> str:
-        return f"AlignmentLimit({self.signs.size} neurons, {self.y.size} samples; t_1 = {self.alignment_time:.4g})"
-
-
-def alignment_limit(network: ReLUNetwork, X: ArrayLike, y: ArrayLike) -> AlignmentLimit:
-    r"""Follow the directions of a network of vanishing scale to their cones, exactly.
-
-        du_j/dt = sign(v_j) (I - u_j u_j') sum_{i: <x_i, u_j> > 0} y_i x_i
-
-    Closed form between switches, whose times are roots of quadratic equations. For scales up to `log_scale_bound` outputs stay below
-    rounding until all have arrived (usually by hundreds of decades), and this is the network's own motion.
-
-    Parameters
-    ----------
-    network : ReLUNetwork
-        Only the directions of its neurons and the signs of v matter.
-    X : (N, D)
-        Samples in rows.
-    y : (N,)
-        1 or -1; both occur.
-
-    Returns
-    -------
-    AlignmentLimit
-
-    Raises
-    ------
-    InputError
-        Data that are not separated, or as in `data_separation`; a neuron with w_j = 0 or v_j = 0.
-
-    Notes
-    -----
-    One pass over all pairs of samples and neurons for each switch of the neuron that has most of them, so at most N passes.
-
-    References
-    ----------
-    Equation (2.166) and Figure 2-10 of the dissertation for the flow; the closed form follows from it.
-
-    Examples
-    --------
-    >>> from coherence import gradient_flow as gf
-    >>> network = gf.ReLUNetwork([[-1.0, -1.0], [1.0, -2.0]], [1.0, -1.0])
-    >>> found = gf.alignment_limit(network, [[1.0, 0.0], [-1.0, 0.5]], [1, -1])
-    >>> found.cones, found.arrivals.round(4)
-    (array(['+', 'dead'], dtype='<U4'), array([1.423, 0.   ]))
-    """
-    samples, labels, directions, _, signs = _start(network, X, y)
-    pattern = samples @ directions > 0
-    first = pattern.copy()
-    switches = np.full(pattern.shape, np.inf)
-    gains = labels[:, None] * signs > 0  # pairs that can only be gained; the others can only be lost
-    now, growth, moving = np.zeros(signs.size), np.zeros(signs.size), np.full(signs.size, True)
-    pieces: list[tuple[Real, Real, Real, Real]] = []
-    while moving.any():
-        pull = samples.T @ (labels[:, None] * pattern)
-        pieces.append((np.where(moving, now, np.inf), directions, growth, pull))
-        delay, datum = _next_switch(samples, directions, signs, pattern, gains, pull)
-        moving = moving & np.isfinite(delay)
-        movers = np.flatnonzero(moving)
-        wait = np.where(moving, delay, 0.0)
-        directions, grown = _moved(directions, pull, signs, wait)
-        growth, now = growth + grown, now + wait
-        pattern = pattern.copy()
-        pattern[datum[movers], movers] ^= True
-        switches[datum[movers], movers] = now[movers]
-    starts, turned, grown, pulls = (np.stack(part) for part in zip(*pieces, strict=True))
-    return AlignmentLimit(labels, signs, first, switches, (starts, turned, grown, pulls))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -257,7 +121,8 @@ class AlignmentFlow(Page):
         if np.abs(logarithms).max() > REPRESENTABLE:
             worst = int(np.abs(logarithms).argmax())
             raise InputError(
-                f"|w_{worst}| = exp({logarithms[worst]:.6g}) at record {record} is beyond floating point; use directions and log_norms"
+                f"|w_{worst}| = exp({logarithms[worst]:.6g}) at record {record} is beyond floating point; "
+                "use directions and log_norms"
             )
         norms = np.exp(logarithms)
         return ReLUNetwork(self.directions[record] * norms, self.signs * norms)
@@ -320,10 +185,6 @@ def alignment_flow(
     ToleranceError
         The solver cannot reach the tolerance.
 
-    Notes
-    -----
-    Every step that ends with an activation on the wrong side of its boundary is cut at the first such crossing.
-
     References
     ----------
     Equations (2.164) to (2.166) and Theorem 2.10 of the dissertation.
@@ -338,13 +199,13 @@ def alignment_flow(
     >>> bool(found.losses[-1] < 1e-3), sorted(set(found.cones[-1].tolist()))
     (True, ['+', '-', 'dead'])
     """
-    samples, labels, _, log_norms, signs = _start(network, X, y)
+    samples, labels, _, log_norms, signs = separated_start(network, X, y)
     if not network.balanced:
         raise InputError("the network is not balanced; polar coordinates need |v_j| = |w_j|, gradient_flow takes any")
     end = positive(duration, "duration")
     if not np.isfinite(log_scale):
         raise InputError(f"log_scale is {log_scale}; give the natural logarithm of the scale eps, a finite number")
-    moments = np.linspace(0, end, RECORDS + 1) if times is None else _times(times)
+    moments = np.linspace(0, end, RECORDS + 1) if times is None else record_times(times)
     if moments[-1] > end:
         raise InputError(f"times end at {moments[-1]:g}, after the duration {end:g}; give times within it")
     log_norms = log_norms + log_scale
@@ -467,87 +328,6 @@ class _Run:
 
             if np.isinf(fitted[place]) and excess(end) >= 0:
                 fitted[place] = start if excess(start) >= 0 else float(brentq(excess, start, end))
-
-
-def arrivals(first: np.ndarray, switches: Real, y: Real, signs: Real, end: float) -> Real:
-    """When each neuron reached the cone that fits its sign, or none of the data; infinite where it has not."""
-    happened = switches <= end
-    names = cones(first ^ (happened & np.isfinite(switches)), y)
-    trapped = (names == "dead") | (names == np.where(signs > 0, "+", "-"))
-    last = np.where(happened & np.isfinite(switches), switches, 0.0).max(axis=0)
-    return np.where(trapped, last, np.inf)
-
-
-def _start(network: ReLUNetwork, X: ArrayLike, y: ArrayLike) -> tuple[Real, Real, Real, Real, Real]:
-    samples, labels = labelled_data(X, y)
-    directions, log_norms, signs = polar_coordinates(network)
-    if samples.shape[1] != network.dimension:
-        raise InputError(f"X has {samples.shape[1]} columns and the neurons have {network.dimension} weights; these must be equal")
-    separation = data_separation(samples, labels)
-    if separation <= 0:
-        raise InputError(
-            f"the data are not separated (mu = {separation:.3g}), so that neurons may slide along boundaries; "
-            "give data with mu > 0, or train by gradient_descent"
-        )
-    return samples, labels, directions, log_norms, signs
-
-
-def _times(times: ArrayLike) -> Real:
-    moments = real_vector(times, "times")
-    if moments.size == 0 or moments[0] < 0 or (np.diff(moments) < 0).any():
-        raise InputError("times are empty, negative or not ascending; give ascending times from 0 on")
-    return moments
-
-
-def _split(directions: Real, pull: Real, signs: Real) -> tuple[Real, Real, Real, Real]:
-    """|F|, F/|F|, the part of u across F, and 1 + s <u, F>/|F| without cancellation where u is close to what repels it."""
-    size = np.linalg.norm(pull, axis=-2)
-    unit = pull / np.where(size > 0, size, 1.0)[..., None, :]
-    cosine = (directions * unit).sum(axis=-2)
-    across = directions - cosine[..., None, :] * unit
-    leaning = signs * cosine
-    near = (across**2).sum(axis=-2) / np.maximum(1 - leaning, 1.0)
-    return size, unit, across, np.where(leaning < 0, near, 1 + leaning)
-
-
-def _moved(directions: Real, pull: Real, signs: Real, since: Real) -> tuple[Real, Real]:
-    """Directions (..., D, h) and growth of log-norms (..., h) after the times `since` (..., h) under constant pulls."""
-    size, unit, across, plus = _split(directions, pull, signs)
-    minus = 2 - plus
-    angle = size * since
-    faded = minus * np.exp(-2 * angle)
-    total = plus + faded
-    with np.errstate(divide="ignore"):
-        growth = np.where(total > 0, angle + np.log(total / 2), 0.0)
-    along = signs * (plus - faded) / np.where(total > 0, total, 1.0)
-    turned = across * np.exp(-growth)[..., None, :] + unit * along[..., None, :]
-    still = (size == 0)[..., None, :]
-    turned = np.where(still, directions, turned / np.where(still, 1.0, np.linalg.norm(turned, axis=-2, keepdims=True)))
-    return turned, np.where(size == 0, 0.0, growth)
-
-
-def _next_switch(
-    samples: Real, directions: Real, signs: Real, pattern: np.ndarray, gains: np.ndarray, pull: Real
-) -> tuple[Real, np.ndarray]:
-    """Delay (h,) until each neuron's next switch, infinite where none comes, and its datum (h,).
-
-    With d = exp|tau| - 1, b = y_i <x_i, F>/|F| > 0 and a <= 0 the datum's <x_i, u>, counted from where it is to be:
-    (b (1 + s c)/2) d^2 + (b + a) d + a = 0, which has one root d >= 0; b + a = b (1 + s c) + <x_i, part of u across F>.
-    """
-    size, unit, across, plus = _split(directions, pull, signs)
-    side = np.where(gains, 1.0, -1.0)
-    reach = np.abs(samples @ unit)
-    linear = reach * plus + side * (samples @ across)
-    linear = np.minimum(linear, reach)  # a <= 0: beyond the boundary already is rounding
-    square = reach * plus / 2
-    root = np.sqrt(linear**2 + 4 * square * (reach - linear))
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ahead = np.where(linear > 0, 2 * (reach - linear) / (linear + root), (root - linear) / (2 * square))
-        delay = np.log1p(ahead) / size
-    open_pairs = (gains ^ pattern) & (size > 0)
-    delay = np.where(open_pairs & np.isfinite(delay), delay, np.inf)
-    datum = delay.argmin(axis=0)
-    return delay[datum, np.arange(signs.size)], datum
 
 
 def _quiet_time(limit: AlignmentLimit, log_norms: Real, largest: float, end: float) -> float:
