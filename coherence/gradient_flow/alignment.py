@@ -324,7 +324,7 @@ def alignment_time_bound(constants: AlignmentConstants, *, form: str = "harmonic
 
 
 def longest_path(lost: int, gained: int) -> float:
-    """H_lost + 1/2 + H_{gained - 1}: the largest sum of 1/n_a over the ways from any pattern to the cone that has all to be gained."""
+    """H_lost + 1/2 + H_{gained - 1}: the largest sum of 1/n_a over the ways from any pattern to the cone of all to be gained."""
     return float((1 / np.arange(1, lost + 1)).sum() + 0.5 + (1 / np.arange(1, gained)).sum())
 
 
@@ -417,7 +417,7 @@ def early_phase(constants: AlignmentConstants, log_scale: float) -> EarlyPhase:
     r"""Bound norms, outputs and the error of directions while a network of scale eps is small.
 
         max_j |w_j|^2 <= 2 eps W_max^2 / sqrt(h),   max_i |f| <= 2 eps sqrt(h) X_max W_max^2,
-        |d(w_j/|w_j|)/dt - sign(v_j) P x_a(w_j)| <= 4 eps n sqrt(h) X_max^2 W_max^2      until T = log(1/(sqrt(h) eps)) / (4 n X_max)
+        |d(w_j/|w_j|)/dt - sign(v_j) P x_a(w_j)| <= 4 eps n sqrt(h) X_max^2 W_max^2    until T = log(1/(sqrt(h) eps)) / (4 n X_max)
 
     x_a(w) is the sum of y_i x_i over the samples that activate w. Separation of the data is not needed.
 
@@ -460,6 +460,7 @@ def early_phase(constants: AlignmentConstants, log_scale: float) -> EarlyPhase:
 
 
 def logarithm(log_scale: float) -> float:
+    """Return the logarithm of a scale as a finite number."""
     if not np.isfinite(log_scale):
         raise InputError(f"log_scale is {log_scale}; give the natural logarithm of the scale eps, a finite number")
     return float(log_scale)

@@ -1,4 +1,4 @@
-r"""Small ReLU networks from any scale: gradient flow in directions and logarithms of norms, with activations switched where they change.
+r"""Small ReLU networks from any scale: gradient flow in directions and logarithms of norms, switch by switch.
 
 For a balanced network, v_j = s_j |w_j|, with u_j = w_j/|w_j| and rho_j = log|w_j|, the flow of the exponential loss is exactly
 
@@ -7,8 +7,10 @@ For a balanced network, v_j = s_j |w_j|, with u_j = w_j/|w_j| and rho_j = log|w_
 with f_i = sum_j s_j exp(2 rho_j) max(<x_i, u_j>, 0): nothing underflows, so that scales like 10^-300000 are as good as 0.1.
 
 While outputs are below rounding (`QUIET`) the closed form of `vanishing` is used. There drho_j/dt only grows, as
-d<u, F>/dt = s |(I - uu')F|^2 and <u, F> does not jump, so that the end of this phase is found by bisection. From there on the equations
-are integrated; a step that ends with an activation on the wrong side of its boundary is cut at the first such crossing.
+d<u, F>/dt = s |(I - uu')F|^2 and <u, F> does not jump, so that the end of this phase is found by bisection. From there on the
+equations are integrated; a step that ends with an activation on the wrong side of its boundary is cut at the first such crossing.
+Neurons that are aligned by then are integrated apart, v > 0 and v < 0, since either sees one class of the data only; where one
+class waits long for its turn, its closed form goes on.
 """
 
 from __future__ import annotations
@@ -32,7 +34,6 @@ from coherence.progress import Progress, silent
 from coherence.types import ArrayLike, Real
 
 QUIET = 1e-17  # outputs below it leave exp(-y f) = 1 in double precision
-LARGEST = 300.0  # of exponents in steps that the solver tries and rejects
 RECORDS = 200  # of a flow, where not asked otherwise
 REPRESENTABLE = 345.0  # |log| of norms whose square is a normal float
 
@@ -210,20 +211,29 @@ def alignment_flow(
         raise InputError(f"times end at {moments[-1]:g}, after the duration {end:g}; give times within it")
     log_norms = log_norms + log_scale
     limit = alignment_limit(network, samples, labels)
-    quiet = _quiet_time(limit, log_norms, np.linalg.norm(samples, axis=1).max(), end)
-    early = moments <= quiet
-    turned, grown = limit.at(np.append(moments[early], quiet))
-    run = _Run(samples, labels, signs, rtol, atol, progress, end)
-    switches = np.where(limit.switch_times <= quiet, limit.switch_times, np.inf)
-    pattern = limit.initial_pattern ^ np.isfinite(switches)
-    late, fitted = run.integrate(quiet, turned[-1], log_norms + grown[-1], pattern, switches, moments[~early])
-    all_directions = np.concatenate([turned[:-1], late[0]])
-    all_logarithms = np.concatenate([log_norms + grown[:-1], late[1]])
-    patterns = limit.initial_pattern ^ (switches <= moments[:, None, None])
-    hidden = np.where(patterns, samples @ all_directions, 0.0)
-    outputs = np.einsum("tnh,th->tn", hidden, signs * np.exp(2 * all_logarithms))
+    longest = float(np.linalg.norm(samples, axis=1).max())
+    quiet = _quiet_time(limit, log_norms, longest, end)
+    # Once all are aligned, neurons of either sign see one class of the data only, and not each other.
+    parts = [np.full(signs.size, True)] if quiet < limit.alignment_time else [signs > 0, signs < 0]
+    switches, fitted = limit.switch_times.copy(), np.full(2, np.inf)
+    directions, logarithms = np.empty((moments.size, samples.shape[1], signs.size)), np.empty((moments.size, signs.size))
+    for part in filter(np.any, parts):
+        start = _quiet_time(limit, np.where(part, log_norms, -np.inf), longest, end)
+        early = moments <= start
+        turned, grown = limit.at(np.append(moments[early], start))
+        turned, grown = turned[:, :, part], grown[:, part]
+        known = np.where(limit.switch_times[:, part] <= start, limit.switch_times[:, part], np.inf)
+        run = _Run(samples, labels, signs[part], rtol, atol, progress, end)
+        pattern = limit.initial_pattern[:, part] ^ np.isfinite(known)
+        late, times_of_fit = run.integrate(start, turned[-1], log_norms[part] + grown[-1], pattern, known, moments[~early])
+        directions[:, :, part] = np.concatenate([turned[:-1], late[0]])
+        logarithms[:, part] = np.concatenate([log_norms[part] + grown[:-1], late[1]])
+        switches[:, part], fitted = known, np.minimum(fitted, times_of_fit)
+    hidden = np.where(limit.initial_pattern ^ (switches <= moments[:, None, None]), samples @ directions, 0.0)
+    outputs = np.einsum("tnh,th->tn", hidden, signs * np.exp(2 * logarithms))
+    fits = (float(fitted[0]), float(fitted[1]))
     return AlignmentFlow(
-        samples, labels, signs, moments, all_directions, all_logarithms, outputs, limit.initial_pattern, switches, fitted, quiet
+        samples, labels, signs, moments, directions, logarithms, outputs, limit.initial_pattern, switches, fits, quiet
     )
 
 
@@ -250,7 +260,8 @@ class _Run:
         time, state, base = start, np.append(directions.ravel(), np.zeros(shape[1])), log_norms
         solver = self._solver(time, state, base, pattern, shape)
         while time < self.end:
-            failure = solver.step()
+            with np.errstate(over="ignore", invalid="ignore"):  # in steps that the solver tries and rejects
+                failure = solver.step()
             if solver.status == "failed":
                 raise ToleranceError(f"the flow could not be followed beyond t = {time:g} ({failure}); allow a larger rtol")
             dense, until = solver.dense_output(), solver.t
@@ -281,7 +292,7 @@ class _Run:
         def slope(_: float, now: Real) -> Real:
             directions = now[: -shape[1]].reshape(shape)
             outputs = self._outputs(now, base, pattern, shape)
-            pull = self.X.T @ ((self.y * np.exp(np.minimum(-self.y * outputs, LARGEST)))[:, None] * pattern)
+            pull = self.X.T @ ((self.y * np.exp(-self.y * outputs))[:, None] * pattern)
             along = (directions * pull).sum(axis=0)
             return np.append((self.signs * (pull - directions * along)).ravel(), self.signs * along)
 
@@ -289,7 +300,7 @@ class _Run:
 
     def _outputs(self, state: Real, base: Real, pattern: np.ndarray, shape: tuple[int, ...]) -> Real:
         directions, growth = state[: -shape[1]].reshape(shape), state[-shape[1] :]
-        return np.asarray((pattern * (self.X @ directions)) @ (self.signs * np.exp(np.minimum(2 * (base + growth), LARGEST))))
+        return np.asarray((pattern * (self.X @ directions)) @ (self.signs * np.exp(2 * (base + growth))))
 
     def _margins(self, state: Real, shape: tuple[int, ...], gains: np.ndarray) -> Real:
         """<x_i, u_j> where positive means gained, -<x_i, u_j> where positive means lost, (N, h)."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coherence.plots.alignment import alignment, neurons
 from coherence.plots.design import modes_moved, placement, small_gain, within_limits
 from coherence.plots.frequency import columns, concentration, incoherence, interconnections, limit
 from coherence.plots.graphs import embedding, grid, laplacian, network
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "alignment",
     "columns",
     "concentration",
     "embedding",
@@ -35,6 +37,7 @@ __all__ = [
     "mode_shape",
     "modes_moved",
     "network",
+    "neurons",
     "of_study",
     "placement",
     "reduction",
