@@ -146,7 +146,7 @@ def test_training_dynamics_work_with_the_network_half_deleted_and_without_pandas
     here = copied(tmp_path, {"__init__", "errors", "types", "display", "progress", "numerics", "gradient_flow"})
     code = (
         "import sys\n"
-        "for name in ('pandas', 'networkx', 'control', 'sklearn', 'matplotlib', 'joblib', 'typer', 'rich'): sys.modules[name] = None\n"
+        "for name in 'pandas networkx control sklearn matplotlib joblib typer rich'.split(): sys.modules[name] = None\n"
         "from coherence import gradient_flow as gf\n"
         "found = gf.gradient_flow(gf.gaussian((3, 8, 2), random_state=0), gf.squared_loss([[1, 0], [0, 1], [1, 1]]), 5.0)\n"
         "print(found.text(), gf.__file__)\n"
