@@ -10,8 +10,10 @@ from scipy.integrate import solve_ivp
 
 import coherence as co
 from coherence import gradient_flow as gf
+from coherence import plots
 from coherence.gradient_flow import polar
 from coherence.gradient_flow.alignment import longest_path
+from coherence.plots.style import COLOURS
 
 EPS = np.finfo(float).eps
 LN10 = np.log(10)
@@ -360,6 +362,15 @@ def test_norms_outputs_and_directions_stay_within_their_bounds_while_the_network
     assert gf.early_phase(constants, top + 1e-3).log_output == np.inf
 
 
+def test_the_bounds_of_the_early_phase_are_the_printed_ones():
+    """n = 2, h = 4, X_max = 3, W_max = 2, eps = 1e-5, put into (2.173) and Lemma 2.20 by hand."""
+    network = gf.ReLUNetwork(np.array([[2.0, 1.0, -1.0, 0.0], [0.0, 0.0, 0.0, -1.0]]), [2.0, -1.0, 1.0, -1.0])
+    phase = gf.early_phase(gf.alignment_constants(network, [[3.0, 0.0], [-1.0, 0.0]], Y0), np.log(1e-5))
+    found = np.exp([phase.log_square, phase.log_output, phase.log_deviation])
+    assert found == pytest.approx([2e-5 * 4 / 2, 2e-5 * 2 * 3 * 4, 4e-5 * 2 * 2 * 9 * 4], rel=1e-12)
+    assert phase.duration == pytest.approx(np.log(1 / 2e-5) / 24, rel=1e-14)
+
+
 def test_directions_err_by_at_most_twice_the_outputs_and_nearly_that_much_where_outputs_are_wrong():
     """Lemma 2.23 in 10^4 draws: the loss's slope is off by e^|f| - 1 <= 2 |f| for |f| <= 1, which 1.7 in place of 2 is not."""
     rng = np.random.default_rng(8)
@@ -626,3 +637,53 @@ def test_results_show_themselves():
     constants = gf.alignment_constants(NET, X0, Y0)
     for page in (NET, constants, gf.early_phase(constants, -1e4), gf.alignment_limit(NET, X0, Y0), flow):
         assert all(fact in page.text() for fact in page.facts.values())
+
+
+# Pictures
+
+
+def drawn(ax, label):
+    (line,) = [line for line in ax.get_lines() if line.get_label() == label]
+    return line
+
+
+def test_pictures_of_neurons_have_a_ray_for_each_in_the_colour_of_its_sign():
+    network = gf.ReLUNetwork([[1.0, -2.0, 1e-9], [0.0, 1.0, -1.0]], [1.0, -1.0, 1.0])
+    X = np.array([[1.0, 0.1], [-1.0, 0.2]])
+    figure = plots.neurons(network, X, Y0, title="$ plain")
+    figure.draw_without_rendering()
+    rays = figure.axes[0].get_lines()[:3]
+    assert [ray.get_color() for ray in rays] == [COLOURS[0], COLOURS[1], COLOURS[9]]
+    assert rays[1].get_xydata()[1] == pytest.approx([-2.0, 1.0])
+    assert figure.axes[0].get_title(loc="left") == r"\$ plain"
+    with pytest.raises(co.InputError, match="two inputs"):
+        plots.neurons(gf.balanced_relu(3, 2), np.eye(3)[:2], Y0)
+
+
+def test_pictures_of_alignment_show_cosines_loss_bound_and_rank_at_any_scale():
+    X = np.array([[1.0, 0.0], [-1.0, 0.5]])
+    network = gf.balanced_relu(2, 6, random_state=1)
+    constants = gf.alignment_constants(network, X, Y0)
+    scale = -1e4 * LN10
+    times = np.append(0, np.geomspace(1e-2, 5e4, 80))
+    flow = gf.alignment_flow(network, X, Y0, 5e4, log_scale=scale, times=times)
+    figure = plots.alignment(flow, constants=constants, title="both")
+    figure.draw_without_rendering()
+    plus, minus, loss, rank = figure.axes
+    seen = np.array([line.get_ydata() for line in plus.get_lines()[:6]])
+    expected = np.where(network.signs > 0, X[0] @ flow.directions, np.nan).T
+    assert seen == pytest.approx(expected, nan_ok=True)
+    for ax in (plus, minus):
+        assert drawn(ax, "mean w").get_ydata()[-1] == pytest.approx(1, abs=1e-6)
+    assert loss.get_lines()[0].get_ydata() == pytest.approx(flow.losses)
+    assert rank.get_lines()[0].get_ydata() == pytest.approx(flow.stable_ranks)
+    assert (drawn(loss, "bound after $t_2$").get_ydata() >= flow.losses[times >= max(flow.fit_times)] * (1 - 1e-12)).all()
+    assert loss.get_xscale() == "log"
+    trained = gf.gradient_descent(network, gf.exponential_loss(X, Y0), 1e-2, 500)
+    other = plots.alignment(trained)
+    other.draw_without_rendering()
+    assert other.axes[2].get_lines()[0].get_ydata() == pytest.approx(trained.losses)
+    assert other.axes[0].get_lines()[0].get_xdata() == pytest.approx(trained.times)
+    linear = gf.gradient_descent(gf.gaussian((2, 2, 1), random_state=0), gf.exponential_loss(X, Y0), 1e-2, 5)
+    with pytest.raises(co.InputError, match="not of a ReLU network"):
+        plots.alignment(linear)

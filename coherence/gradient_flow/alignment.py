@@ -5,16 +5,16 @@ Data are separated where any two of the same label have a positive, any two of d
     mu = min_{i,k} y_i y_k <x_i, x_k> / (|x_i| |x_k|) > 0                                                (Assumption 2.2)
 
 Neurons with v_j > 0 then come to lie in S_+ (active on the positive data only) or in S_dead (active on none), those with v_j < 0 in
-S_- or S_dead, and stay. From W = eps W_0 all have arrived by t_1, if eps is small enough (`alignment_time_bound`, `log_scale_bound`).
+S_- or S_dead, and stay. From W = eps W_0 all have arrived by t_1 if eps is small enough: `alignment_time_bound`, `log_scale_bound`.
 Every constant that the source leaves inside an O() is explicit here, so that bounds are numbers:
 
     zeta_1 = min_i cos^2(x_+, x_i) and likewise x_-        the cones around x_+ and x_- that lie in S_+ and S_-
     zeta_2 = 1 - max_j cos^2(w_j(0), x_-) over v_j > 0, likewise x_+ over v_j < 0
     xi     = mu^2                                          1 - sup cos^2 between the data's cone and what is outside S_+ and S_-
 
-xi = mu^2 is exact: a vector outside S_+ and S_- lies beyond some y_i x_i, which is within arccos mu of any vector of the data's cone,
-and y_k x_k beside its part orthogonal to y_i x_i, for a pair with cosine mu, attains it. The O(log n / sqrt(mu)) of Theorem 2.10 hides
-it: with mu explicit the time is O(log n / mu^{5/2}).
+xi = mu^2 is exact: a vector outside S_+ and S_- lies beyond some y_i x_i, which is within arccos mu of any vector of the data's
+cone, and y_k x_k beside its part orthogonal to y_i x_i, for a pair with cosine mu, attains it. The O(log n / sqrt(mu)) of
+Theorem 2.10 hides it: with mu explicit the time is O(log n / mu^{5/2}).
 
 Scales eps that the theorem asks for are 10^{-20} to 10^{-300000}, so every scale here is a natural logarithm.
 What follows alignment is in `fitting`.
@@ -184,7 +184,7 @@ class AlignmentConstants(Page):
 
     @property
     def reached(self) -> tuple[float, float]:
-        """Lower bounds on the probabilities that some neuron ends in S_+, in S_-, for W_0 with symmetric distribution: 1 - 2^{-|V|}."""
+        """Least probabilities that some neuron ends in S_+, in S_-, for W_0 of symmetric distribution: 1 - 2^{-|V|}."""
         return 1 - 2.0 ** -self.neurons[0], 1 - 2.0 ** -self.neurons[1]
 
     @property
@@ -225,8 +225,8 @@ def alignment_constants(network: ReLUNetwork, X: ArrayLike, y: ArrayLike) -> Ali
 
     Notes
     -----
-    zeta_2 follows Assumption 2.3 as the proof uses it, (2.189): v_j > 0 must not start on x_-, nor v_j < 0 on x_+. The assumption as
-    printed has the two exchanged; a neuron with v_j > 0 on x_+ is where it should be, one on x_- stays there for good.
+    zeta_2 follows Assumption 2.3 as the proof uses it, (2.189): v_j > 0 must not start on x_-, nor v_j < 0 on x_+. The assumption
+    as printed has the two exchanged; a neuron with v_j > 0 on x_+ is where it should be, one on x_- stays there for good.
     zeta_1 asks for x_+ and x_- separately: Lemma 2.27 takes x_+ = -x_-, true for centred data only.
 
     References
@@ -277,8 +277,9 @@ def alignment_time_bound(constants: AlignmentConstants, *, form: str = "harmonic
 
         t_1 <= 4 / (min(zeta, xi) sqrt(mu) X_min) (H_{n_-} + 1/2 + H_{n_+ - 1}),   H_k = 1 + 1/2 + ... + 1/k
 
-    for v_j > 0, and with n_+ and n_- exchanged for v_j < 0; the larger of the two. A neuron keeps the n_a samples it is active on for no
-    longer than 4 / (min(zeta, xi) sqrt(mu) X_min n_a); it loses one kind and gains the other, and the sum is over the longest such way.
+    for v_j > 0, and with n_+ and n_- exchanged for v_j < 0; the larger of the two. A neuron keeps the n_a samples it is active on
+    for no longer than 4 / (min(zeta, xi) sqrt(mu) X_min n_a); it loses one kind and gains the other, and the sum is over the
+    longest such way.
 
     Parameters
     ----------

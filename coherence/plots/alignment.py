@@ -51,7 +51,8 @@ def neurons(network: ReLUNetwork, X: ArrayLike, y: ArrayLike, *, title: str = ""
             colour = NEITHER if name == "dead" else POSITIVE if sign > 0 else NEGATIVE
             ax.plot([0, ray[0]], [0, ray[1]], color=colour, lw=1, marker="o", ms=3, markevery=[1], alpha=0.8)
         for label, colour, marker in ((1, POSITIVE, "P"), (-1, NEGATIVE, "X")):
-            ax.scatter(*samples[labels == label].T, color=colour, marker=marker, s=60, zorder=3, label=f"data of label {label}")
+            first, second = samples[labels == label].T
+            ax.scatter(first, second, color=colour, marker=marker, s=60, zorder=3, label=f"data of label {label}")
         for colour, name in ((POSITIVE, "v > 0"), (NEGATIVE, "v < 0"), (NEITHER, "active on no sample")):
             ax.plot([], [], color=colour, lw=1, marker="o", ms=3, label=name)
         ax.set_aspect("equal", adjustable="datalim")
@@ -65,8 +66,8 @@ def neurons(network: ReLUNetwork, X: ArrayLike, y: ArrayLike, *, title: str = ""
 def alignment(run: AlignmentFlow | Trajectory, *, constants: AlignmentConstants | None = None, title: str = "") -> Figure:
     """Draw cosines between neurons and the sums of the data that they seek, the loss, and the stable rank over time.
 
-    Thin lines are single neurons, black is their mean w; of flows the times t_1 (all aligned) and t_2 (both classes being fitted) are
-    marked. Time is logarithmic where the run passes several scales.
+    Thin lines are single neurons, black is their mean w; of flows the times t_1 (all aligned) and t_2 (both classes being fitted)
+    are marked. Time is logarithmic where the run passes several scales.
 
     Parameters
     ----------
@@ -98,10 +99,11 @@ def alignment(run: AlignmentFlow | Trajectory, *, constants: AlignmentConstants 
 
 
 class _Seen(NamedTuple):
-    """What is drawn of either kind of run; W relative to its largest column, (T, D, h)."""
+    """What is drawn of either kind of run."""
 
     times: Real
-    W: Real
+    directions: Real
+    log_norms: Real
     signs: Real
     losses: Real
     ranks: Real
@@ -111,32 +113,32 @@ class _Seen(NamedTuple):
 
 def _seen(run: AlignmentFlow | Trajectory) -> _Seen:
     if isinstance(run, AlignmentFlow):
-        W = run.directions * np.exp(run.log_norms - run.log_norms.max(axis=1, keepdims=True))[:, None, :]
         signs = np.broadcast_to(run.signs, run.log_norms.shape)
-        return _Seen(run.times, np.where(W == 0, run.directions * 1e-300, W), signs, run.losses, run.stable_ranks, run.X, run.y)
-    if not isinstance(run.start, ReLUNetwork) or not isinstance(run.objective, ExponentialLoss):
+        return _Seen(run.times, run.directions, run.log_norms, signs, run.losses, run.stable_ranks, run.X, run.y)
+    loss = run.objective
+    if not isinstance(run.start, ReLUNetwork) or not isinstance(loss, ExponentialLoss):
         raise InputError(
-            "the run is not of a ReLU network on the exponential loss; give one of those, or the result of alignment_flow"
+            "the run is not of a ReLU network on the exponential loss; give such a run, or what alignment_flow returns"
         )
     W, v = run.parameters
+    norms = np.maximum(np.linalg.norm(W, axis=1), np.finfo(float).tiny)
     ranks = np.array([stable_rank(matrix) for matrix in W])
-    return _Seen(run.times, W, np.sign(v), run.losses, ranks, run.objective.X, run.objective.y)
+    return _Seen(run.times, W / norms[:, None, :], np.log(norms), np.sign(v), run.losses, ranks, loss.X, loss.y)
 
 
 def _cosines(ax: Axes, seen: _Seen, sign: int, colour: str) -> None:
     centre = seen.X[seen.y == sign].sum(axis=0)
     centre = centre / np.linalg.norm(centre)
     members = seen.signs == sign
-    # Cosines do not depend on scale, so that tiny columns are scaled up before they are squared.
-    size = np.abs(seen.W).max(axis=1)
-    scaled = seen.W / np.where(size > 0, size, 1.0)[:, None, :]
-    cosines = np.einsum("d,tdh->th", centre, scaled) / np.maximum(np.linalg.norm(scaled, axis=1), 1e-300)
+    cosines = np.einsum("d,tdh->th", centre, seen.directions)
     ax.plot(seen.times, np.where(members, cosines, np.nan), color=colour, lw=0.6, alpha=0.5)
-    mean = (seen.W * members[:, None, :]).sum(axis=2)
+    logarithms = np.where(members, seen.log_norms, -np.inf)
+    largest = logarithms.max(axis=1, keepdims=True)
+    weights = np.exp(logarithms - np.where(np.isfinite(largest), largest, 0.0))
+    mean = np.einsum("tdh,th->td", seen.directions, weights)
     length = np.linalg.norm(mean, axis=1)
-    ax.plot(
-        seen.times, np.where(length > 0, mean @ centre, np.nan) / np.where(length > 0, length, 1.0), color="black", label="mean w"
-    )
+    cosine = np.where(length > 0, mean @ centre, np.nan) / np.where(length > 0, length, 1.0)
+    ax.plot(seen.times, cosine, color="black", label="mean w")
     ax.set_ylim(-1.05, 1.05)
     name, order = ("+", ">") if sign > 0 else ("-", "<")
     ax.set_ylabel(f"cosine with $x_{name}$")
