@@ -6,65 +6,99 @@ the many solutions. This half of the library stands alone: it needs numpy and sc
     from coherence import gradient_flow as gf
 """
 
-from coherence.gradient_flow.convergence import Alternative as Alternative
-from coherence.gradient_flow.convergence import RateBound as RateBound
+from coherence.gradient_flow.alignment import alignment_constants as alignment_constants
+from coherence.gradient_flow.alignment import alignment_time_bound as alignment_time_bound
+from coherence.gradient_flow.alignment import cones as cones
+from coherence.gradient_flow.alignment import data_separation as data_separation
+from coherence.gradient_flow.alignment import early_phase as early_phase
+from coherence.gradient_flow.alignment import log_scale_bound as log_scale_bound
+from coherence.gradient_flow.alignment import AlignmentConstants as AlignmentConstants
+from coherence.gradient_flow.alignment import EarlyPhase as EarlyPhase
 from coherence.gradient_flow.convergence import convergence_rate as convergence_rate
 from coherence.gradient_flow.convergence import instantaneous_rate as instantaneous_rate
-from coherence.gradient_flow.deep import CumulativeImbalance as CumulativeImbalance
+from coherence.gradient_flow.convergence import Alternative as Alternative
+from coherence.gradient_flow.convergence import RateBound as RateBound
 from coherence.gradient_flow.deep import cumulative_imbalance as cumulative_imbalance
 from coherence.gradient_flow.deep import deep_rate as deep_rate
 from coherence.gradient_flow.deep import diagonal_rate as diagonal_rate
 from coherence.gradient_flow.deep import table_of_bounds as table_of_bounds
-from coherence.gradient_flow.imbalance import ImbalanceSpectrum as ImbalanceSpectrum
+from coherence.gradient_flow.deep import CumulativeImbalance as CumulativeImbalance
+from coherence.gradient_flow.fitting import fitted_loss_bound as fitted_loss_bound
+from coherence.gradient_flow.fitting import fit_time_bound as fit_time_bound
+from coherence.gradient_flow.fitting import low_rank_slack as low_rank_slack
 from coherence.gradient_flow.imbalance import imbalance_spectrum as imbalance_spectrum
 from coherence.gradient_flow.imbalance import margin as margin
+from coherence.gradient_flow.imbalance import ImbalanceSpectrum as ImbalanceSpectrum
 from coherence.gradient_flow.initialisations import balanced as balanced
 from coherence.gradient_flow.initialisations import gaussian as gaussian
 from coherence.gradient_flow.initialisations import identity as identity
 from coherence.gradient_flow.initialisations import spectral as spectral
 from coherence.gradient_flow.linear import DiagonalNetwork as DiagonalNetwork
 from coherence.gradient_flow.linear import LinearNetwork as LinearNetwork
+from coherence.gradient_flow.losses import exponential_loss as exponential_loss
+from coherence.gradient_flow.losses import squared_loss as squared_loss
 from coherence.gradient_flow.losses import ExponentialLoss as ExponentialLoss
 from coherence.gradient_flow.losses import Loss as Loss
 from coherence.gradient_flow.losses import SquaredLoss as SquaredLoss
-from coherence.gradient_flow.losses import exponential_loss as exponential_loss
-from coherence.gradient_flow.losses import squared_loss as squared_loss
-from coherence.gradient_flow.three_layer import ThreeLayerRate as ThreeLayerRate
+from coherence.gradient_flow.polar import alignment_flow as alignment_flow
+from coherence.gradient_flow.polar import AlignmentFlow as AlignmentFlow
+from coherence.gradient_flow.relu import balanced_relu as balanced_relu
+from coherence.gradient_flow.relu import ReLUNetwork as ReLUNetwork
 from coherence.gradient_flow.three_layer import extremal_weights as extremal_weights
 from coherence.gradient_flow.three_layer import three_layer_rate as three_layer_rate
+from coherence.gradient_flow.three_layer import ThreeLayerRate as ThreeLayerRate
 from coherence.gradient_flow.training import gradient_descent as gradient_descent
 from coherence.gradient_flow.training import gradient_flow as gradient_flow
 from coherence.gradient_flow.trajectory import Trajectory as Trajectory
-from coherence.gradient_flow.two_layer import ScalarRate as ScalarRate
 from coherence.gradient_flow.two_layer import scalar_rate as scalar_rate
 from coherence.gradient_flow.two_layer import two_layer_rate as two_layer_rate
+from coherence.gradient_flow.two_layer import ScalarRate as ScalarRate
+from coherence.gradient_flow.vanishing import alignment_limit as alignment_limit
+from coherence.gradient_flow.vanishing import AlignmentLimit as AlignmentLimit
 
 __all__ = [
+    "AlignmentConstants",
+    "AlignmentFlow",
+    "AlignmentLimit",
     "Alternative",
     "CumulativeImbalance",
     "DiagonalNetwork",
+    "EarlyPhase",
     "ExponentialLoss",
     "ImbalanceSpectrum",
     "LinearNetwork",
     "Loss",
     "RateBound",
+    "ReLUNetwork",
     "ScalarRate",
     "SquaredLoss",
     "ThreeLayerRate",
     "Trajectory",
+    "alignment_constants",
+    "alignment_flow",
+    "alignment_limit",
+    "alignment_time_bound",
     "balanced",
+    "balanced_relu",
+    "cones",
     "convergence_rate",
     "cumulative_imbalance",
+    "data_separation",
     "deep_rate",
     "diagonal_rate",
+    "early_phase",
     "exponential_loss",
     "extremal_weights",
+    "fit_time_bound",
+    "fitted_loss_bound",
     "gaussian",
     "gradient_descent",
     "gradient_flow",
     "identity",
     "imbalance_spectrum",
     "instantaneous_rate",
+    "log_scale_bound",
+    "low_rank_slack",
     "margin",
     "scalar_rate",
     "spectral",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from coherence.plots.alignment import alignment, neurons
 from coherence.plots.design import modes_moved, placement, small_gain, within_limits
 from coherence.plots.frequency import columns, concentration, incoherence, interconnections, limit
 from coherence.plots.graphs import embedding, grid, laplacian, network
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = [
+    "alignment",
     "columns",
     "concentration",
     "embedding",
@@ -37,6 +39,7 @@ __all__ = [
     "mode_shape",
     "modes_moved",
     "network",
+    "neurons",
     "of_study",
     "placement",
     "reduction",
