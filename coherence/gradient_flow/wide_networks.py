@@ -22,8 +22,8 @@ from coherence.gradient_flow.training import positive_integer
 from coherence.progress import Progress, silent
 from coherence.types import Int, Real
 
-RTOL, ATOL = 1e-8, 1e-11  # of the flow's steps
-FLOW_STEPS = 100_000
+RTOL, ATOL = 1e-10, 1e-13  # of the flow's steps
+FLOW_STEPS = 20_000
 
 
 @dataclass(frozen=True, eq=False, repr=False)
