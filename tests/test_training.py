@@ -109,6 +109,24 @@ def test_descent_is_the_flow_to_first_order_in_the_step():
     assert errors[1] / errors[2] == pytest.approx(2, rel=0.01)
 
 
+@settings(max_examples=40)
+@given(st.integers(0, 2**32 - 1))
+def test_a_narrowed_network_trains_as_the_wide_one(seed):
+    rng = np.random.default_rng(seed)
+    n, m = rng.integers(1, 4, size=2)
+    network = gf.gaussian((n, *rng.integers(4, 30, size=rng.integers(1, 4)), m), random_state=rng)
+    narrow = network.narrowed()
+    assert all(h <= a + b for a, h, b in zip(narrow.widths, narrow.widths[1:], narrow.widths[2:], strict=False))
+    loss = gf.squared_loss(rng.normal(size=(n, m)))
+    wide, slim = (gf.gradient_descent(one, loss, 0.02, 200).networks() for one in (network, narrow))
+    for one, other in zip(wide, slim, strict=True):
+        assert np.abs(one.product - other.product).max() < 1e-12
+    for big, little in zip(network.imbalances, narrow.imbalances, strict=True):
+        values = np.linalg.eigvalsh(big)
+        kept = np.sort(values[np.argsort(-np.abs(values))][: len(little)])
+        assert kept == pytest.approx(np.linalg.eigvalsh(little), abs=1e-12 * np.abs(values).max())
+
+
 def test_descent_takes_the_steps_it_says():
     rng = np.random.default_rng(6)
     network = gf.gaussian((3, 4, 2), random_state=rng)

@@ -116,6 +116,31 @@ class LinearNetwork(Page):
             raise InputError(f"factor is {factor!r:.60}; give a finite number, or one for each of the {self.depth} layers")
         return LinearNetwork([scale * matrix for scale, matrix in zip(factors, self.weights, strict=True)])
 
+    def narrowed(self) -> LinearNetwork:
+        """The network in hidden layers no wider than both neighbours together, which trains the same.
+
+        [W_l' W_{l+1}] = Q [R_1 R_2] (QR) puts R_1' and R_2 in the place of W_l and W_{l+1}. Training never leaves the span of Q, so
+        that products, T, losses and the eigenvalues of the imbalances other than zeros are those of the wide network at all
+        times, at a cost that does not depend on its width.
+
+        Examples
+        --------
+        >>> from coherence import gradient_flow as gf
+        >>> gf.gaussian((3, 5000, 2), random_state=0).narrowed()
+        LinearNetwork(widths 3, 5, 2)
+        """
+        weights = list(self.weights)
+        wide = True
+        while wide:
+            wide = False
+            for layer, (left, right) in enumerate(pairwise(weights)):
+                if left.shape[1] > left.shape[0] + right.shape[1]:
+                    _, triangle = np.linalg.qr(np.hstack([left.T, right]))
+                    weights[layer : layer + 2] = triangle[:, : left.shape[0]].T, triangle[:, left.shape[0] :]
+                    wide = True
+                    break
+        return LinearNetwork(weights)
+
     @cached_property
     def product(self) -> Real:
         """W = W_1 ... W_L, (n, m)."""
