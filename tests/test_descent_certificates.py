@@ -1,8 +1,10 @@
 """Certificates of gradient descent, the starts that fail without their conditions, and how likely random starts meet them."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
-from scipy import integrate
+from scipy import integrate, special
 
 from coherence import gradient_flow as gf
 from coherence.errors import InputError, InstabilityError
@@ -128,7 +130,8 @@ def test_where_a_hypothesis_fails_nothing_is_certain():
 def test_white_samples_are_certified_as_their_target():
     """(1): |Y - X W|^2/(2 N) = |W - Phi|^2/2 + const where X'X = N I."""
     rng = np.random.default_rng(3)
-    network, direct = near(rng, 2, 2, 2, share=0.8)
+    basis = np.linalg.qr(rng.normal(size=(2, 2)))[0]
+    network, direct = gf.balanced(0.8 * basis, (2, 3, 2), random_state=rng), gf.squared_loss(basis)
     samples = np.sqrt(6) * np.linalg.qr(rng.normal(size=(6, 2)))[0]
     noise = rng.normal(size=(6, 2))
     noise -= samples @ (samples.T @ noise) / 6
@@ -140,19 +143,21 @@ def test_white_samples_are_certified_as_their_target():
     assert mean.iterations == pytest.approx(one.iterations, abs=1)
     run = gf.gradient_descent(network, white, mean.step_size, 500)
     assert (run.excess <= mean.envelope(run.steps) * (1 + 1e-12)).all()
+    assert run.excess[-1] < (1 - 1e-4) * run.excess[0]
     with pytest.raises(InputError, match="not white"):
         gf.certify_descent(network, gf.squared_loss(noise, samples * [1.0, 1.01]), 0.1)
 
 
 def test_the_other_order_of_weights_has_the_same_certificate():
     network, loss = near(np.random.default_rng(4), 2, 3, 3, slack=0.5)
-    theirs = [matrix.T for matrix in network.weights]  # from the input to the output: W_3 W_2 W_1 acts on columns
-    target = np.asarray(loss.minimizer)
-    assert np.linalg.norm(theirs[2] @ theirs[1] @ theirs[0] - target.T) == pytest.approx(np.linalg.norm(network.product - target))
+    theirs = network.weights[::-1]  # from the input to the output: W_3 W_2 W_1
+    np.testing.assert_allclose(theirs[2] @ theirs[1] @ theirs[0], network.product, rtol=1e-12)
     delta = max(np.linalg.norm(theirs[j + 1].T @ theirs[j + 1] - theirs[j] @ theirs[j].T) for j in (0, 1))
-    found = gf.certify_descent(gf.LinearNetwork.of_reversed(theirs), loss, 0.1)
+    assert gf.certify_descent(network, loss, 0.1).balance == pytest.approx(delta, rel=1e-9)
+    turned = gf.LinearNetwork([matrix.T for matrix in theirs])  # the transposed problem
+    found = gf.certify_descent(turned, gf.squared_loss(np.asarray(loss.minimizer).T), 0.1)
     assert found.balance == pytest.approx(delta, rel=1e-9)
-    assert found.iterations == gf.certify_descent(network, loss, 0.1).iterations
+    assert found.iterations == pytest.approx(gf.certify_descent(network, loss, 0.1).iterations, abs=1)
 
 
 def test_residual_networks_have_a_margin_within_half_of_the_identity():
@@ -219,7 +224,7 @@ def test_the_corrected_constant_carries_the_induction_of_the_failure(eta, depth,
     assert start.product == pytest.approx(np.diag([margin, 1.0]), rel=1e-9)
     w = np.array([matrix[0, 0] for matrix in start.weights])
     w = w - eta * (w.prod() - 1) * w.prod() / w
-    assert 2 * (1 - 1e-9) <= B * (1 + 1e-9)
+    assert B * (1 + 1e-9) >= 2 * (1 - 1e-9)
     assert (w >= B * (1 - 1e-6)).all()
     assert (w <= C * (1 + 1e-9)).all()
     assert eta * B ** (2 * depth - 1) >= 20 * C * (1 - 1e-9)
@@ -233,7 +238,7 @@ def test_the_printed_proof_s_lower_bound_fails_near_the_target():
     w = w - 0.1 * (w.prod() - 1) * w.prod() / w
     A = first_factor(0.1, 2, 0.99, "paper")
     assert w.min() == pytest.approx(14.07, abs=0.01)
-    assert 0.1 * A / 10 == pytest.approx(141, abs=0.5)
+    assert pytest.approx(141, abs=0.5) == 0.1 * A / 10
 
 
 def test_without_margin_balanced_descent_stays_at_its_saddle():
@@ -243,21 +248,22 @@ def test_without_margin_balanced_descent_stays_at_its_saddle():
     target = (target + target.T) / 2
     for depth, eta in ((2, 0.1), (4, 0.05)):
         _, losses = gf.identity_descent(target, depth, eta, 5000)
-        assert losses[-1] == pytest.approx(0.5, abs=1e-12)
         assert losses.min() >= 0.5 - 1e-12
+        assert losses[-1] == pytest.approx(0.5, abs=1e-12 if depth == 2 else 1e-4)
         start = gf.identity(3, depth)
         direct = gf.gradient_descent(start, gf.squared_loss(target), eta, 50, record_every=1)
         np.testing.assert_allclose(losses[:51], direct.losses, rtol=1e-9)
         assert not gf.certify_descent(start, gf.squared_loss(target), 0.1).holds
 
 
-def test_rounding_that_is_not_symmetric_leaves_the_saddle():
-    """Why `identity_descent` keeps one eigenvalue for all layers."""
-    basis = np.linalg.qr(np.random.default_rng(7).normal(size=(3, 3)))[0]
-    target = basis * [1.5, 0.6, -1.0] @ basis.T
-    run = gf.gradient_descent(gf.identity(3, 2), gf.squared_loss((target + target.T) / 2), 0.1, 3000)
-    assert run.losses[40] == pytest.approx(0.5, abs=1e-3)
-    assert run.losses[-1] < 1e-10
+def test_an_asymmetry_of_rounding_grows_until_descent_leaves_the_saddle():
+    """Why `identity_descent` keeps one eigenvalue for all layers: 1e-16 times 1.1^t is 1 after some 400 steps."""
+    loss = gf.squared_loss([[-1.0]])
+    equal, tilted = (gf.LinearNetwork([[[1.0]], [[last]]]) for last in (1.0, 1 - 2.0**-53))
+    runs = [gf.gradient_descent(start, loss, 0.1, 1000, record_every=100) for start in (equal, tilted)]
+    assert runs[0].losses[-1] == pytest.approx(0.5, abs=1e-12)
+    assert runs[1].losses[2] == pytest.approx(0.5, abs=1e-6)
+    assert runs[1].losses[-1] < 1e-12
 
 
 # probabilities
@@ -306,9 +312,9 @@ def test_gaussian_layers_are_balanced_at_least_as_often_as_claim_2_says():
     """2500 networks each of four widths, 10 000 in all, with their quantiles as delta."""
     rng = np.random.default_rng(11)
     for widths in ((3, 5, 4), (2, 2, 2, 2), (6, 3, 7), (1, 8, 1)):
-        shapes = list(zip(widths, widths[1:], strict=False))
+        shapes = list(pairwise(widths))
         draws = [[0.5 * rng.normal(size=shape) for shape in shapes] for _ in range(2500)]
-        worst = np.array([max(np.linalg.norm(a.T @ a - b @ b.T) for a, b in zip(w, w[1:], strict=False)) for w in draws])
+        worst = np.array([max(np.linalg.norm(a.T @ a - b @ b.T) for a, b in pairwise(w)) for w in draws])
         for delta in np.quantile(worst, [0.5, 0.9, 0.99, 1.0]):
             share, sharp = np.mean(worst <= delta), gf.balance_probability(widths, 0.5, delta)
             assert gf.balance_probability(widths, 0.5, delta, form="paper") <= sharp <= share
@@ -333,8 +339,8 @@ def test_the_area_of_a_cap_is_the_integral_and_above_lemma_14():
     bounds = [gf.cap_area_bound(int(d), h) for d, h in zip(dimensions, heights, strict=True)]
     areas = [gf.cap_area(int(d), h) for d, h in zip(dimensions, heights, strict=True)]
     assert (np.array(bounds) <= areas).all()
-    planted = np.array(bounds) + 0.25 * np.abs(0.5 - np.array(areas))
-    assert (planted > areas).any()
+    wrong = (3 - 4 * special.ndtr(0.45 * (1 - heights) * np.sqrt(dimensions - 1))) / 2
+    assert (wrong > areas).sum() > 1000
 
 
 # bad input

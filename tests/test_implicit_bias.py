@@ -107,7 +107,7 @@ def test_the_projection_is_the_nearest_first_layer_without_defect(seed):
     split = directions(loss.X)
     rows = np.vstack([V, split.seen.T @ U])  # the slow twin: each row of U_2 by least squares onto the complement
     twin = split.seen @ (split.seen.T @ U)
-    for k, row in enumerate((split.unseen.T @ U)):
+    for k, row in enumerate(split.unseen.T @ U):
         twin = twin + np.outer(split.unseen[:, k], row - rows.T @ np.linalg.lstsq(rows.T, row, rcond=None)[0])
     np.testing.assert_allclose(found, twin, atol=1e-10)
 

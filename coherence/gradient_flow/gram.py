@@ -9,6 +9,7 @@ so that G = ZZ' and C = Z U_2' obey dG/dt = AG + GA, dC/dt = AC, or G <- (I + et
 the width h. Any Z with the same G and C has the same products. The narrowest has min(h, m + r) columns: with Z' = Q R it is R',
 and U_2 Q in place of U_2. Training that network costs what its m + r columns cost, exactly as wide as one likes.
 
+`LinearNetwork.narrowed` does it for any depth and loss, in n + m columns; here only what the samples see counts, r <= N of n.
 For Gaussian weights R' is the Bartlett factor of a Wishart matrix and U_2 Q is Gaussian again, so that a network of width 10^12 is
 drawn in m + r columns as well.
 """
