@@ -66,7 +66,7 @@ def test_no_certified_step_takes_less_of_the_loss_than_theorem_1_and_lemma_1_say
     rng = np.random.default_rng(0)
     violated = planted = 0
     for _ in range(cases):
-        n, m, depth = rng.integers(1, 4, size=2).tolist() + [int(rng.integers(2, 5))]
+        n, m, depth = [*rng.integers(1, 4, size=2).tolist(), int(rng.integers(2, 5))]
         network, loss = near(rng, n, m, depth, share=rng.uniform(0.2, 0.9), slack=rng.choice([0.0, 0.5]))
         found = gf.certify_descent(network, loss, 1.0)
         assert found.holds
@@ -183,7 +183,7 @@ def test_the_narrow_end_keeps_the_product_s_singular_value_and_the_wide_one_does
     rng = np.random.default_rng(6)
     planted = 0
     for _ in range(10_000):
-        n, m, depth = rng.integers(1, 4, size=2).tolist() + [int(rng.integers(2, 4))]
+        n, m, depth = [*rng.integers(1, 4, size=2).tolist(), int(rng.integers(2, 4))]
         exact = gf.balanced(rng.normal(size=(n, m)), [n] + [max(n, m)] * (depth - 1) + [m], random_state=rng)
         network = gf.LinearNetwork([w + 10 ** rng.uniform(-5, -2) * rng.normal(size=w.shape) for w in exact.weights])
         bound = gf.end_layer_bound(network)
