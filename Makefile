@@ -39,6 +39,7 @@ bench: $(STAMP)
 	$(BIN)/python tests/benchmarks/reduction.py
 	$(BIN)/python tests/benchmarks/groups.py
 	$(BIN)/python tests/benchmarks/files.py
+	$(BIN)/python tests/benchmarks/training.py
 
 docs: $(STAMP)
 	$(BIN)/python docs/build.py site
