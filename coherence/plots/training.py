@@ -109,7 +109,7 @@ def imbalance(spectra: ImbalanceSpectrum | Mapping[str, ImbalanceSpectrum], *, t
                 ax.plot(place[mine], values[outer][mine], "o", color=shade, ms=4, label=f"{word} spread {spread:.3g}")
             ax.axhline(0, color="black", lw=0.8)
             ax.set_xlabel(f"the first {spectrum.n} and the last {spectrum.m} eigenvalues")
-            ax.legend(loc="upper right")
+            ax.legend(loc="best")
             style.title(ax, name or title or "Spectrum of the imbalance")
         axes[0].set_ylabel("eigenvalue of D")
         if title and "" not in shown:
