@@ -344,6 +344,17 @@ def test_the_scale_leaves_the_outputs_harmless_until_alignment_is_over(problem):
 
 
 @given(problems())
+def test_of_large_shapes_the_scale_is_what_makes_the_outputs_just_harmless(problem):
+    """Where norms of W_0 set the scale, (2.192) is met with equality: twice the scale would break it."""
+    X, y, network, _ = problem
+    constants = gf.alignment_constants(gf.ReLUNetwork(1e140 * network.W, network.v), X, y)
+    if gf.alignment_time_bound(constants) * len(y) * constants.largest_datum < 100:
+        smallest = min(constants.separation, constants.contraction)
+        harmless = smallest * np.sqrt(constants.separation) * constants.least_datum / (4 * len(y) * constants.largest_datum)
+        assert gf.early_phase(constants, gf.log_scale_bound(constants)).log_output == pytest.approx(np.log(harmless), abs=1e-9)
+
+
+@given(problems())
 @settings(max_examples=25)
 def test_norms_outputs_and_directions_stay_within_their_bounds_while_the_network_is_small(problem):
     """Lemmas 2.20 and 2.22 from the largest scale they allow down."""
@@ -420,6 +431,26 @@ def test_where_the_closed_form_hands_over_to_the_integrator_does_not_matter(monk
     assert usual.switch_times == pytest.approx(early.switch_times, rel=1e-8)
     assert usual.losses == pytest.approx(early.losses, rel=1e-6)
     assert usual.log_norms == pytest.approx(early.log_norms, abs=1e-6)
+
+
+@pytest.mark.parametrize("log_scale", [-60.0, 0.0])
+def test_samples_in_one_direction_switch_together(log_scale):
+    """Equal and parallel samples cross boundaries at one time, before and while outputs matter; copies count twice."""
+    rng = np.random.default_rng(15)
+    base, labels = separated(rng, 4, 3)
+    X, y = np.vstack([base, base, 1.7 * base]), np.tile(labels, 3)
+    network = gf.balanced_relu(3, 30, scale=1e-3, random_state=rng)
+    flow = gf.alignment_flow(network, X, y, 3.0, log_scale=log_scale)
+    limit = gf.alignment_limit(network, X, y)
+    for switches in (flow.switch_times, limit.switch_times):
+        triples = switches.reshape(3, 4, 30)
+        assert np.isfinite(triples).any()
+        assert (triples[1:] == np.inf)[:, np.isinf(triples[0])].all()
+        happened = np.isfinite(triples[0])
+        assert triples[1:][:, happened] == pytest.approx(np.broadcast_to(triples[0][happened], (2, happened.sum())), abs=1e-12)
+        assert (switches >= 0).all()
+    counts = (flow.switch_times < 3.0).sum(axis=0)
+    assert (counts % 3 == 0).all()
 
 
 def test_the_flow_is_what_it_is_whichever_times_are_asked_for():
