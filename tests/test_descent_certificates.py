@@ -54,6 +54,16 @@ def test_the_scalar_certificate_is_the_source_s_and_its_steps_halve_the_loss(dep
     assert found.envelope(steps) == pytest.approx(found.excess / 2, rel=1e-4)
 
 
+def test_the_certificate_of_another_target_is_theorem_1_term_by_term():
+    found = gf.certify_descent(gf.balanced([[1.8]], [1, 1, 1, 1]), gf.squared_loss([[2.0]]), 1e-3)
+    c, size, N = 1.8, 2.0, 3
+    assert found.margin == pytest.approx(c, rel=1e-12)
+    assert found.max_balance == pytest.approx(c**2 / (256 * N**3 * size ** (4 / 3)), rel=1e-12)
+    assert found.max_step_size == pytest.approx(c ** (10 / 3) / (6144 * N**3 * size ** (14 / 3)), rel=1e-12)
+    assert found.iterations == np.ceil(np.log(0.02 / 1e-3) / (found.max_step_size * c ** (4 / 3)))
+    assert found.layer_bound == pytest.approx(8 ** (1 / 3), rel=1e-12)
+
+
 def test_descent_itself_is_what_the_scalar_twin_says():
     loss = gf.squared_loss([[1.0]])
     network = gf.balanced([[0.9]], [1, 1, 1])
@@ -280,6 +290,16 @@ def test_the_probability_of_theorem_2_is_the_source_s_and_below_the_exact_one():
         assert found.exact_probability == pytest.approx(share, abs=4 * np.sqrt(0.25 / 20_000))
         assert share == pytest.approx(seen, abs=0.02)
         assert found.probability < found.exact_probability
+
+
+def test_the_steps_of_theorem_2_are_its_two_phases():
+    s, size, d, eps = 1e-3, 2.0, 100, 0.01
+    found = gf.certify_random_start(d, s, 3, eps, target_norm=size)
+    eta = (s**2 * d) ** (10 / 3) / (1e5 * 27 * size**8)
+    assert found.max_step_size == pytest.approx(eta, rel=1e-12)
+    assert found.margin == pytest.approx(s**2 * d / (2 * size), rel=1e-12)
+    phases = np.log(4) * (size / (s**2 * d)) ** (4 / 3) + size ** (-4 / 3) * np.log(size**2 / (8 * eps))
+    assert found.iterations == pytest.approx(4 / eta * phases, rel=1e-12)
 
 
 def test_the_random_start_of_theorem_2_is_one_of_theorem_1_and_arrives():

@@ -177,6 +177,13 @@ def test_the_bounds_for_given_weights_hold_along_the_flow():
     assert start.defect == bound.defect
 
 
+def test_margin_alone_bounds_the_growth():
+    """x = 2, y = 1, u = v = 1/2: E = 1/2, sigma = (1 - 1/2)/2 = 1/4, c = 4 sigma = 1, growth exp(2 x E/(c x^2))."""
+    found = gf.bias_of_weights(gf.LinearNetwork([[[0.5]], [[0.5]]]), gf.squared_loss([[1.0]], [[2.0]]))
+    assert found.rate == pytest.approx(4.0, rel=1e-12)
+    assert found.growth == pytest.approx(np.exp(0.5), rel=1e-12)
+
+
 def test_without_imbalance_and_margin_the_bound_is_infinite_but_zero_on_the_invariant_set():
     loss = gf.squared_loss([[1.0]], [[1.0, 0.0]])
     assert gf.bias_of_weights(gf.LinearNetwork([[[0.1], [0.3]], [[-0.1]]]), loss).distance_bound == np.inf
