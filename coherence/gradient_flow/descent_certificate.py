@@ -7,8 +7,8 @@ For l(W) = |W - Phi|_F^2/2, W = W_1 ... W_N, let c = sigma_min(Phi) - |W(0) - Ph
 
 every step multiplies l by at most 1 - eta c^{2(N-1)/N}, so that T >= log(l(0)/eps) / (eta c^{2(N-1)/N}) steps leave l(T) <= eps.
 
-The source numbers weights from the other end, W_N ... W_1; `LinearNetwork` takes those as ``theirs[::-1]``. How likely random starts
-meet the conditions is in `certificate_probabilities`, what happens without them in `descent_failures`.
+The source numbers weights from the other end, W_N ... W_1; `LinearNetwork` takes those as ``theirs[::-1]``. How likely random
+starts meet the conditions is in `certificate_probabilities`, what happens without them in `descent_failures`.
 """
 
 from __future__ import annotations
@@ -51,6 +51,13 @@ class DescentCertificate(Page):
     excess : float
         Loss above its infimum at the start.
     holds : bool
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> found = gf.certify_descent(gf.balanced([[0.9]], (1, 1, 1)), gf.squared_loss([[1.0]]), 1e-3)
+    >>> found.hypotheses['imbalance is small enough'], float(found.envelope(0)) == found.excess
+    (True, True)
     """
 
     margin: float

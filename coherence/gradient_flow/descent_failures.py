@@ -131,8 +131,8 @@ def identity_descent(target: ArrayLike, depth: int, step_size: float, steps: int
 
     Notes
     -----
-    General matrix products are not symmetric to the last bit. That asymmetry grows like (1 + eta)^t, and after some hundreds of steps
-    descent of the very same start leaves the saddle and converges. One eigenvalue shared by all layers keeps the symmetry.
+    General matrix products are not symmetric to the last bit. That asymmetry grows like (1 + eta)^t, and after some hundreds of
+    steps descent of the very same start leaves the saddle and converges. One eigenvalue shared by all layers keeps the symmetry.
 
     References
     ----------
