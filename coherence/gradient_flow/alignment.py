@@ -147,6 +147,13 @@ class AlignmentConstants(Page):
         Samples of label 1 and -1.
     neurons : (int, int)
         Neurons with v_j > 0 and v_j < 0.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> network = gf.ReLUNetwork([[1.0, 1.0], [0.0, 1.0]], [1.0, -1.0])
+    >>> gf.alignment_constants(network, [[1.0, 0.0], [-1.0, 0.0]], [1, -1])
+    AlignmentConstants(mu = 1, 2 samples, 2 neurons)
     """
 
     separation: float
@@ -392,6 +399,14 @@ class EarlyPhase(Page):
         Of the bound on |d(w_j/|w_j|)/dt - sign(v_j) P_{w_j} x_a(w_j)|.
     holds : bool
         Whether eps <= 1/(4 sqrt(h) X_max W_max^2).
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> network = gf.ReLUNetwork([[1.0, 1.0], [0.0, 1.0]], [1.0, -1.0])
+    >>> constants = gf.alignment_constants(network, [[1.0, 0.0], [-1.0, 0.0]], [1, -1])
+    >>> gf.early_phase(constants, 0.0).holds
+    False
     """
 
     duration: float

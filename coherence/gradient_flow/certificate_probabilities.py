@@ -91,7 +91,14 @@ def cap_area(dimension: int, height: float) -> float:
 
 
 def cap_area_bound(dimension: int, height: float) -> float:
-    """Bound that area from below by (3 - 4 F((1 - height) sqrt(d - 1)))/2 for d >= 20 (Lemma 14), F the normal law."""
+    """Bound that area from below by (3 - 4 F((1 - height) sqrt(d - 1)))/2 for d >= 20 (Lemma 14), F the normal law.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> round(gf.cap_area_bound(100, 0.99), 3)
+    0.421
+    """
     d, t = _cap(dimension, height)
     if d < DIMENSIONS:
         raise InputError(f"dimension is {d}; the bound holds from {DIMENSIONS} on")
@@ -123,6 +130,12 @@ class RandomStart(Page):
         The largest eta that is covered, and the one `iterations` is for.
     iterations : float
         After which the loss is at most eps.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> gf.certify_random_start(100, 1e-3, 2, 0.01)
+    RandomStart(4.437e+22 steps, with probability 0.2762)
     """
 
     probability: float

@@ -51,6 +51,13 @@ class DescentCertificate(Page):
     excess : float
         Loss above its infimum at the start.
     holds : bool
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> found = gf.certify_descent(gf.balanced([[0.9]], (1, 1, 1)), gf.squared_loss([[1.0]]), 1e-3)
+    >>> found.hypotheses['imbalance is small enough'], float(found.envelope(0)) == found.excess
+    (True, True)
     """
 
     margin: float

@@ -97,6 +97,14 @@ def bias_of_weights(network: LinearNetwork | GramNetwork, loss: SquaredLoss) -> 
     References
     ----------
     Theorem 2.1, Proposition 2.2 and (2.53) of the dissertation, with c from `two_layer_rate`.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> loss = gf.squared_loss([[1.0]], [[1.0, 0.0]])
+    >>> narrow, wide = (gf.gaussian((2, h, 1), std=h**-0.5, random_state=0) for h in (100, 10000))
+    >>> gf.bias_of_weights(wide, loss).distance_bound < gf.bias_of_weights(narrow, loss).distance_bound
+    True
     """
     small = network if isinstance(network, GramNetwork) else gram_network(network, loss)
     singular = small.split.singular
@@ -144,6 +152,12 @@ class WideBias(Page):
         s.
     holds : bool
         Whether the width exceeds `min_width`.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> gf.implicit_bias_bound([[1.0, 0.0, 0.0]], [[1.0]], 10**6).holds
+    True
     """
 
     value: float
@@ -269,6 +283,13 @@ class NTKForm(Page):
         h^{-2 alpha}: what its product is multiplied by.
     speed : float
         h^{2 alpha}: the flow of the original runs through it this many times faster.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> form = gf.ntk_form(gf.gaussian((3, 100, 1), std=0.1, random_state=0))
+    >>> round(float(form.network.weights[0].std()), 1), form.output_scale
+    (1.0, 0.01)
     """
 
     network: LinearNetwork

@@ -65,6 +65,13 @@ class AlignmentFlow(Page):
         t_2: when the largest |f| of the positive, the negative data first exceeds 1/4; infinite where it has not.
     quiet_until : float
         Until then outputs were below rounding and directions are in closed form.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> network = gf.balanced_relu(2, 4, random_state=0)
+    >>> gf.alignment_flow(network, [[1.0, 0.0], [-1.0, 0.5]], [1, -1], 30.0, log_scale=-10.0)
+    AlignmentFlow(4 neurons, 2 samples; 201 records to t = 30)
     """
 
     X: Real

@@ -43,6 +43,13 @@ class AlignmentLimit(Page):
         Which sample activates which neuron at the start.
     switch_times : (N, h)
         When that changes; it does at most once. Infinite where it never does.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> network = gf.ReLUNetwork([[1.0, 1.0], [0.0, 1.0]], [1.0, -1.0])
+    >>> gf.alignment_limit(network, [[1.0, 0.0], [-1.0, 0.0]], [1, -1])
+    AlignmentLimit(2 neurons, 2 samples; t_1 = 0.8814)
     """
 
     y: Real

@@ -40,6 +40,13 @@ class WidthStudy(Page):
         |U_2 V'|_F, the part of the product that no sample sees, at the end and at the start.
     steps : (S, D) int
         Steps of descent; of the solver for the flow, where the draws of a width share them.
+
+    Examples
+    --------
+    >>> from coherence import gradient_flow as gf
+    >>> loss = gf.squared_loss([[1.0]], [[1.0, 0.0, 0.0]])
+    >>> gf.bias_over_width(loss, [100, 10000], draws=3)
+    WidthStudy(2 widths from 100 to 10000, 3 draws each)
     """
 
     widths: Int
