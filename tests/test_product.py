@@ -86,6 +86,7 @@ def test_the_readme_examples_run(tmp_path):
             "[9 4 1 1 1] G11",
             "0.0705",
             "Allocation(frequency shaping: k(s) = 0.1116 s + 0 + h(0) - h(s)",
+            "RateBound(exponential, rate 0.8044 by Theorem 2.3.1: imbalance)\nTrue True\n0.754",
         ),
         strict=True,
     ):

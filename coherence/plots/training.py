@@ -50,7 +50,7 @@ def training(
         right.set_ylim(bottom=0)
         for ax in (left, right):
             ax.set_xlabel("time of the flow")
-            ax.set_xlim(0, max(float(run.times[-1]) for run in runs.values()))
+            ax.set_xlim(0, max(float(run.times[_shown(run)].max(initial=0.0)) for run in runs.values()) or None)
         left.legend()
         style.title(left, title or "Training and what was guaranteed of it")
         for dash, said, drawn in (
@@ -65,8 +65,13 @@ def training(
     return figure
 
 
+def _shown(run: Trajectory) -> np.ndarray:
+    """Where the loss is above rounding."""
+    return run.excess > SMALLEST * run.losses[0]
+
+
 def _losses(ax: Axes, run: Trajectory, bound: RateBound | None, name: str, shade: str) -> None:
-    shown = run.excess > SMALLEST * run.losses[0]
+    shown = _shown(run)
     ax.semilogy(run.times[shown], run.excess[shown], color=shade, label=name)
     if bound is not None and shown.any():
         least = float(run.excess[shown].min())
@@ -76,7 +81,7 @@ def _losses(ax: Axes, run: Trajectory, bound: RateBound | None, name: str, shade
 
 
 def _rates(ax: Axes, run: Trajectory, bound: RateBound | None, shade: str, instantaneous: bool) -> None:
-    shown = run.excess > SMALLEST * run.losses[0]
+    shown = _shown(run)
     ax.plot(run.times[shown], run.rates[shown], color=shade)
     if bound is not None:
         level = bound.value * (run.excess if bound.kind == "sublinear" else np.ones(len(run)))
