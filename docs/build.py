@@ -48,7 +48,7 @@ def build(out: Path) -> None:
     """Write the site into a folder, which is emptied first."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    rooms = [info.name for info in pkgutil.iter_modules(coherence.__path__, "coherence.") if not info.name.endswith("__main__")]
+    rooms = [info.name for info in pkgutil.walk_packages(coherence.__path__, "coherence.") if not info.name.endswith("__main__")]
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     for name in coherence.__all__:
         coherence.__dict__[name] = getattr(coherence, name)  # the names load on first use; the builder reads the dictionary
