@@ -16,6 +16,7 @@ import nbconvert
 import pdoc
 
 import coherence
+from coherence import gradient_flow
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,7 +49,9 @@ def build(out: Path) -> None:
     """Write the site into a folder, which is emptied first."""
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
-    rooms = [info.name for info in pkgutil.walk_packages(coherence.__path__, "coherence.") if not info.name.endswith("__main__")]
+    rooms = [info.name for info in pkgutil.iter_modules(coherence.__path__, "coherence.") if not info.name.endswith("__main__")]
+    # a package that lists its public names shows those only; the modules of this one hold the formulas
+    rooms += [info.name for info in pkgutil.iter_modules(gradient_flow.__path__, "coherence.gradient_flow.")]
     notebooks = sorted((ROOT / "notebooks").glob("*.ipynb"))
     for name in coherence.__all__:
         coherence.__dict__[name] = getattr(coherence, name)  # the names load on first use; the builder reads the dictionary
