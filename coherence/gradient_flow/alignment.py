@@ -2,7 +2,7 @@ r"""What separated data decide about small ReLU networks: by when neurons align,
 
 Data are separated where any two of the same label have a positive, any two of different labels a negative angle cosine:
 
-    mu = min_{i,k} y_i y_k <x_i, x_k> / (|x_i| |x_k|) > 0                                                (Assumption 2.2)
+    mu = min_{i,k} y_i y_k x_i'x_k / (|x_i| |x_k|) > 0                                                (Assumption 2.2)
 
 Neurons with v_j > 0 then come to lie in S_+ (active on the positive data only) or in S_dead (active on none), those with v_j < 0 in
 S_- or S_dead, and stay. From W = eps W_0 all have arrived by t_1 if eps is small enough: `alignment_time_bound`, `log_scale_bound`.
@@ -51,7 +51,7 @@ def labelled_data(X: ArrayLike, y: ArrayLike) -> tuple[Real, Real]:
 def data_separation(X: ArrayLike, y: ArrayLike) -> float:
     """mu, the least cosine between any two samples times their labels.
 
-        mu = min_{i,k} y_i y_k <x_i, x_k> / (|x_i| |x_k|)
+        mu = min_{i,k} y_i y_k x_i'x_k / (|x_i| |x_k|)
 
     Parameters
     ----------

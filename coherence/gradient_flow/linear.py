@@ -3,7 +3,7 @@ r"""Networks that are linear in their input and not in their weights: W = W_1 W_
 Gradient flow of L = f(W_1 ... W_L) (Lemma 2.6, G1-G4):
 
     dW_l/dt = -A_l' grad f(W) B_l',   A_l = W_1 ... W_{l-1},   B_l = W_{l+1} ... W_L
-    |grad L|^2 = <T grad f, grad f>,  T E = sum_l A_l A_l' E B_l' B_l  (positive semidefinite; its least eigenvalue sets the rate)
+    |grad L|^2 = grad f . T grad f,  T E = sum_l A_l A_l' E B_l' B_l  (positive semidefinite; its least eigenvalue sets the rate)
     D_l = W_l'W_l - W_{l+1}W_{l+1}'   is conserved
 
 With two layers the least eigenvalue of T is sigma_n(W_1)^2 + sigma_m(W_2)^2 exactly; from three layers on there is no closed form

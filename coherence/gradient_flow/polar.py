@@ -2,12 +2,12 @@ r"""Small ReLU networks from any scale: gradient flow in directions and logarith
 
 For a balanced network, v_j = s_j |w_j|, with u_j = w_j/|w_j| and rho_j = log|w_j|, the flow of the exponential loss is exactly
 
-    du_j/dt = s_j (I - u_j u_j') F_j,   drho_j/dt = s_j <u_j, F_j>,   F_j = sum_i 1[<x_i, u_j> > 0] y_i exp(-y_i f_i) x_i
+    du_j/dt = s_j (I - u_j u_j') F_j,   drho_j/dt = s_j u_j'F_j,   F_j = sum_i 1[x_i'u_j > 0] y_i exp(-y_i f_i) x_i
 
-with f_i = sum_j s_j exp(2 rho_j) max(<x_i, u_j>, 0): nothing underflows, so that scales like 10^-300000 are as good as 0.1.
+with f_i = sum_j s_j exp(2 rho_j) max(x_i'u_j, 0): nothing underflows, so that scales like 10^-300000 are as good as 0.1.
 
 While outputs are below rounding (`QUIET`) the closed form of `vanishing` is used. There drho_j/dt only grows, as
-d<u, F>/dt = s |(I - uu')F|^2 and <u, F> does not jump, so that the end of this phase is found by bisection. From there on the
+d(u'F)/dt = s |(I - uu')F|^2 and u'F does not jump, so that the end of this phase is found by bisection. From there on the
 equations are integrated; a step that ends with an activation on the wrong side of its boundary is cut at the first such crossing.
 Neurons that are aligned by then are integrated apart, v > 0 and v < 0, since either sees one class of the data only; where one
 class waits long for its turn, its closed form goes on.
@@ -310,7 +310,7 @@ class _Run:
         return np.asarray((pattern * (self.X @ directions)) @ (self.signs * np.exp(2 * (base + growth))))
 
     def _margins(self, state: Real, shape: tuple[int, ...], gains: np.ndarray) -> Real:
-        """<x_i, u_j> where positive means gained, -<x_i, u_j> where positive means lost, (N, h)."""
+        """x_i'u_j where positive means gained, -x_i'u_j where positive means lost, (N, h)."""
         return np.where(gains, 1.0, -1.0) * (self.X @ state[: -shape[1]].reshape(shape))
 
     @staticmethod

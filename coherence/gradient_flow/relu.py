@@ -1,8 +1,8 @@
-r"""Two-layer networks of rectifiers, f(x) = sum_j v_j max(<w_j, x>, 0), and their gradients.
+r"""Two-layer networks of rectifiers, f(x) = sum_j v_j max(w_j'x, 0), and their gradients.
 
 With the exponential loss L = sum_i exp(-y_i f(x_i)) and the convention that a rectifier's derivative at 0 is 0, gradient flow is
 
-    dw_j/dt = v_j F_j,   dv_j/dt = <w_j, F_j>,   F_j = sum_i 1[<x_i, w_j> > 0] y_i exp(-y_i f(x_i)) x_i
+    dw_j/dt = v_j F_j,   dv_j/dt = w_j'F_j,   F_j = sum_i 1[x_i'w_j > 0] y_i exp(-y_i f(x_i)) x_i
 
 (equation (2.164) of the dissertation, which prints it without its minus sign). |w_j|^2 - v_j^2 is conserved for every neuron; where
 it is 0 ("balanced") v_j keeps its sign, and the flow has polar coordinates: see `polar`. What the data decide is in `alignment`.
@@ -26,7 +26,7 @@ BALANCED = 1e-9  # of the largest |w_j|^2 + v_j^2: larger differences of squares
 
 @dataclass(frozen=True, eq=False, repr=False)
 class ReLUNetwork(Page):
-    """f(x) = sum_j v_j max(<w_j, x>, 0).
+    """f(x) = sum_j v_j max(w_j'x, 0).
 
     It trains by `gradient_flow` and `gradient_descent` on an `exponential_loss` like the linear networks. A Runge-Kutta method
     takes the kinks of this loss as they come; `alignment_flow` locates them, and starts at any scale.
@@ -108,7 +108,7 @@ class ReLUNetwork(Page):
         return np.maximum(self._samples(X) @ self.W, 0) @ self.v
 
     def activation_pattern(self, X: ArrayLike) -> np.ndarray:
-        """Which samples activate which neurons, <x_i, w_j> > 0: (N, h) bool."""
+        """Which samples activate which neurons, x_i'w_j > 0: (N, h) bool."""
         return self._samples(X) @ self.W > 0
 
     def loss(self, loss: Loss) -> float:

@@ -4,7 +4,7 @@ r"""Rates of two layers from imbalance and product.
                   >= [ -Delta_+ + sqrt((Delta_+ + Delta)^2 + 4 sigma_m(W)^2)
                        - Delta_- + sqrt((Delta_- + Delta)^2 + 4 sigma_n(W)^2) ] / 2
 
-T is the operator with |grad L|^2 = <T grad f, grad f>, so that a loss with |grad f|^2 >= gamma (f - f*) falls at the rate
+T is the operator with |grad L|^2 = grad f . T grad f, so that a loss with |grad f|^2 >= gamma (f - f*) falls at the rate
 gamma lambda_min(T) at least. The spectrum of the imbalance is in `imbalance`, the whole theorem in `convergence`.
 """
 

@@ -1,17 +1,17 @@
 r"""Directions of the neurons of a vanishingly small ReLU network, in closed form from switch to switch.
 
-    du_j/dt = s_j (I - u_j u_j') F_j,   drho_j/dt = s_j <u_j, F_j>,   F_j = sum_i 1[<x_i, u_j> > 0] y_i x_i
+    du_j/dt = s_j (I - u_j u_j') F_j,   drho_j/dt = s_j u_j'F_j,   F_j = sum_i 1[x_i'u_j > 0] y_i x_i
 
 with u_j = w_j/|w_j|, rho_j = log|w_j| and s_j the sign of v_j: what `polar` has while outputs are below rounding, as exp(-y_i f_i)
 is then 1 to every digit. Each neuron moves by itself, and between two switches its F is constant. With tau = s|F|t and
-c = <u(0), F>/|F| a hyperbolic rotation solves the equations,
+c = u(0)'F/|F| a hyperbolic rotation solves the equations,
 
     u(t) = (u(0) + ((cosh tau - 1) c + sinh tau) F/|F|) / (cosh tau + c sinh tau),   rho(t) - rho(0) = log(cosh tau + c sinh tau)
 
-so that <x_i, u(t)> = 0 is a quadratic equation in exp|tau|: no integrator is needed.
+so that x_i'u(t) = 0 is a quadratic equation in exp|tau|: no integrator is needed.
 
 Data must be separated (mu > 0, see `alignment`). Then F_j, whatever the outputs, lies in the cone of the y_i x_i, so that
-y_i <x_i, F_j> > 0: neurons with s = 1 only gain positive and lose negative data, those with s = -1 the reverse, each sample at most
+y_i x_i'F_j > 0: neurons with s = 1 only gain positive and lose negative data, those with s = -1 the reverse, each sample at most
 once, and they cross its boundary at an angle. On other data neurons may slide along a boundary, where the flow is a differential
 inclusion.
 """
@@ -103,7 +103,7 @@ class AlignmentLimit(Page):
 def alignment_limit(network: ReLUNetwork, X: ArrayLike, y: ArrayLike) -> AlignmentLimit:
     r"""Follow the directions of a network of vanishing scale to their cones, exactly.
 
-        du_j/dt = sign(v_j) (I - u_j u_j') sum_{i: <x_i, u_j> > 0} y_i x_i
+        du_j/dt = sign(v_j) (I - u_j u_j') sum_{i: x_i'u_j > 0} y_i x_i
 
     Closed form between switches, whose times are roots of quadratic equations. For scales up to `log_scale_bound` outputs stay
     below rounding until all have arrived (usually by hundreds of decades), and this is the network's own motion.
@@ -198,7 +198,7 @@ def record_times(times: ArrayLike) -> Real:
 
 
 def _split(directions: Real, pull: Real, signs: Real) -> tuple[Real, Real, Real, Real]:
-    """|F|, F/|F|, the part of u across F, and 1 + s <u, F>/|F| without cancellation where u is close to what repels it."""
+    """|F|, F/|F|, the part of u across F, and 1 + s u'F/|F| without cancellation where u is close to what repels it."""
     size = np.linalg.norm(pull, axis=-2)
     unit = pull / np.where(size > 0, size, 1.0)[..., None, :]
     cosine = (directions * unit).sum(axis=-2)
@@ -229,8 +229,8 @@ def _next_switch(
 ) -> tuple[Real, np.ndarray]:
     """Delay (h,) until each neuron's next switch, infinite where none comes, and its datum (h,).
 
-    With d = exp|tau| - 1, b = y_i <x_i, F>/|F| > 0 and a <= 0 the datum's <x_i, u>, counted from where it is to be:
-    (b (1 + s c)/2) d^2 + (b + a) d + a = 0, which has one root d >= 0; b + a = b (1 + s c) + <x_i, part of u across F>.
+    With d = exp|tau| - 1, b = y_i x_i'F/|F| > 0 and a <= 0 the datum's x_i'u, counted from where it is to be:
+    (b (1 + s c)/2) d^2 + (b + a) d + a = 0, which has one root d >= 0; b + a = b (1 + s c) + x_i'(part of u across F).
     """
     size, unit, across, plus = _split(directions, pull, signs)
     side = np.where(gains, 1.0, -1.0)
