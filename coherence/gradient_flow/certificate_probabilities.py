@@ -77,8 +77,7 @@ def imbalance_moment(before: int, width: int, after: int, std: float) -> float:
 
 
 def cap_area(dimension: int, height: float) -> float:
-    """Share of the unit sphere in R^d with x'u >= 1 - height, 0 <= height <= 1: I_{1 - t^2}((d - 1)/2, 1/2)/2 with t = 1 -
-    height.
+    """Share of the unit sphere in R^d in the cap x'u >= t = 1 - height, 0 <= height <= 1: I_{1 - t^2}((d - 1)/2, 1/2)/2.
 
     Examples
     --------
