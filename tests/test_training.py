@@ -258,7 +258,7 @@ def test_the_constant_of_the_exponential_loss_is_the_largest_margin(seed):
     X, y = rng.normal(size=(count, n)), rng.choice([-1.0, 1.0], size=count)
     margin = largest_margin(y[:, None] * X)
     if margin is None:
-        with pytest.raises(co.InputError, match="no line through the origin separates"):
+        with pytest.raises(co.InputError, match="no hyperplane through the origin was found"):
             gf.exponential_loss(X, y)
         return
     if margin < 1e-6:
@@ -348,7 +348,7 @@ ONE = gf.LinearNetwork([[[1.0]], [[1.0]]])
         (lambda: gf.squared_loss([[1.0]], [[0.0]]), "X is zero"),
         (lambda: gf.squared_loss([[1.0]], scale=-1), "scale is -1"),
         (lambda: gf.exponential_loss([[1.0]], [2]), r"y\[0\] = 2; labels are 1 or -1"),
-        (lambda: gf.exponential_loss([[1.0], [1.0]], [1, -1]), "no line through the origin separates"),
+        (lambda: gf.exponential_loss([[1.0], [1.0]], [1, -1]), "no hyperplane through the origin was found"),
         (lambda: gf.exponential_loss([[1.0], [1.0]], [1]), r"y has shape \(1,\)"),
         (lambda: gf.gaussian((2, 0, 1)), "give at least two positive integers"),
         (lambda: gf.gaussian((3, 2, 3)), "layer 1 has width 2"),

@@ -601,7 +601,7 @@ def test_regression_is_treated_on_the_range_of_the_data(seed):
     beyond = np.linalg.svd(X)[2][2:]
     shifted = gf.LinearNetwork([network.weights[0] + beyond.T @ rng.normal(size=(2, h)), network.weights[1]])
     assert gf.convergence_rate(shifted, loss).value == pytest.approx(first.value, rel=1e-8)
-    assert first.hypotheses["data"] == "X has rank 2 of 4"
+    assert first.hypotheses["data"] == "X has rank 2 of 4, on whose range A1 and A2 are meant"
     left, s, right = np.linalg.svd(X, full_matrices=False)
     small = gf.LinearNetwork([right @ network.weights[0], network.weights[1]])
     assert gf.convergence_rate(small, gf.squared_loss(left.T @ Y, np.diag(s))).value == pytest.approx(first.value, rel=1e-8)

@@ -23,7 +23,7 @@ from coherence.errors import InputError
 from coherence.gradient_flow.deep import cumulative_imbalance, deep_rate, diagonal_rate
 from coherence.gradient_flow.imbalance import EQUAL, imbalance_spectrum, margin, singular_value
 from coherence.gradient_flow.linear import DiagonalNetwork, LinearNetwork, require_fit
-from coherence.gradient_flow.losses import RANK, Loss, SquaredLoss, squared_loss
+from coherence.gradient_flow.losses import Loss, SquaredLoss, numerical_rank, squared_loss
 from coherence.gradient_flow.three_layer import three_layer_rate
 from coherence.gradient_flow.two_layer import two_layer_rate
 from coherence.types import ArrayLike, Real
@@ -75,7 +75,8 @@ class RateBound(Page):
     holds : bool
         Whether any does.
     kind : str
-        "exponential", "sublinear", or "none" where no constant of the loss is known.
+        What the loss allows: "exponential" (A1), "sublinear" (A1'), or "none" where no constant is known. Whether it is guaranteed
+        is said by `holds`.
     tangent_bound : float
         alpha, a lower bound on lambda_min(T) on the whole trajectory.
     hypotheses : dict of str
@@ -245,13 +246,19 @@ class _Setting:
 
 def _setting(network: LinearNetwork | DiagonalNetwork, loss: Loss, *, now: bool) -> _Setting:
     if not isinstance(network, (LinearNetwork, DiagonalNetwork)):
-        raise InputError(f"network is {network!r:.60}; rates are known of LinearNetwork and DiagonalNetwork")
-    require_fit(network.product.shape, loss)
+        raise InputError(
+            f"network is {network!r:.60}; rates are known of LinearNetwork and DiagonalNetwork (of a GramNetwork give its narrow())"
+        )
+    require_fit(network.product, loss)
+    with np.errstate(over="ignore", invalid="ignore"):
+        start = network.loss(loss)
+    if not np.isfinite(start):
+        raise InputError(f"the loss of the network is {start}; give weights at which it is finite")
     said = {}
     minimum, reduced = loss.minimum, loss
     if isinstance(loss, SquaredLoss) and isinstance(network, LinearNetwork):
         network, reduced = _on_range(network, loss)
-        said["data"] = f"X has rank {network.widths[0]} of {loss.shape[0]}"
+        said["data"] = f"X has rank {network.widths[0]} of {loss.shape[0]}, on whose range A1 and A2 are meant"
     if isinstance(network, LinearNetwork):
         network = network.narrowed()  # same T, same product, imbalances without zeros that say nothing
     constants = {
@@ -268,7 +275,7 @@ def _setting(network: LinearNetwork | DiagonalNetwork, loss: Loss, *, now: bool)
 def _on_range(network: LinearNetwork, loss: SquaredLoss) -> tuple[LinearNetwork, SquaredLoss]:
     """Drop what the data do not see of the weights, and what no weights can fit of the targets."""
     left, s, right = np.linalg.svd(loss.X, full_matrices=False)
-    r = int((s > RANK * s[0]).sum())
+    r = numerical_rank(s, loss.X.shape)
     weights = (right[:r] @ network.weights[0], *network.weights[1:])
     return LinearNetwork(weights), squared_loss(left[:, :r].T @ loss.Y, np.diag(s[:r]), scale=loss.scale)
 

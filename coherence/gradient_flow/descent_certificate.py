@@ -149,7 +149,7 @@ def certify_descent(network: LinearNetwork, loss: SquaredLoss, eps: float, *, st
     """
     if not isinstance(loss, SquaredLoss):
         raise InputError(f"the loss is {loss!r}; this theorem is of squared losses, made by squared_loss")
-    require_fit(network.product.shape, loss)
+    require_fit(network.product, loss)
     lam = np.linalg.svd(loss.X, compute_uv=False) ** 2
     if len(lam) < loss.shape[0] or lam[-1] < (1 - WHITE) * lam[0]:
         raise InputError(
@@ -160,8 +160,10 @@ def certify_descent(network: LinearNetwork, loss: SquaredLoss, eps: float, *, st
     N, size = network.depth, float(np.linalg.norm(target))
     distance = float(np.linalg.norm(network.product - target))
     margin = float(np.linalg.svd(target, compute_uv=False)[-1]) - distance
+    if not (0 < size**6 < np.inf and distance**2 < np.inf):
+        raise InputError(f"the target has norm {size:.3g}, whose powers are beyond floating point; rescale the problem")
     c = max(margin, 0.0)
-    balance = max((float(np.linalg.norm(D)) for D in network.imbalances), default=0.0)
+    balance = max(network.imbalance_norms, default=0.0)
     max_balance = c**2 / (256 * N**3 * size ** (2 * (N - 1) / N)) if c > 0 else 0.0
     max_step = c ** ((4 * N - 2) / N) / (6144 * N**3 * size ** ((6 * N - 4) / N)) / stretch if c > 0 else 0.0
     eta = max_step if step_size is None else positive(step_size, "step_size")
@@ -220,7 +222,7 @@ def end_layer_bound(network: LinearNetwork) -> float:
     1.0
     """
     N, n, m = network.depth, network.widths[0], network.widths[-1]
-    nu = max((float(np.linalg.norm(D)) for D in network.imbalances), default=0.0)
+    nu = max(network.imbalance_norms, default=0.0)
     largest = max(float(np.linalg.norm(matrix, 2)) for matrix in network.weights)
     least = float(np.linalg.svd(network.product, compute_uv=False)[min(n, m) - 1])
     kept = least**2 - 1.5 * nu * largest ** (2 * (N - 1)) * N**2

@@ -114,6 +114,10 @@ class GramNetwork(Page):
         """U_1'U_1 - V'V on the k columns: the eigenvalues of the wide one that are not zero; gradient flow conserves it."""
         return (self.first.T @ self.first - self.second.T @ self.second,)
 
+    def drift_from(self, start: GramNetwork) -> float:
+        """Frobenius norm of the imbalance's difference to that at the start."""
+        return float(np.linalg.norm(self.imbalances[0] - start.imbalances[0]))
+
     @property
     def product(self) -> Real:
         """U V', (n, m)."""

@@ -18,6 +18,7 @@ import numpy as np
 from coherence.errors import InputError
 from coherence.gradient_flow.linear import LinearNetwork
 from coherence.gradient_flow.losses import SquaredLoss, finite_matrix, positive
+from coherence.gradient_flow.training import positive_integer
 from coherence.types import ArrayLike, Real
 
 SCHEMES = ("unit", "fan_in", "fan_out", "xavier", "ntk")
@@ -186,7 +187,7 @@ def identity(n: int, depth: int) -> LinearNetwork:
     >>> gf.identity(2, 3)
     LinearNetwork(widths 2, 2, 2, 2)
     """
-    return LinearNetwork([np.eye(size) for size in layer_widths([n] * (depth + 1))[1:]])
+    return LinearNetwork([np.eye(positive_integer(n, "n")) for _ in range(positive_integer(depth, "depth"))])
 
 
 def chained_layers(

@@ -29,12 +29,34 @@ from coherence.types import ArrayLike, Real
 DENSE = 400  # rows of T up to which all its eigenvalues are computed
 
 
-def require_fit(shape: tuple[int, ...], loss: Loss) -> None:
-    """Refuse a loss of matrices of another shape than the network's product."""
-    if tuple(loss.shape) != shape:
+def require_fit(product: Real, loss: Loss) -> None:
+    """Refuse a loss of matrices of another shape than the network's product, and one whose gradient has another shape."""
+    if not isinstance(loss, Loss):
+        raise InputError(f"loss is {loss!r:.60}; give squared_loss(...), exponential_loss(...) or a Loss")
+    if tuple(loss.shape) != product.shape:
         raise InputError(
-            f"the loss is of {tuple(loss.shape)} matrices and the network's product has shape {shape}; they must be equal"
+            f"the loss is of {tuple(loss.shape)} matrices and the network's product has shape {product.shape}; they must be equal"
         )
+    for name, found, expected in (("gradient", loss.gradient(product), product.shape), ("value", loss.value(product), ())):
+        if np.shape(found) != expected:
+            raise InputError(
+                f"the loss's {name} returned an array of shape {np.shape(found)} for a matrix of shape {product.shape}; "
+                f"it must have shape {expected}"
+            )
+
+
+def narrowed_pair(left: Real, right: Real) -> tuple[Real, Real]:
+    """W_l, W_{l+1} in as few hidden units as their rows and columns need, with the same products (QR)."""
+    if left.shape[1] <= left.shape[0] + right.shape[1]:
+        return left, right
+    _, triangle = np.linalg.qr(np.hstack([left.T, right]))
+    return triangle[:, : left.shape[0]].T, triangle[:, left.shape[0] :]
+
+
+def imbalance_norm(left: Real, right: Real) -> float:
+    """|W_l'W_l - W_{l+1}W_{l+1}'|_F, without a matrix as large as the hidden layer."""
+    left, right = narrowed_pair(left, right)
+    return float(np.linalg.norm(left.T @ left - right @ right.T))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -67,6 +89,8 @@ class LinearNetwork(Page):
     weights: tuple[Real, ...]
 
     def __init__(self, weights: Sequence[ArrayLike]) -> None:
+        if not isinstance(weights, Sequence) and not (isinstance(weights, np.ndarray) and weights.ndim):
+            raise InputError(f"weights is {weights!r:.60}; give a list of matrices")
         matrices = tuple(finite_matrix(matrix, f"weights[{number}]") for number, matrix in enumerate(weights))
         if not matrices:
             raise InputError("weights is empty; give at least one matrix")
@@ -132,13 +156,10 @@ class LinearNetwork(Page):
         weights = list(self.weights)
         wide = True
         while wide:
-            wide = False
-            for layer, (left, right) in enumerate(pairwise(weights)):
-                if left.shape[1] > left.shape[0] + right.shape[1]:
-                    _, triangle = np.linalg.qr(np.hstack([left.T, right]))
-                    weights[layer : layer + 2] = triangle[:, : left.shape[0]].T, triangle[:, left.shape[0] :]
-                    wide = True
-                    break
+            widths = [matrix.shape for matrix in weights]
+            for layer in range(len(weights) - 1):
+                weights[layer : layer + 2] = narrowed_pair(*weights[layer : layer + 2])
+            wide = [matrix.shape for matrix in weights] != widths
         return LinearNetwork(weights)
 
     @cached_property
@@ -151,9 +172,20 @@ class LinearNetwork(Page):
         """D_l = W_l'W_l - W_{l+1}W_{l+1}' for l = 1 ... L-1, (h_l, h_l) each; gradient flow conserves them."""
         return tuple(left.T @ left - right @ right.T for left, right in pairwise(self.weights))
 
+    @property
+    def imbalance_norms(self) -> tuple[float, ...]:
+        """Frobenius norms of the imbalances, at a cost that grows with the width only linearly."""
+        return tuple(imbalance_norm(left, right) for left, right in pairwise(self.weights))
+
+    def drift_from(self, start: LinearNetwork) -> float:
+        """Largest Frobenius norm of D_l - D_l(start)."""
+        layers = zip(pairwise(self.weights), pairwise(start.weights), strict=True)
+        # A'A - BB' with A = [W_l; start W_{l+1}'], B = [W_{l+1} start W_l'] is the difference
+        return max((imbalance_norm(np.vstack([a, d.T]), np.hstack([b, c.T])) for (a, b), (c, d) in layers), default=0.0)
+
     def objective(self, loss: Loss) -> Objective:
         """L and its gradient as functions of the weights, which are not checked again at every call."""
-        require_fit(self.product.shape, loss)
+        require_fit(self.product, loss)
         return Objective(lambda weights: loss.value(chained(weights)[-1]), lambda weights: layer_gradients(weights, loss))
 
     def loss(self, loss: Loss) -> float:
@@ -220,7 +252,7 @@ class LinearNetwork(Page):
     @property
     def facts(self) -> dict[str, str]:
         """Sizes of product and imbalances."""
-        sizes = ", ".join(f"{np.linalg.norm(matrix):.4g}" for matrix in self.imbalances)
+        sizes = ", ".join(f"{size:.4g}" for size in self.imbalance_norms)
         return {
             "largest singular value of the product": f"{np.linalg.norm(self.product, 2):.4g}",
             "norms of the imbalances": sizes or "none",
@@ -296,9 +328,14 @@ class DiagonalNetwork(Page):
         squares = self.factors**2
         return tuple(np.diag(squares[number] - squares[number + 1]) for number in range(self.depth - 1))
 
+    def drift_from(self, start: DiagonalNetwork) -> float:
+        """Largest difference of any w_l^2 - w_{l+1}^2 to that at the start."""
+        change = np.diff(self.factors**2 - start.factors**2, axis=0)
+        return float(np.abs(change).max(initial=0.0))
+
     def objective(self, loss: Loss) -> Objective:
         """L and its gradient as functions of the factors."""
-        require_fit(self.product.shape, loss)
+        require_fit(self.product, loss)
 
         def gradient(parameters: Sequence[Real]) -> tuple[Real, ...]:
             product = parameters[0].prod(axis=0)[:, None]

@@ -12,16 +12,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
-from scipy.optimize import nnls
+from scipy.optimize import linprog, nnls
 
 from coherence.display import Page
 from coherence.errors import InputError
 from coherence.types import ArrayLike, Real
 
-RANK = 1e-10  # of the largest singular value of X: below, a direction carries no data
-SEPARATED = 1e-10  # of the longest sample: a smaller margin is rounding
+
+def numerical_rank(singular: Real, shape: tuple[int, ...]) -> int:
+    """Number of descending singular values of a matrix of this shape that are above rounding."""
+    return int((singular > max(shape) * np.finfo(float).eps * singular[0]).sum())
 
 
 def finite_matrix(values: ArrayLike, name: str) -> Real:
@@ -96,6 +99,10 @@ class Loss(Page):
     linear_constant: float | None = None
 
     def __post_init__(self) -> None:
+        if not (callable(self.value) and callable(self.gradient)):
+            raise InputError("value and gradient must be functions of a matrix; give callables")
+        if len(np.atleast_1d(self.shape)) != 2 or not all(isinstance(size, (int, np.integer)) and size > 0 for size in self.shape):
+            raise InputError(f"shape is {self.shape}; give two positive integers (n, m)")
         for name in ("smoothness", "strong_convexity", "pl_constant", "linear_constant"):
             given = getattr(self, name)
             if given is not None:
@@ -158,7 +165,8 @@ def squared_loss(Y: ArrayLike, X: ArrayLike | None = None, *, scale: float = 0.5
     r"""f(W) = scale |Y - output_scale X W|_F^2.
 
     With lam the eigenvalues of X'X (X times the scale of the output), r its rank: K = 2 scale lam_1, mu = 2 scale lam_n
-    (none where r < n), and A1 holds with gamma = 4 scale lam_r, whatever the rank.
+    (none where r < n), and A1 holds with gamma = 4 scale lam_r, whatever the rank. Singular values of X count for the rank where
+    they exceed max(N, n) times the rounding of the largest, as in `numpy.linalg.matrix_rank`.
 
     Parameters
     ----------
@@ -198,15 +206,19 @@ def squared_loss(Y: ArrayLike, X: ArrayLike | None = None, *, scale: float = 0.5
     if len(samples) != len(targets):
         raise InputError(f"X has {len(samples)} samples and Y {len(targets)}; give one row of each per sample")
     left, singular, right = np.linalg.svd(samples, full_matrices=False)
-    rank = int((singular > RANK * singular[0]).sum())
+    rank = numerical_rank(singular, samples.shape)
     if rank == 0:
         raise InputError("X is zero; the loss does not depend on the weights")
+    if not 0 < scale * singular[rank - 1] ** 2 <= scale * singular[0] ** 2 < np.inf:
+        raise InputError(
+            f"the singular values of X times the output's scale go from {singular[rank - 1]:.3g} to {singular[0]:.3g}; "
+            "their squares are beyond floating point, rescale X"
+        )
     best = (right[:rank].T / singular[:rank]) @ (left[:, :rank].T @ targets)
-    n = samples.shape[1]
-    lam = singular**2
+    n, lam = samples.shape[1], singular**2
     return SquaredLoss(
-        value=lambda W: scale * float(np.sum((targets - samples @ W) ** 2)),
-        gradient=lambda W: 2 * scale * samples.T @ (samples @ W - targets),
+        value=partial(_squared, samples, targets, scale),
+        gradient=partial(_squared_gradient, samples, targets, scale),
         shape=(n, targets.shape[1]),
         minimum=0.0 if rank == len(samples) else scale * float(np.sum((targets - samples @ best) ** 2)),
         minimizer=best,
@@ -297,18 +309,15 @@ def exponential_loss(X: ArrayLike, y: ArrayLike, *, scale: float = 1.0, separabl
         raise InputError(f"y[{where}] = {labels[where]:g}; labels are 1 or -1")
     signed = labels[:, None] * samples
     direction, gamma = max_margin(signed) if separable else (None, None)
-    if gamma is not None and gamma <= SEPARATED * np.linalg.norm(signed, axis=1).max():
+    if gamma is not None and gamma <= 0:
         raise InputError(
-            "no line through the origin separates the data, so that the exponential loss has no infimum of 0 to converge to; "
-            "give separable data (add a column of ones to X for lines off the origin), or separable=False for a ReLU network"
+            "no hyperplane through the origin was found to separate the data by more than rounding; without one the exponential "
+            "loss has no infimum of 0 to converge to. Give separable data (a column of ones in X lets hyperplanes miss the "
+            "origin), or separable=False for a ReLU network"
         )
-
-    def gradient(W: Real) -> Real:
-        return -scale * signed.T @ np.exp(-(signed @ W))
-
     return ExponentialLoss(
-        value=lambda W: scale * float(np.exp(-(signed @ W)).sum()),
-        gradient=gradient,
+        value=partial(_exponential, signed, scale),
+        gradient=partial(_exponential_gradient, signed, scale),
         shape=(samples.shape[1], 1),
         linear_constant=gamma,
         X=samples,
@@ -318,21 +327,51 @@ def exponential_loss(X: ArrayLike, y: ArrayLike, *, scale: float = 1.0, separabl
     )
 
 
+def _squared(samples: Real, targets: Real, scale: float, W: Real) -> float:
+    return scale * float(np.sum((targets - samples @ W) ** 2))
+
+
+def _squared_gradient(samples: Real, targets: Real, scale: float, W: Real) -> Real:
+    return 2 * scale * samples.T @ (samples @ W - targets)
+
+
+def _exponential(signed: Real, scale: float, W: Real) -> float:
+    return scale * float(np.exp(-(signed @ W)).sum())
+
+
+def _exponential_gradient(signed: Real, scale: float, W: Real) -> Real:
+    return -scale * signed.T @ np.exp(-(signed @ W))
+
+
 def max_margin(signed: Real) -> tuple[Real, float]:
-    """Return z, |z| = 1, of largest min_i s_i'z for the rows s_i of an (N, n) matrix, and that margin.
+    """Return z, |z| = 1, of largest min_i s_i'z for the rows s_i of an (N, n) matrix, and that margin; 0 where none separates.
 
     z points to the point of conv{s_i} nearest to the origin. It is a problem of non-negative least squares,
     min |S'p|^2 + (sum p - 1)^2 over p >= 0: for p = a q, q in the simplex, the minimum over a is |S'q|^2/(|S'q|^2 + 1), which
-    grows with |S'q|. The margin returned is that of z as computed, so true whatever the accuracy of z.
+    grows with |S'q|. Nearly opposite rows, whose nearest point is lost in that sum, are separated by a linear program instead,
+    which gives some z, not the best. The margin returned is that of z as computed, so true whatever the accuracy of z.
     """
-    size = np.linalg.norm(signed, axis=1).max()
-    if size == 0:
+    sizes = np.abs(signed).max(axis=1)
+    if not sizes.all():
         return np.zeros(signed.shape[1]), 0.0
-    scaled = signed / size
-    weights, _ = nnls(np.vstack([scaled.T, np.ones(len(signed))]), np.append(np.zeros(signed.shape[1]), 1.0))
-    nearest = scaled.T @ weights
-    length = np.linalg.norm(nearest)
-    if length <= SEPARATED * weights.sum():
-        return np.zeros(signed.shape[1]), 0.0
-    direction = nearest / length
-    return direction, float((signed @ direction).min())
+    lengths = sizes * np.linalg.norm(signed / sizes[:, None], axis=1)  # squares of tiny samples would vanish
+    rows = signed / lengths.max()
+    weights, _ = nnls(np.vstack([rows.T, np.ones(len(rows))]), np.append(np.zeros(rows.shape[1]), 1.0))
+    candidates = [rows.T @ weights]
+    units = signed / lengths[:, None]
+    rounding = 4 * signed.shape[1] * np.finfo(float).eps
+    if not (units @ candidates[0] > rounding * np.linalg.norm(candidates[0])).all():
+        n = signed.shape[1]  # the largest t with units z >= t, |z_i| <= 1
+        found = linprog(
+            np.append(np.zeros(n), -1.0),
+            A_ub=np.hstack([-units, np.ones((len(units), 1))]),
+            b_ub=np.zeros(len(units)),
+            bounds=[(-1, 1)] * n + [(0, None)],
+        )
+        candidates.append(found.x[:n] if found.success else np.zeros(n))
+    best, margin = np.zeros(signed.shape[1]), 0.0
+    for z in candidates:
+        length = np.linalg.norm(z)
+        if length and (units @ z > rounding * length).all() and (signed @ z).min() / length > margin:
+            best, margin = z / length, float((signed @ z).min() / length)
+    return best, margin

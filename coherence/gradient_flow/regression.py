@@ -18,7 +18,7 @@ import numpy as np
 
 from coherence.errors import InputError
 from coherence.gradient_flow.linear import LinearNetwork, require_fit
-from coherence.gradient_flow.losses import RANK, SquaredLoss, finite_matrix
+from coherence.gradient_flow.losses import SquaredLoss, finite_matrix, numerical_rank
 from coherence.types import ArrayLike, Real
 
 
@@ -52,7 +52,7 @@ class Directions:
 def directions(samples: Real) -> Directions:
     """Decompose samples (N, n), of which at least one entry is not zero."""
     left, singular, right = np.linalg.svd(samples, full_matrices=len(samples) < samples.shape[1])
-    rank = int((singular > RANK * singular[0]).sum())
+    rank = numerical_rank(singular, samples.shape)
     if rank == 0:
         raise InputError("X is zero; no direction carries data")
     return Directions(left[:, :rank], singular[:rank], right[:rank].T, right[rank:].T)
@@ -80,7 +80,7 @@ def minimum_norm_solution(X: ArrayLike, Y: ArrayLike) -> Real:
     Notes
     -----
     The source writes X'(XX')^{-1} Y for the unique solution of n = r, where XX' is singular as soon as there are more samples than
-    inputs; the pseudoinverse holds for every shape and rank. Singular values below 1e-10 of the largest count as zero.
+    inputs; the pseudoinverse holds for every shape and rank. The rank is `numpy.linalg.matrix_rank`'s.
 
     References
     ----------
@@ -180,7 +180,7 @@ def project_orthogonal(U: ArrayLike, V: ArrayLike, X: ArrayLike) -> Real:
     first, second, split = _layers(U, V, X)
     hidden = split.unseen.T @ first
     _, singular, right = np.linalg.svd(np.vstack([second, split.seen.T @ first]), full_matrices=False)
-    rows = right[singular > RANK * singular[0]]
+    rows = right[: numerical_rank(singular, right.shape)]
     return first - split.unseen @ (hidden @ rows.T @ rows)
 
 
@@ -270,7 +270,7 @@ def balanced_regression(
         raise InputError(f"width is {width}, below m = {m}; two layers of that product need at least {m} neurons")
     part = directions(samples).seen.T @ theta
     _, singular, right = np.linalg.svd(part, full_matrices=False)
-    if len(singular) < m or singular[-1] <= RANK * singular[0]:
+    if numerical_rank(singular, part.shape) < m:
         raise InputError(f"the samples see fewer than {m} independent columns of the product; balanced layers with it do not exist")
     basis = np.linalg.qr(np.random.default_rng(random_state).standard_normal((width, m)))[0]
     root = (right.T * np.sqrt(singular)) @ right  # M^{1/4}
@@ -284,7 +284,7 @@ def two_layers(network: LinearNetwork, loss: SquaredLoss) -> tuple[Real, Real]:
         raise InputError(f"the loss is {loss!r}; this theory is of squared losses, made by squared_loss")
     if network.depth != 2:
         raise InputError(f"the network has {network.depth} layers; this theory is of two")
-    require_fit(network.product.shape, loss)
+    require_fit(network.product, loss)
     return network.weights[0], network.weights[1].T
 
 

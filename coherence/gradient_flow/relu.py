@@ -87,6 +87,10 @@ class ReLUNetwork(Page):
         """|w_j|^2 - v_j^2 of every neuron, (h,): what gradient flow conserves."""
         return ((self.W**2).sum(axis=0) - self.v**2,)
 
+    def drift_from(self, start: ReLUNetwork) -> float:
+        """Largest difference of any |w_j|^2 - v_j^2 to that at the start."""
+        return float(np.abs(self.imbalances[0] - start.imbalances[0]).max())
+
     @property
     def balanced(self) -> bool:
         """Whether |v_j| = |w_j| for every neuron, up to rounding."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -29,9 +29,8 @@ class Trainable(Protocol):
     def parameters(self) -> tuple[Real, ...]:
         """Arrays that training changes."""
 
-    @property
-    def imbalances(self) -> tuple[Real, ...]:
-        """What gradient flow conserves."""
+    def drift_from(self, start: Any) -> float:
+        """Return how far what gradient flow conserves is from that of another network."""
 
     def replaced(self, parameters: Sequence[ArrayLike]) -> Trainable:
         """The network with other parameters."""
@@ -115,13 +114,11 @@ class Trajectory(Page):
 
     @cached_property
     def imbalance_drift(self) -> Real:
-        """Largest Frobenius norm of D_l(t) - D_l(0) over the layers, (T,): 0 for the flow, of the order of the step for descent."""
-        first = self.network(0).imbalances
-        drifts = [
-            max((float(np.linalg.norm(now - then)) for now, then in zip(network.imbalances, first, strict=True)), default=0.0)
-            for network in self.networks()
-        ]
-        return np.array(drifts)
+        """How far what the flow conserves has drifted, (T,): the largest Frobenius norm of D_l(t) - D_l(0) over the layers.
+
+        Rounding for the flow, of the order of the step for descent.
+        """
+        return np.array([network.drift_from(self.start) for network in self.networks()])
 
     @property
     def facts(self) -> dict[str, str]:
