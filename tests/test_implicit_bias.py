@@ -541,9 +541,7 @@ def test_widths_that_are_no_whole_numbers_are_refused_in_one_sentence(width):
             call()
 
 
-@pytest.mark.parametrize(
-    ("alpha", "width"), [(np.nan, 10), (np.nan, 2), (np.inf, 10), (-1e9, 10), (1e9, 10), ("x", 10), (None, 10)]
-)
+@pytest.mark.parametrize(("alpha", "width"), [(np.nan, 1), (np.inf, 1), (np.nan, 9), (-1e9, 9), (1e9, 9), ("x", 9), (None, 9)])
 def test_an_alpha_that_gives_no_deviation_is_refused_in_one_sentence(alpha, width):
     with pytest.raises(InputError, match=r"^alpha is .*; give a number for which \d+\^-alpha is positive and finite$"):
         gf.gaussian_gram(gf.squared_loss([[1.0]], [[1.0, 0.0]]), width, alpha=alpha)

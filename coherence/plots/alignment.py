@@ -82,7 +82,6 @@ def alignment(run: AlignmentFlow | Trajectory, *, constants: AlignmentConstants 
         plus, minus, loss, rank, size = figure.subplot_mosaic("AAABBB;CCDDEE", sharex=True).values()
         for ax, sign, colour in ((plus, 1, POSITIVE), (minus, -1, NEGATIVE)):
             _cosines(ax, seen, sign, colour)
-            ax.tick_params(labelbottom=False)
         loss.plot(seen.times, seen.losses, color="black")
         loss.set_yscale("log")
         loss.set_ylabel("loss")
@@ -112,6 +111,7 @@ class _Seen(NamedTuple):
     losses: Real
     ranks: Real
     sizes: Real  # |W|_2^2
+    active: np.ndarray  # on some sample
     X: Real
     y: Real
 
@@ -119,8 +119,8 @@ class _Seen(NamedTuple):
 def _seen(run: AlignmentFlow | Trajectory) -> _Seen:
     if isinstance(run, AlignmentFlow):
         signs = np.broadcast_to(run.signs, run.log_norms.shape)
-        sizes = _spectral(run.directions, run.log_norms)
-        return _Seen(run.times, run.directions, run.log_norms, signs, run.losses, run.stable_ranks, sizes, run.X, run.y)
+        sizes, active = _spectral(run.directions, run.log_norms), np.asarray(run.patterns.any(axis=1))
+        return _Seen(run.times, run.directions, run.log_norms, signs, run.losses, run.stable_ranks, sizes, active, run.X, run.y)
     loss = run.objective
     if not isinstance(run.start, ReLUNetwork) or not isinstance(loss, ExponentialLoss):
         raise InputError(
@@ -129,8 +129,8 @@ def _seen(run: AlignmentFlow | Trajectory) -> _Seen:
     W, v = run.parameters
     norms = np.maximum(np.linalg.norm(W, axis=1), np.finfo(float).tiny)
     ranks = np.array([stable_rank(matrix) for matrix in W])
-    sizes = np.linalg.norm(W, 2, axis=(1, 2)) ** 2
-    return _Seen(run.times, W / norms[:, None, :], np.log(norms), np.sign(v), run.losses, ranks, sizes, loss.X, loss.y)
+    sizes, active = np.linalg.norm(W, 2, axis=(1, 2)) ** 2, np.asarray((loss.X @ W > 0).any(axis=1))
+    return _Seen(run.times, W / norms[:, None, :], np.log(norms), np.sign(v), run.losses, ranks, sizes, active, loss.X, loss.y)
 
 
 def _spectral(directions: Real, log_norms: Real) -> Real:
@@ -146,7 +146,7 @@ def _cosines(ax: Axes, seen: _Seen, sign: int, colour: str) -> None:
     members = seen.signs == sign
     cosines = np.einsum("d,tdh->th", centre, seen.directions)
     ax.plot(seen.times, np.where(members, cosines, np.nan), color=colour, lw=0.6, alpha=0.5)
-    active = members & (np.einsum("nd,tdh->tnh", seen.X, seen.directions) > 0).any(axis=1)
+    active = members & seen.active
     band = [np.where(active, cosines, empty) for empty in (np.inf, -np.inf)]
     low, high = band[0].min(axis=1), band[1].max(axis=1)
     ax.fill_between(seen.times, low, high, where=active.any(axis=1), color=colour, alpha=0.2, lw=0, label="all that are not dead")
