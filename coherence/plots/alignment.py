@@ -82,6 +82,7 @@ def alignment(run: AlignmentFlow | Trajectory, *, constants: AlignmentConstants 
         plus, minus, loss, rank, size = figure.subplot_mosaic("AAABBB;CCDDEE", sharex=True).values()
         for ax, sign, colour in ((plus, 1, POSITIVE), (minus, -1, NEGATIVE)):
             _cosines(ax, seen, sign, colour)
+            ax.tick_params(labelbottom=True)  # its ticks are not above those of the lower row
         loss.plot(seen.times, seen.losses, color="black")
         loss.set_yscale("log")
         loss.set_ylabel("loss")
