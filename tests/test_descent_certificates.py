@@ -455,6 +455,8 @@ def test_every_constant_of_theorem_2_is_the_printed_one(depth):
     assert found.iterations == pytest.approx(4 / eta * (leave + arrive), rel=1e-12)
     twin = gf.certify_random_start(d, s, N, eps, target_norm=size, step_size=eta / 7)
     assert twin.iterations == pytest.approx(28 / eta * (leave + arrive), rel=1e-12)
+    at_once = gf.certify_random_start(d, s, N, 10.0, target_norm=size)  # 8 eps > |Phi|^2: no second phase, and no credit for it
+    assert at_once.iterations == pytest.approx(4 / eta * leave, rel=1e-12)
     a = (size / s / d) ** 2
     share = (3 - 4 * special.ndtr(2 * np.sqrt(2 / a))) / 2
     assert found.probability == pytest.approx((1 - 2 * np.exp(-d / 16)) * share, rel=1e-12)
