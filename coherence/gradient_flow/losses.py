@@ -325,9 +325,9 @@ def exponential_loss(X: ArrayLike, y: ArrayLike, *, scale: float = 1.0, separabl
     direction, gamma = max_margin(signed) if separable else (None, None)
     if gamma is not None and gamma <= 0:
         raise InputError(
-            "no hyperplane through the origin was found to separate the data (by a margin of 1e-8 of their lengths or more); without "
-            "one the exponential loss has no infimum of 0 to converge to. Give separable data (a column of ones in X lets "
-            "hyperplanes miss the origin), or separable=False for a ReLU network"
+            "no hyperplane through the origin was found to separate the data (by a margin of 1e-8 of their lengths or more); "
+            "without one the exponential loss has no infimum of 0 to converge to. Give separable data (a column of ones in X "
+            "lets hyperplanes miss the origin), or separable=False for a ReLU network"
         )
     return ExponentialLoss(
         value=partial(_exponential, signed, scale),
