@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from scipy import integrate, special
+from scipy import integrate, special, stats
 
 from coherence import gradient_flow as gf
 from coherence.errors import InputError, InstabilityError
@@ -403,3 +403,130 @@ def test_what_the_theorems_do_not_cover_is_refused_in_one_sentence():
             call()
         assert said in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+# every formula once more, at a norm of the target that is not 1
+
+
+def certified(depth, *, grown=1.0):
+    """A target of norm 2.3, a start near it, both times grown^depth; balanced but for a first layer turned a little."""
+    target, away = np.array([[1.9, 0.3], [-0.2, 1.25]]), np.array([[0.3, -0.1], [0.2, 0.4]])
+    target *= 2.3 / np.linalg.norm(target)
+    weights = gf.balanced(target + 0.2 * away, [2] + [3] * (depth - 1) + [2], random_state=0).weights
+    weights = [grown * (w + 1e-7 * k * np.ones_like(w)) for k, w in enumerate(weights)]
+    return gf.LinearNetwork(weights), gf.squared_loss(grown**depth * target)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_every_constant_of_theorem_1_is_the_printed_one(depth):
+    network, loss = certified(depth)
+    target, product = np.asarray(loss.minimizer), network.product
+    found, N = gf.certify_descent(network, loss, 1e-3), depth
+    assert np.linalg.norm(target) == pytest.approx(2.3, rel=1e-12)
+    c = np.linalg.svd(target)[1][1] - np.linalg.norm(product - target)
+    delta = c**2 / 256 / N**3 / 2.3 ** (2 * (N - 1) / N)
+    eta = c ** ((4 * N - 2) / N) / 6144 / N**3 / 2.3 ** ((6 * N - 4) / N)
+    shrink = c ** (2 * (N - 1) / N)
+    assert found.margin == pytest.approx(c, rel=1e-12)
+    assert found.max_balance == pytest.approx(delta, rel=1e-11)
+    assert found.max_step_size == pytest.approx(eta, rel=1e-11)
+    assert found.decay == pytest.approx(eta * shrink, rel=1e-11)
+    assert found.layer_bound == pytest.approx(9.2 ** (1 / N), rel=1e-12)
+    start = np.linalg.norm(product - target) ** 2 / 2
+    assert found.iterations == np.ceil(np.log(start / 1e-3) / (found.max_step_size * shrink))
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_a_problem_in_other_units_has_the_certificate_in_those_units(depth):
+    """Layers times a: the target times a^N, imbalances a^2, steps a^(2 - 2N), and descent takes as many of them."""
+    a = 1.3
+    (one, first), (other, second) = certified(depth), certified(depth, grown=a)
+    small, large = gf.certify_descent(one, first, 1e-3), gf.certify_descent(other, second, 1e-3 * a ** (2 * depth))
+    assert small.holds
+    assert large.holds
+    assert large.margin == pytest.approx(a**depth * small.margin, rel=1e-12)
+    assert large.balance == pytest.approx(a**2 * small.balance, rel=1e-6)  # a difference of squares
+    assert large.max_balance == pytest.approx(a**2 * small.max_balance, rel=1e-11)
+    assert large.max_step_size == pytest.approx(a ** (2 - 2 * depth) * small.max_step_size, rel=1e-11)
+    assert large.iterations == pytest.approx(small.iterations, abs=1)
+    assert large.layer_bound == pytest.approx(a * small.layer_bound, rel=1e-12)
+    runs = [gf.gradient_descent(*start, found.step_size, 3) for start, found in (((one, first), small), ((other, second), large))]
+    np.testing.assert_allclose(runs[1].losses, a ** (2 * depth) * runs[0].losses, rtol=1e-10)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_every_constant_of_theorem_2_is_the_printed_one(depth):
+    s, size, d, eps, N = 2e-3, 2.3, 100, 0.01, depth
+    found = gf.certify_random_start(d, s, N, eps, target_norm=size)
+    eta = (s**2 * d) ** (4 - 2 / N) / 1e5 / N**3 / size ** (10 - 6 / N)
+    assert found.max_step_size == found.step_size
+    assert found.step_size == pytest.approx(eta, rel=1e-12)
+    assert found.margin == pytest.approx(s**2 * d / 2 / size, rel=1e-12)
+    leave = np.log(4) * (size / (s**2 * d)) ** (2 - 2 / N)
+    arrive = size ** (2 / N - 2) * np.log(size**2 / (8 * eps))
+    assert found.iterations == pytest.approx(4 / eta * (leave + arrive), rel=1e-12)
+    twin = gf.certify_random_start(d, s, N, eps, target_norm=size, step_size=eta / 7)
+    assert twin.iterations == pytest.approx(28 / eta * (leave + arrive), rel=1e-12)
+    a = (size / s / d) ** 2
+    share = (3 - 4 * special.ndtr(2 * np.sqrt(2 / a))) / 2
+    assert found.probability == pytest.approx((1 - 2 * np.exp(-d / 16)) * share, rel=1e-12)
+    exact = stats.ncx2.cdf((size - s**2 * d / 2 / size) ** 2 / s**2, d, size**2 / s**2)
+    assert found.exact_probability == pytest.approx(exact, rel=1e-12)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+@pytest.mark.parametrize("eps", [1e-6, 10.0])  # at the second the loss starts within eps, and only the first phase is left
+def test_a_random_start_in_other_units_takes_as_many_steps_and_is_as_likely(depth, eps):
+    b = 1.7**depth
+    small = gf.certify_random_start(100, 3e-3, depth, eps)
+    large = gf.certify_random_start(100, 3e-3 * b, depth, eps * b**2, target_norm=b)
+    assert large.margin == pytest.approx(b * small.margin, rel=1e-12)
+    assert large.step_size == pytest.approx(1.7 ** (2 - 2 * depth) * small.step_size, rel=1e-11)
+    assert large.iterations == pytest.approx(small.iterations, rel=1e-11)
+    assert large.probability == pytest.approx(small.probability, rel=1e-11)
+    assert large.exact_probability == pytest.approx(small.exact_probability, rel=1e-9)
+
+
+@pytest.mark.parametrize("size", [1.0, 2.3])
+def test_theorem_2_covers_deviations_up_to_the_norm_over_sqrt_2_d(size):
+    largest = size / (np.sqrt(2) * 50)
+    with pytest.raises(InputError, match="start smaller"):
+        gf.certify_random_start(50, 1.001 * largest, 2, 0.1, target_norm=size)
+    assert gf.certify_random_start(50, largest, 2, 0.1, target_norm=size).probability == 0  # (3 - 4 F(2))/2 < 0
+
+
+def test_the_margin_of_theorem_2_is_met_by_drawn_starts_as_often_as_the_law_says_at_any_norm():
+    rng = np.random.default_rng(13)
+    std, size, d, draws = 2.3 / 400, 2.3, 40, 40_000
+    found = gf.certify_random_start(d, std, 3, 0.01, target_norm=size)
+    target = size * np.eye(1, d)
+    starts = std * rng.normal(size=(draws, d))
+    share = np.mean(np.linalg.norm(starts - target, axis=1) <= size - found.margin)
+    assert share == pytest.approx(found.exact_probability, abs=4 * np.sqrt(0.25 / draws))
+    assert found.probability < share
+    planted = std**2 * d * size / 2  # a margin that grows with the target where it has to fall
+    assert np.mean(np.linalg.norm(starts - target, axis=1) <= size - planted) < found.exact_probability - 0.03
+
+
+@pytest.mark.parametrize(("depth", "n", "m"), [(1, 2, 3), (2, 3, 2), (3, 2, 2), (5, 2, 3)])
+def test_the_end_layer_bound_is_lemma_5_term_by_term(depth, n, m):
+    network = gf.balanced(np.diag([2.3, 1.7, 1.2])[:n, :m], [n] + [3] * (depth - 1) + [m], random_state=1)
+    network = gf.LinearNetwork([w + 1e-4 * k * np.ones_like(w) for k, w in enumerate(network.weights)])
+    W = network.weights
+    nu = max([np.linalg.norm(a.T @ a - b @ b.T) for a, b in pairwise(W)], default=0.0)
+    M = max(np.linalg.svd(w)[1][0] for w in W)
+    product = np.linalg.multi_dot(W) if depth > 1 else W[0]
+    kept = np.linalg.svd(product)[1][1] ** 2 - 3 / 2 * nu * M ** (2 * depth - 2) * depth**2
+    assert (nu > 1e-4) == (depth > 1)
+    assert kept > 0.9
+    assert gf.end_layer_bound(network) == pytest.approx(kept ** (0.5 / depth), rel=1e-12)
+
+
+def test_the_end_layer_bound_needs_the_square_of_the_depth():
+    """Scalars with w_l^2 = 1 - (l - 1) nu lose N (N - 1)/2 nu to first order; planted: N where N^2 is."""
+    N, nu = 6, 1e-4
+    network = gf.LinearNetwork([[[np.sqrt(1 - k * nu)]] for k in range(N)])
+    end = network.weights[-1].item()
+    assert 0.9 < gf.end_layer_bound(network) < end
+    planted = (network.product.item() ** 2 - 1.5 * nu * N) ** (1 / (2 * N))
+    assert planted > end

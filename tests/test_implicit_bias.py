@@ -304,21 +304,27 @@ def test_descent_in_few_columns_is_direct_descent():
     np.testing.assert_allclose(fast.rates[:5], direct.rates[:5], rtol=1e-10)
 
 
+def grams(network):
+    """G = ZZ' and C = Z U_2' of Z = [V; U_1]."""
+    stacked = np.vstack([network.second, network.first])
+    return stacked @ stacked.T, stacked @ network.hidden.T
+
+
 def test_the_gram_matrix_follows_its_own_recursion():
     """The slow twin: G <- (I + eta A) G (I + eta A), C <- (I + eta A) C."""
     rng = np.random.default_rng(13)
     loss = problem(rng)
     network = gf.gram_network(drawn_network(rng, loss, 50, 0.2), loss)
     r, m, eta = network.split.rank, 2, 0.01
-    G, C = network.gram, np.vstack([network.second, network.first]) @ network.hidden.T
+    G, C = grams(network)
     S, target = np.diag(network.split.singular), network.split.left.T @ loss.Y
     for _ in range(100):
         SE = S @ (target - S @ G[m:, :m])
         step = np.eye(m + r) + eta * np.block([[np.zeros((m, m)), SE.T], [SE, np.zeros((r, r))]])
         G, C = step @ G @ step, step @ C
     end = gf.gradient_descent(network, loss, eta, 100).final
-    np.testing.assert_allclose(end.gram, G, atol=1e-13)
-    np.testing.assert_allclose(np.vstack([end.second, end.first]) @ end.hidden.T, C, atol=1e-13)
+    np.testing.assert_allclose(grams(end)[0], G, atol=1e-13)
+    np.testing.assert_allclose(grams(end)[1], C, atol=1e-13)
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -495,3 +501,126 @@ def test_descent_that_diverges_or_does_not_arrive_says_so():
         gf.bias_over_width(loss, [100], step_size=10.0)
     with pytest.raises(ToleranceError, match="after 3 steps"):
         gf.bias_over_width(loss, [100], step_size=1e-3, steps=3)
+
+
+# every constant, where it matters
+
+
+@pytest.mark.parametrize("condition", [1.4, 3.7])  # 4 condition^2 below and above 16
+@pytest.mark.parametrize("alpha", [0.3, 0.5])
+def test_every_constant_of_theorem_2_2_is_the_printed_one(alpha, condition):
+    rng = np.random.default_rng(20)
+    left, _, right = np.linalg.svd(rng.normal(size=(3, 6)), full_matrices=False)
+    X, Y = left * np.sqrt([condition, 1.3, 1.0]) @ right, rng.normal(size=(3, 2))
+    delta, m, n, r = 0.03, 2, 6, 3
+    C = np.exp(1 + condition * np.linalg.norm(np.linalg.pinv(X) @ Y))
+    s = np.sqrt(m + n) + np.sqrt(2 * np.log(2 / delta))
+    least = max(16, 4 * condition**2) ** (1 / (4 * alpha - 1)) * (m * s**2) ** (1 / (4 * alpha - 1))
+    h = 2.5 * least
+    found = gf.implicit_bias_bound(X, Y, h, alpha=alpha, delta=delta)
+    assert found.min_width == pytest.approx(least, rel=1e-10)
+    assert found.value == pytest.approx(2 * C ** (h ** (2 * alpha - 1)) * np.sqrt(m + r) * s / h ** (2 * alpha - 0.5), rel=1e-10)
+    assert found.spread == pytest.approx(s, rel=1e-12)
+    assert found.gap == pytest.approx(h ** (1 - 2 * alpha), rel=1e-12)
+    assert found.defect == pytest.approx(2 * np.sqrt(m + r) * s * h ** (0.5 - 2 * alpha), rel=1e-12)
+    assert found.product == pytest.approx(2 * np.sqrt(m) * s * h ** (0.5 - 2 * alpha), rel=1e-12)
+
+
+@pytest.mark.parametrize(("samples", "outputs"), [(2, 2), (3, 2), (2, 3)])
+def test_the_bounds_of_given_weights_are_theorem_2_1_term_by_term(samples, outputs):
+    """Samples of singular values 2, 1 and 1/2, near the solution: imbalance and margin both count."""
+    rng = np.random.default_rng(21)
+    left, _, right = np.linalg.svd(rng.normal(size=(samples, 5)), full_matrices=False)
+    sigma = np.array([2.0, 1.0, 0.5])[:samples]
+    X = left * sigma @ right
+    U, V = 0.7 * rng.normal(size=(5, 6)), 0.7 * rng.normal(size=(outputs, 6))
+    Y = X @ U @ V.T + 0.02 * rng.normal(size=(samples, outputs))
+    found = gf.bias_of_weights(gf.LinearNetwork([U, V.T]), gf.squared_loss(Y, X, scale=0.7))
+    E = np.linalg.norm(Y - X @ U @ V.T)
+    U1, U2 = right @ U, np.linalg.svd(X)[2][samples:] @ U
+    least = (np.linalg.svd(Y)[1][-1] - E) / sigma[0]
+    assert least > 0
+    spectrum = gf.imbalance_spectrum(U1.T @ U1 - V.T @ V, samples, outputs)
+    margins = [least if samples <= outputs else 0.0, least if outputs <= samples else 0.0]  # the r-th and the m-th singular value
+    spreads = spectrum.negative_spread, spectrum.positive_spread
+    c = sum(np.sqrt((spread + spectrum.gap) ** 2 + 4 * size**2) - spread for spread, size in zip(spreads, margins, strict=True))
+    growth = np.exp(2 * sigma[0] * E / (c * sigma[-1] ** 2))
+    assert found.rate == pytest.approx(1.4 * sigma[-1] ** 2 * c, rel=1e-9)
+    assert found.growth == pytest.approx(growth, rel=1e-9)
+    defects = np.linalg.norm(V @ U2.T), np.linalg.norm(U1 @ U2.T)
+    assert found.defect == pytest.approx(sum(defects), rel=1e-11)
+    assert found.defect_bound == pytest.approx(growth * sum(defects), rel=1e-9)
+    assert found.distance_bound == pytest.approx(growth * np.hypot(*defects), rel=1e-9)
+    assert found.weights_bound == pytest.approx(growth * np.hypot(np.linalg.norm(U1), np.linalg.norm(V)), rel=1e-9)
+
+
+def test_the_margin_of_given_weights_is_divided_by_the_largest_singular_value():
+    """Balanced near the solution diag(.09, 1) of samples diag(2, .2): an entry decays slower than a margin over .2 would allow."""
+    roots, X = np.diag(np.sqrt([0.09, 1.0])), np.diag([2.0, 0.2])
+    Y = X @ roots @ roots
+    Y[1, 0] += 1e-6
+    network, loss = gf.LinearNetwork([roots, roots]), gf.squared_loss(Y, X)
+    slowest = 2 * 0.2**2 * (0.09 + 1)
+    measured = gf.gradient_flow(network, loss, 1.0).rates[0]
+    assert measured == pytest.approx(slowest, rel=1e-4)
+    found = gf.bias_of_weights(network, loss).rate
+    assert 0 < found < measured
+    assert found * 2.0 / 0.2 > 1.5 * measured  # planted
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-3, 1e3])
+def test_the_projection_takes_off_only_what_the_rows_span_where_they_depend_on_each_other(scale):
+    """V of rank 1 and U_1 = 0 (or along V): a basis of as many directions as rows would take off more than it may."""
+    rng = np.random.default_rng(22)
+    X, v = np.eye(2, 5), rng.normal(size=(1, 9))
+    V = scale * np.vstack([v, -2 * v])
+    for first_rows in (np.zeros((2, 9)), np.vstack([v, 0.3 * v])):
+        U = scale * np.vstack([first_rows, rng.normal(size=(3, 9))])
+        found = gf.project_orthogonal(U, V, X)
+        twin = U.copy()
+        twin[2:] -= (U[2:] @ v.T) @ v / np.sum(v**2)
+        np.testing.assert_allclose(found, twin, atol=1e-13 * scale)
+        assert gf.orthogonality_defect(found, V, X) < 1e-12 * scale**2
+
+
+# where starts are drawn, and how
+
+
+def test_starts_that_are_not_seeded_differ_and_seeded_ones_do_not():
+    loss = problem(np.random.default_rng(23))
+    product = np.ones((6, 1)) @ np.ones((1, 1))
+    for draw in (
+        lambda **seed: gf.gaussian_gram(loss, 50, **seed).second,
+        lambda **seed: gf.balanced_regression(product, loss.X, 4, **seed).weights[0],
+        lambda **seed: gf.balanced_relu(3, 4, **seed).W,
+    ):
+        assert not np.array_equal(draw(), draw())
+        assert np.array_equal(draw(random_state=3), draw(random_state=3))
+
+
+@pytest.mark.parametrize("width", ["a", np.nan, np.inf, 3.5, 0, True, None])
+def test_widths_that_are_no_whole_numbers_are_refused_in_one_sentence(width):
+    loss = problem(np.random.default_rng(24))
+    for call in (
+        lambda: gf.gaussian_gram(loss, width),
+        lambda: gf.balanced_relu(2, width),
+        lambda: gf.balanced_regression(np.ones((6, 1)), loss.X, width),
+    ):
+        with pytest.raises(InputError, match=r"^width is .*; give a whole number of at least 1$"):
+            call()
+
+
+@pytest.mark.parametrize(("alpha", "width"), [(np.nan, 1), (np.inf, 1), (np.nan, 9), (-1e9, 9), (1e9, 9), ("x", 9), (None, 9)])
+def test_an_alpha_that_gives_no_deviation_is_refused_in_one_sentence(alpha, width):
+    with pytest.raises(InputError, match=r"^alpha is .*; give a number for which \d+\^-alpha is positive and finite$"):
+        gf.gaussian_gram(gf.squared_loss([[1.0]], [[1.0, 0.0]]), width, alpha=alpha)
+
+
+def test_alpha_is_the_power_of_the_width_that_the_deviation_is():
+    loss = problem(np.random.default_rng(26))
+    one, other = (
+        gf.gaussian_gram(loss, 1000, alpha=0.4, random_state=0),
+        gf.gaussian_gram(loss, 1000, std=1000**-0.4, random_state=0),
+    )
+    np.testing.assert_array_equal(one.narrow().product, other.narrow().product)
+    assert one.width == 1000

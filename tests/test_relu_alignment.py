@@ -764,7 +764,7 @@ def test_pictures_of_alignment_show_cosines_loss_bound_and_rank_at_any_scale():
     flow = gf.alignment_flow(network, X, Y0, 5e4, log_scale=scale, times=times)
     figure = plots.alignment(flow, constants=constants, title="both")
     figure.draw_without_rendering()
-    plus, minus, loss, rank = figure.axes
+    plus, minus, loss, rank, _ = figure.axes
     seen = np.array([line.get_ydata() for line in plus.get_lines()[:6]])
     expected = np.where(network.signs > 0, X[0] @ flow.directions, np.nan).T
     assert seen == pytest.approx(expected, nan_ok=True)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special, stats
+from scipy import special
 
 from coherence.display import Page
 from coherence.errors import InputError
@@ -221,7 +221,7 @@ def certify_random_start(
     second = size ** (2 / N - 2) * max(np.log(size**2 / (8 * left)), 0.0)
     return RandomStart(
         probability=float(max(0.0, (1 - 2 * np.exp(-d / 16)) * share)),
-        exact_probability=float(stats.ncx2.cdf(((size - c) / s) ** 2, d, (size / s) ** 2)),
+        exact_probability=float(special.chndtr(((size - c) / s) ** 2, d, (size / s) ** 2)),
         margin=c,
         max_step_size=largest,
         step_size=eta,

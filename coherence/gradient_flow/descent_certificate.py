@@ -201,15 +201,11 @@ def end_layer_bound(network: LinearNetwork) -> float:
     float
         0 where the imbalance is too large for anything to be said.
 
-    Raises
-    ------
-    InputError
-        A hidden layer next to the narrower end that is narrower still.
-
     Notes
     -----
-    The source's (18) has the two cases the other way round, against its own proof: with weights diag(1, 0, 0) and e_1 (balanced,
-    from three inputs to one output) the product has the singular value 1, and the wide end has the singular value 0.
+    No hidden layer of a `LinearNetwork` is narrower than its narrower end, as the lemma asks. The source's (18) has the two cases
+    the other way round, against its own proof: with weights diag(1, 0, 0) and e_1 (balanced, from three inputs to one output) the
+    product has the singular value 1, and the wide end has the singular value 0.
 
     References
     ----------

@@ -26,6 +26,7 @@ from coherence.errors import InputError
 from coherence.gradient_flow.linear import LinearNetwork
 from coherence.gradient_flow.losses import Loss, SquaredLoss, positive
 from coherence.gradient_flow.regression import Directions, directions, two_layers
+from coherence.gradient_flow.training import positive_integer
 from coherence.gradient_flow.trajectory import Objective
 from coherence.types import ArrayLike, Real
 
@@ -124,12 +125,6 @@ class GramNetwork(Page):
         return self.split.seen @ (self.first @ self.second.T) + self.split.unseen @ (self.hidden @ self.second.T)
 
     @property
-    def gram(self) -> Real:
-        """G = ZZ' of Z = [V; U_1], (m + r, m + r)."""
-        stacked = np.vstack([self.second, self.first])
-        return np.asarray(stacked @ stacked.T)
-
-    @property
     def unseen(self) -> float:
         """|U_2 V'|_F, the part of the product that no sample sees."""
         return float(np.linalg.norm(self.hidden @ self.second.T))
@@ -196,6 +191,7 @@ def gram_network(network: LinearNetwork, loss: SquaredLoss) -> GramNetwork:
     """
     first, second = two_layers(network, loss)
     split = directions(loss.X)
+    # `narrowed_pair` keeps the triangle only; U_2 goes into the basis itself, which then has m + r columns and not m + n
     basis, triangle = np.linalg.qr(np.vstack([second, split.seen.T @ first]).T)
     m = len(second)
     hidden = split.unseen.T @ (first @ basis)
@@ -208,7 +204,7 @@ def gaussian_gram(
     *,
     alpha: float = 0.5,
     std: float | None = None,
-    random_state: int | np.random.Generator = 0,
+    random_state: int | np.random.Generator | None = None,
 ) -> GramNetwork:
     r"""Draw a network whose weights are independent N(0, h^{-2 alpha}), without drawing its h columns.
 
@@ -219,12 +215,12 @@ def gaussian_gram(
     loss : SquaredLoss
         Samples and targets.
     width : int
-        h >= 1, up to 2^53.
+        h >= min(n, m), up to 2^53.
     alpha : float
-        Standard deviation h^{-alpha}.
+        Standard deviation h^{-alpha}; 1/2 in the theory of wide networks, down to 1/4.
     std : float, optional
         Standard deviation, in place of alpha.
-    random_state : int or Generator
+    random_state : int or Generator, optional
 
     Returns
     -------
@@ -233,7 +229,7 @@ def gaussian_gram(
     Raises
     ------
     InputError
-        A width below min(n, m), another loss than a squared one.
+        A width that is no whole number or below min(n, m), alpha or std that give no deviation, another loss than a squared one.
 
     Notes
     -----
@@ -252,15 +248,28 @@ def gaussian_gram(
     if not isinstance(loss, SquaredLoss):
         raise InputError(f"the loss is {loss!r}; this theory is of squared losses, made by squared_loss")
     n, m = loss.shape
-    if width != int(width) or not min(n, m) <= width <= 2**53:
+    width = positive_integer(width, "width")
+    if not min(n, m) <= width <= 2**53:
         raise InputError(f"width is {width}; give a whole number from min(n, m) = {min(n, m)} to 2**53")
-    deviation = float(width) ** -alpha if std is None else positive(std, "std")
+    deviation = _deviation(width, alpha) if std is None else positive(std, "std")
     split, rng = directions(loss.X), np.random.default_rng(random_state)
     rows = m + split.rank
-    columns = min(rows, int(width))
+    columns = min(rows, width)
     stacked = rng.standard_normal((rows, columns))
     if columns == rows:
         stacked = np.tril(stacked, -1)
         stacked[np.diag_indices(rows)] = np.sqrt(rng.chisquare(float(width) - np.arange(rows)))
     hidden = rng.standard_normal((n - split.rank, columns))
-    return GramNetwork(deviation * stacked[:m], deviation * stacked[m:], deviation * hidden, int(width), split, loss)
+    return GramNetwork(deviation * stacked[:m], deviation * stacked[m:], deviation * hidden, width, split, loss)
+
+
+def _deviation(width: int, alpha: float) -> float:
+    """h^{-alpha}, or say why there is none."""
+    try:
+        exponent = float(alpha)
+        found = float(width) ** -exponent if np.isfinite(exponent) else np.nan  # 1^{-nan} would be 1
+    except (TypeError, ValueError, OverflowError):
+        found = np.nan
+    if not 0 < found < np.inf:
+        raise InputError(f"alpha is {alpha!s:.60}; give a number for which {width:g}^-alpha is positive and finite")
+    return found

@@ -19,6 +19,7 @@ import numpy as np
 from coherence.errors import InputError
 from coherence.gradient_flow.linear import LinearNetwork, require_fit
 from coherence.gradient_flow.losses import SquaredLoss, finite_matrix, numerical_rank
+from coherence.gradient_flow.training import positive_integer
 from coherence.types import ArrayLike, Real
 
 
@@ -217,7 +218,7 @@ def limit_of_product(U: ArrayLike, V_limit: ArrayLike, X: ArrayLike, Y: ArrayLik
 
 
 def balanced_regression(
-    product: ArrayLike, X: ArrayLike, width: int, *, random_state: int | np.random.Generator = 0
+    product: ArrayLike, X: ArrayLike, width: int, *, random_state: int | np.random.Generator | None = None
 ) -> LinearNetwork:
     r"""Return two layers with a given product Theta that are balanced as the samples see them: U_1'U_1 = V'V.
 
@@ -231,7 +232,7 @@ def balanced_regression(
         Samples in rows.
     width : int
         h >= m.
-    random_state : int or Generator
+    random_state : int or Generator, optional
         Draws Q (h, m), which changes nothing of the product's training.
 
     Returns
@@ -242,7 +243,7 @@ def balanced_regression(
     Raises
     ------
     InputError
-        A width below m, or a product that is rank deficient on the samples.
+        A width that is no whole number or below m, or a product that is rank deficient on the samples.
 
     Notes
     -----
@@ -256,7 +257,7 @@ def balanced_regression(
     --------
     >>> import numpy as np
     >>> from coherence import gradient_flow as gf
-    >>> network = gf.balanced_regression([[1.0], [2.0]], [[1.0, 0.0]], 3)
+    >>> network = gf.balanced_regression([[1.0], [2.0]], [[1.0, 0.0]], 3, random_state=0)
     >>> network.product.round(12).tolist()
     [[1.0], [2.0]]
     >>> bool(np.isclose(np.linalg.norm(network.weights[0][0]), np.linalg.norm(network.weights[1])))
@@ -265,7 +266,7 @@ def balanced_regression(
     theta, samples = finite_matrix(product, "product"), finite_matrix(X, "X")
     if samples.shape[1] != len(theta):
         raise InputError(f"X has {samples.shape[1]} columns and the product {len(theta)} rows; they must be equal")
-    m = theta.shape[1]
+    m, width = theta.shape[1], positive_integer(width, "width")
     if width < m:
         raise InputError(f"width is {width}, below m = {m}; two layers of that product need at least {m} neurons")
     part = directions(samples).seen.T @ theta

@@ -18,6 +18,7 @@ import numpy as np
 from coherence.display import Page
 from coherence.errors import InputError
 from coherence.gradient_flow.losses import ExponentialLoss, Loss, finite_matrix, positive
+from coherence.gradient_flow.training import positive_integer
 from coherence.gradient_flow.trajectory import Objective
 from coherence.types import ArrayLike, Real, real_vector
 
@@ -182,6 +183,11 @@ def balanced_relu(
     -------
     ReLUNetwork
 
+    Raises
+    ------
+    InputError
+        Sizes that are not positive integers, a scale that is not positive.
+
     References
     ----------
     Equation (2.165) and the remark "Merits of random initialization" in section 2.3.2 of the dissertation.
@@ -193,12 +199,10 @@ def balanced_relu(
     >>> network, network.balanced
     (ReLUNetwork(3 inputs, 8 neurons), True)
     """
-    for size, name in ((dimension, "dimension"), (width, "width")):
-        if int(size) != size or size < 1:
-            raise InputError(f"{name} is {size}; give a whole number of at least 1")
+    D, h = positive_integer(dimension, "dimension"), positive_integer(width, "width")
     rng = np.random.default_rng(random_state)
-    W = positive(scale, "scale") * rng.normal(size=(int(dimension), int(width))) / np.sqrt(dimension)
-    return ReLUNetwork(W, rng.choice([-1.0, 1.0], size=int(width)) * np.linalg.norm(W, axis=0))
+    W = positive(scale, "scale") * rng.normal(size=(D, h)) / np.sqrt(D)
+    return ReLUNetwork(W, rng.choice([-1.0, 1.0], size=h) * np.linalg.norm(W, axis=0))
 
 
 def stable_rank(W: Real) -> float:

@@ -1,4 +1,4 @@
-"""How small ReLU networks align and fit: neurons among the data, cosines, loss and rank over time."""
+"""How small ReLU networks align and fit: neurons among the data, cosines, loss, rank and size over time."""
 
 from __future__ import annotations
 
@@ -64,10 +64,11 @@ def neurons(network: ReLUNetwork, X: ArrayLike, y: ArrayLike, *, title: str = ""
 
 
 def alignment(run: AlignmentFlow | Trajectory, *, constants: AlignmentConstants | None = None, title: str = "") -> Figure:
-    """Draw cosines between neurons and the sums of the data that they seek, the loss, and the stable rank over time.
+    """Draw cosines between neurons and the sums of the data that they seek, the loss, the stable rank and |W|_2^2 over time.
 
-    Thin lines are single neurons, black is their mean w; of flows the times t_1 (all aligned) and t_2 (both classes being fitted)
-    are marked. Time is logarithmic where the run passes several scales.
+    Thin lines are single neurons, the band goes from the least to the largest cosine of those that are active on some sample (a
+    dead one never moves again), black is the mean w; of flows the times t_1 (all aligned) and t_2 (both classes being fitted) are
+    marked. Time is logarithmic where the run passes several scales.
 
     Parameters
     ----------
@@ -78,18 +79,21 @@ def alignment(run: AlignmentFlow | Trajectory, *, constants: AlignmentConstants 
     """
     seen = _seen(run)
     with drawing(9.6, 6.0) as figure:
-        axes = figure.subplots(2, 2, sharex=True)
-        for ax, sign, colour in ((axes[0, 0], 1, POSITIVE), (axes[0, 1], -1, NEGATIVE)):
+        plus, minus, loss, rank, size = figure.subplot_mosaic("AAABBB;CCDDEE", sharex=True).values()
+        for ax, sign, colour in ((plus, 1, POSITIVE), (minus, -1, NEGATIVE)):
             _cosines(ax, seen, sign, colour)
-        axes[1, 0].plot(seen.times, seen.losses, color="black")
-        axes[1, 0].set_yscale("log")
-        axes[1, 0].set_ylabel("loss")
-        axes[1, 1].plot(seen.times, seen.ranks, color="black")
-        axes[1, 1].set_ylabel("stable rank of W")
-        axes[1, 1].set_ylim(0.9, max(2.1, 1.05 * float(seen.ranks.max())))
+            ax.tick_params(labelbottom=True)  # its ticks are not above those of the lower row
+        loss.plot(seen.times, seen.losses, color="black")
+        loss.set_yscale("log")
+        loss.set_ylabel("loss")
+        rank.plot(seen.times, seen.ranks, color="black")
+        rank.set_ylabel("stable rank of W")
+        rank.set_ylim(0.9, max(2.1, 1.05 * float(seen.ranks.max())))
+        size.plot(seen.times, seen.sizes, color="black")
+        size.set_ylabel(r"$\|W\|_2^2$")
         if isinstance(run, AlignmentFlow):
-            _marks(axes.ravel().tolist(), run, constants)
-        for ax in axes[1]:
+            _marks([plus, minus, loss, rank, size], run, constants)
+        for ax in (loss, rank, size):
             ax.set_xlabel("time of the flow")
             if isinstance(run, AlignmentFlow) and seen.times[seen.times > 0].min() < 1e-2 * seen.times[-1]:
                 ax.set_xscale("log")
@@ -107,6 +111,8 @@ class _Seen(NamedTuple):
     signs: Real
     losses: Real
     ranks: Real
+    sizes: Real  # |W|_2^2
+    active: np.ndarray  # on some sample
     X: Real
     y: Real
 
@@ -114,7 +120,8 @@ class _Seen(NamedTuple):
 def _seen(run: AlignmentFlow | Trajectory) -> _Seen:
     if isinstance(run, AlignmentFlow):
         signs = np.broadcast_to(run.signs, run.log_norms.shape)
-        return _Seen(run.times, run.directions, run.log_norms, signs, run.losses, run.stable_ranks, run.X, run.y)
+        sizes, active = _spectral(run.directions, run.log_norms), np.asarray(run.patterns.any(axis=1))
+        return _Seen(run.times, run.directions, run.log_norms, signs, run.losses, run.stable_ranks, sizes, active, run.X, run.y)
     loss = run.objective
     if not isinstance(run.start, ReLUNetwork) or not isinstance(loss, ExponentialLoss):
         raise InputError(
@@ -123,7 +130,15 @@ def _seen(run: AlignmentFlow | Trajectory) -> _Seen:
     W, v = run.parameters
     norms = np.maximum(np.linalg.norm(W, axis=1), np.finfo(float).tiny)
     ranks = np.array([stable_rank(matrix) for matrix in W])
-    return _Seen(run.times, W / norms[:, None, :], np.log(norms), np.sign(v), run.losses, ranks, loss.X, loss.y)
+    sizes, active = np.linalg.norm(W, 2, axis=(1, 2)) ** 2, np.asarray((loss.X @ W > 0).any(axis=1))
+    return _Seen(run.times, W / norms[:, None, :], np.log(norms), np.sign(v), run.losses, ranks, sizes, active, loss.X, loss.y)
+
+
+def _spectral(directions: Real, log_norms: Real) -> Real:
+    """|W|_2^2 over time; 0 where it is below what a number can hold."""
+    scale = log_norms.max(axis=1)
+    W = directions * np.exp(log_norms - scale[:, None])[:, None, :]
+    return np.asarray(np.linalg.norm(W, 2, axis=(1, 2)) ** 2 * np.exp(2 * scale))
 
 
 def _cosines(ax: Axes, seen: _Seen, sign: int, colour: str) -> None:
@@ -132,6 +147,10 @@ def _cosines(ax: Axes, seen: _Seen, sign: int, colour: str) -> None:
     members = seen.signs == sign
     cosines = np.einsum("d,tdh->th", centre, seen.directions)
     ax.plot(seen.times, np.where(members, cosines, np.nan), color=colour, lw=0.6, alpha=0.5)
+    active = members & seen.active
+    band = [np.where(active, cosines, empty) for empty in (np.inf, -np.inf)]
+    low, high = band[0].min(axis=1), band[1].max(axis=1)
+    ax.fill_between(seen.times, low, high, where=active.any(axis=1), color=colour, alpha=0.2, lw=0, label="all that are not dead")
     logarithms = np.where(members, seen.log_norms, -np.inf)
     largest = logarithms.max(axis=1, keepdims=True)
     weights = np.exp(logarithms - np.where(np.isfinite(largest), largest, 0.0))
