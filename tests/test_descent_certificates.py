@@ -266,6 +266,17 @@ def test_without_margin_balanced_descent_stays_at_its_saddle():
         assert not gf.certify_descent(start, gf.squared_loss(target), 0.1).holds
 
 
+@pytest.mark.parametrize(("target", "depth", "eta"), [(2.0, 2, 100.0), (3.0, 3, 2.0)])
+def test_descent_from_the_identity_that_diverges_names_the_first_step_without_a_loss(target, depth, eta):
+    d, step = 1.0, 0
+    with np.errstate(over="ignore", invalid="ignore"):
+        while np.isfinite((np.float64(d) ** depth - target) ** 2):
+            d, step = d - eta * (np.float64(d) ** depth - target) * np.float64(d) ** (depth - 1), step + 1
+    gf.identity_descent([[target]], depth, eta, step - 1)
+    with pytest.raises(InstabilityError, match=rf"diverged at step {step} .*step_size = {eta:g} is too large"):
+        gf.identity_descent([[target]], depth, eta, 50)
+
+
 def test_an_asymmetry_of_rounding_grows_until_descent_leaves_the_saddle():
     """Why `identity_descent` keeps one eigenvalue for all layers: 1e-16 times 1.1^t is 1 after some 400 steps."""
     loss = gf.squared_loss([[-1.0]])
@@ -378,6 +389,7 @@ def test_what_the_theorems_do_not_cover_is_refused_in_one_sentence():
         (lambda: gf.unbalanced_failure(0.1, constant="printed"), "corrected, paper"),
         (lambda: gf.identity_descent([[1.0, 2.0], [0.0, 1.0]], 2, 0.1, 5), "not symmetric"),
         (lambda: gf.identity_descent([[np.nan]], 2, 0.1, 5), "not finite"),
+        (lambda: gf.identity_descent([[1e200]], 2, 0.1, 5), "smaller entries"),
         (lambda: gf.certify_random_start(19, 1e-3, 2, 0.1), "from 20 on"),
         (lambda: gf.certify_random_start(100, 0.1, 2, 0.1), "start smaller"),
         (lambda: gf.certify_random_start(100, 1e-3, 2, 0.1, step_size=1.0), "covers steps up to"),

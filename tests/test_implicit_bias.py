@@ -8,6 +8,7 @@ from scipy import stats
 
 from coherence import gradient_flow as gf
 from coherence.errors import InputError, InstabilityError, ToleranceError
+from coherence.gradient_flow import wide_networks
 from coherence.gradient_flow.regression import directions
 from coherence.gradient_flow.wide_networks import descended, followed
 
@@ -387,6 +388,71 @@ def test_more_draws_or_widths_change_none_of_the_others():
     assert "slope" not in small.facts
 
 
+def test_the_slope_is_of_the_limit_and_not_of_what_stop_left_untrained():
+    """At a width of 10^11 the residue 1e-5/0.1 of what samples see is larger than what they do not see."""
+    loss = gf.squared_loss(np.ones((2, 1)), [[1.0, 0, 0], [0, 0.1, 0]])
+    study = gf.bias_over_width(loss, [10**7, 10**9, 10**11], draws=20)
+    assert (study.distance[-1] > 2 * study.unseen[-1]).all()
+    closer = gf.bias_over_width(loss, [10**7, 10**9, 10**11], draws=20, stop=1e-18)
+    moved = np.linalg.norm(closer.unseen - study.unseen, axis=1)  # residue 1e-5 over the singular value 0.1, times a constant
+    assert (moved < 1e-3 * np.linalg.norm(closer.unseen, axis=1)).all()
+    assert study.slope == pytest.approx(closer.slope, abs=1e-4)
+    assert study.slope == pytest.approx(-0.5, abs=0.03)  # 20 draws of spread sqrt(1/2): 0.8/sqrt(20)/log(10^4) twice
+
+
+def test_there_is_no_slope_of_one_width_nor_where_samples_see_everything():
+    seen = gf.squared_loss(np.ones((2, 1)), np.eye(2))
+    unseen = gf.squared_loss([[1.0]], [[1.0, 0.0]])
+    for study in (gf.bias_over_width(seen, [100, 1000]), gf.bias_over_width(unseen, [100]), gf.bias_over_width(unseen, [9, 9])):
+        assert np.isnan(study.slope)
+        assert not any("slope" in name for name in study.facts)
+
+
+def test_stiff_flows_arrive_where_explicit_steps_do_not():
+    """Singular values 1 and 1/1000: the twin is `gradient_flow` by Radau."""
+    loss = gf.squared_loss(np.ones((2, 1)), [[1.0, 0, 0], [0, 1e-3, 0]])
+    study = gf.bias_over_width(loss, [10**6], draws=2)
+    assert (study.steps > wide_networks.EXPLICIT_STEPS).all()
+    for draw in range(2):
+        start = gf.gaussian_gram(loss, 10**6, random_state=np.random.default_rng([0, 10**6, draw]))
+        twin = gf.gradient_flow(start, loss, 2e4, times=[0.0, 2e4], method="Radau", stop=1e-10).final
+        assert study.unseen[0, draw] == pytest.approx(twin.unseen, rel=1e-5)
+        assert study.distance[0, draw] == pytest.approx(twin.distance, rel=0.2)  # either ends somewhere below `stop`
+
+
+def test_where_the_stiff_solver_does_not_arrive_the_stop_it_names_does(monkeypatch):
+    loss = gf.squared_loss(np.ones((2, 1)), [[1.0, 0, 0], [0, 1e-3, 0]])
+    monkeypatch.setattr(wide_networks, "EXPLICIT_STEPS", 20)
+    monkeypatch.setattr(wide_networks, "FLOW_STEPS", 600)
+    with pytest.raises(ToleranceError, match="give a stop of at least") as caught:
+        gf.bias_over_width(loss, [10**6], draws=1)
+    stop = float(str(caught.value).split()[-1])
+    assert stop < 0.5
+    assert gf.bias_over_width(loss, [10**6], draws=1, stop=stop).distance.shape == (1, 1)
+
+
+@pytest.mark.parametrize("step_size", [None, 0.05])
+def test_an_interrupted_study_has_the_widths_that_were_finished(step_size):
+    loss, widths = gf.squared_loss([[1.0]], [[1.0, 0.0, 0.0]]), [100, 200, 400]
+    whole = gf.bias_over_width(loss, widths, draws=2, step_size=step_size)
+    assert whole.status == "completed"
+    for done in range(3):
+
+        def progress(stage, _, stop=widths[done]):
+            if stage == f"width {stop}":
+                raise KeyboardInterrupt
+
+        if done == 0:
+            with pytest.raises(KeyboardInterrupt):
+                gf.bias_over_width(loss, widths, draws=2, step_size=step_size, progress=progress)
+            continue
+        part = gf.bias_over_width(loss, widths, draws=2, step_size=step_size, progress=progress)
+        assert part.status == "interrupted"
+        assert repr(part).startswith("WidthStudy(interrupted; ")
+        for name in ("widths", "distance", "unseen", "unseen_start", "steps"):
+            assert np.array_equal(getattr(part, name), getattr(whole, name)[:done])
+
+
 # bad input
 
 
@@ -410,6 +476,8 @@ def test_what_cannot_be_used_is_refused_in_one_sentence():
         (lambda: gf.implicit_bias_bound(X, Y, -1), "positive"),
         (lambda: gf.implicit_bias_bound(X, Y[1:], 100), "one row of each per sample"),
         (lambda: gf.ntk_form(gf.identity(2, 3)), "3 layers"),
+        (lambda: gf.ntk_form(network, alpha=np.nan), "alpha is nan"),
+        (lambda: gf.ntk_form(network, alpha=1e4), "alpha is 10000"),
         (lambda: gf.gram_network(gf.identity(2, 3), loss), "3 layers"),
         (lambda: gf.gram_network(network, gf.exponential_loss([[1.0] * 6], [1])), "squared losses"),
         (lambda: gf.gram_network(gf.gaussian((5, 5, 2), random_state=0), loss), "must be equal"),
@@ -418,6 +486,7 @@ def test_what_cannot_be_used_is_refused_in_one_sentence():
         (lambda: gf.gram_network(network, loss).loss(gf.squared_loss(Y, 2 * X)), "other samples"),
         (lambda: gf.gram_network(network, loss).replaced([U, V]), "are needed"),
         (lambda: gf.bias_over_width(loss, []), "empty"),
+        (lambda: gf.bias_over_width(loss, [100], alpha=np.nan), "alpha is nan"),
     ]
     for call, said in cases:
         with pytest.raises(InputError) as caught:

@@ -613,7 +613,7 @@ def test_networks_fitted_to_digits_have_stable_rank_one(digits):
 # Bad input
 
 
-X0, Y0 = [[1.0, 0.0], [-1.0, 0.5]], [1, -1]
+X0, Y0, STEEP = [[1.0, 0.0], [-1.0, 0.5]], [1, -1], [[1.0, 0.0], [-1.0, 0.1]]
 NET = gf.ReLUNetwork([[1.0, 0.0], [0.0, 1.0]], [1.0, -1.0])
 
 
@@ -646,11 +646,75 @@ NET = gf.ReLUNetwork([[1.0, 0.0], [0.0, 1.0]], [1.0, -1.0])
         (lambda: gf.early_phase(gf.alignment_constants(NET, X0, Y0), np.nan), "log_scale is nan"),
         (lambda: gf.fit_time_bound(gf.alignment_constants(NET, X0, Y0), -1e5, label=2), "label is 2"),
         (lambda: gf.fitted_loss_bound(gf.alignment_constants(NET, X0, Y0), [-1.0], loss=1.0), r"times\[0\] = -1"),
+        (lambda: gf.fitted_loss_bound(gf.alignment_constants(NET, X0, Y0), [1.0], loss=-1), "loss is -1"),
+        (lambda: gf.fitted_loss_bound(gf.alignment_constants(NET, X0, Y0), [1.0], loss=np.nan), "loss is nan"),
+        (lambda: gf.fit_time_bound(gf.alignment_constants(NET, X0, Y0), -100, alignment_time=-1), "alignment_time is -1"),
+        (lambda: gf.fit_time_bound(gf.alignment_constants(NET, X0, Y0), -100, alignment_time=np.nan), "alignment_time is nan"),
+        (lambda: gf.alignment_flow(gf.balanced_relu(2, 4, random_state=0), STEEP, Y0, 10, log_scale=5.0), "at the start is inf"),
+        (
+            lambda: gf.alignment_flow(gf.balanced_relu(2, 4, random_state=0), STEEP, Y0, 10, log_scale=400.0),
+            "at the start is (inf|nan)",
+        ),
     ],
 )
 def test_what_cannot_be_used_is_refused_in_one_sentence(call, message):
     with pytest.raises(co.InputError, match=message):
         call()
+
+
+@pytest.mark.parametrize("log_scale", [4.5, 4.75])
+def test_flows_too_stiff_for_the_solver_end_in_bounded_work(monkeypatch, log_scale):
+    """Losses of 1e114 and 1e187 at the start: 986 steps arrive where they may, the other cannot begin."""
+    network = gf.balanced_relu(2, 4, random_state=0)
+    monkeypatch.setattr(polar, "SOLVER_STEPS", 500)
+    with pytest.raises(co.ToleranceError, match=r"could not be followed beyond t = .*smaller scale"):
+        gf.alignment_flow(network, STEEP, Y0, 10, log_scale=log_scale)
+
+
+def test_a_velocity_beyond_floating_point_ends_the_flow():
+    """From a step size that is no number the solver would never return."""
+    run = polar._Run(np.array(X0), np.array(Y0), np.ones(1), 1e-9, 1e-12, lambda *_: None, 1.0, 0.0, 10)
+    solver = run._solver(0.0, np.array([0.0, 1.0, 0.0]), np.array([400.0]), np.array([[True], [True]]), (2, 1))
+    assert not np.isfinite(solver.h_abs)
+    with pytest.raises(co.ToleranceError, match="velocity is not finite"):
+        run._advance(solver)
+
+
+def interrupted_at(calls):
+    """A progress callable that presses Ctrl-C at one of its calls."""
+    count = iter(range(1, calls + 1))
+
+    def progress(*_):
+        if next(count) == calls:
+            raise KeyboardInterrupt
+
+    return progress
+
+
+@pytest.mark.parametrize("log_scale", [-100.0, -1.0])
+def test_an_interrupted_flow_has_the_records_switches_and_fits_until_then(log_scale):
+    """At -100 neurons of either sign are integrated one after the other, at -1 all at once."""
+    X, y = separated(np.random.default_rng(3), 5, 3)
+    network = gf.balanced_relu(3, 8, random_state=3)
+    end, seen = 200.0 if log_scale < -10 else 20.0, []
+    whole = gf.alignment_flow(network, X, y, end, log_scale=log_scale, progress=lambda *call: seen.append(call))
+    assert (whole.status, len(whole)) == ("completed", 201)
+    lengths = []
+    for calls in range(1, len(seen) + 1):
+        part = gf.alignment_flow(network, X, y, end, log_scale=log_scale, progress=interrupted_at(calls))
+        assert part.status == "interrupted"
+        assert "interrupted" in repr(part)
+        last, lengths = part.times[-1], [*lengths, len(part)]
+        for name in ("times", "directions", "log_norms", "outputs", "losses", "patterns", "cones"):
+            assert np.array_equal(getattr(part, name), getattr(whole, name)[: len(part)])
+        assert np.array_equal(part.switch_times[part.switch_times <= last], whole.switch_times[whole.switch_times <= last])
+        ahead = whole.times[len(part)] if len(part) < len(whole) else np.inf  # the next record had not been reached
+        assert (part.switch_times[np.isfinite(part.switch_times)] <= ahead).all()
+        assert all(fit in (whole_fit, np.inf) for fit, whole_fit in zip(part.fit_times, whole.fit_times, strict=True))
+    assert lengths == sorted(lengths)
+    assert lengths[0] < lengths[-1] == len(whole)
+    with pytest.raises(KeyboardInterrupt):
+        gf.alignment_flow(network, X, y, end, log_scale=log_scale, times=[end], progress=interrupted_at(1))
 
 
 def test_a_theorem_without_its_hypotheses_promises_nothing():

@@ -1,5 +1,6 @@
 """Training dynamics: gradients, invariants, the operator T, losses and their constants, initialisations, runs that end early."""
 
+import pickle
 from itertools import pairwise
 
 import numpy as np
@@ -393,3 +394,206 @@ def test_a_diagonal_network_is_its_coordinates(drawn):
 @pytest.mark.parametrize("name", gf.__all__)
 def test_every_public_name_has_an_example(name):
     assert "Examples\n" in (getattr(gf, name).__doc__ or ""), name
+
+
+def endless(gradient):
+    return gf.Loss(value=lambda W: float(np.sum(W**2)), gradient=gradient, shape=(2, 2))
+
+
+@pytest.mark.parametrize("method", ["DOP853", "RK45"])
+@pytest.mark.parametrize("until", [np.inf, 0.5])
+def test_a_gradient_that_is_not_finite_is_refused_with_its_place_by_flow_and_descent(method, until):
+    network = gf.LinearNetwork([np.eye(2), np.eye(2)])
+    loss = endless(lambda W: np.where(np.sum(W**2) < until, np.nan, 2 * W))
+    with pytest.raises(co.InputError, match=r"gradient is not finite at t = .* where the loss is"):
+        gf.gradient_flow(network, loss, 5.0, method=method)
+    with pytest.raises(co.InputError, match=r"gradient is not finite at step \d+, where the loss is"):
+        gf.gradient_descent(network, loss, 0.01, 1000)
+
+
+def test_a_flow_that_leaves_where_the_loss_is_defined_ends():
+    edge = gf.Loss(
+        value=lambda W: float(W[0, 0]) if W[0, 0] > 0 else np.nan,
+        gradient=lambda W: np.ones((1, 1)) if W[0, 0] > 0 else np.full((1, 1), np.nan),
+        shape=(1, 1),
+    )
+    with pytest.raises(co.ToleranceError, match=r"(near|beyond) t = (1|0\.99)"):
+        gf.gradient_flow(gf.LinearNetwork([[[1.0]]]), edge, 5.0)
+
+
+def test_the_minimum_is_the_value_at_the_minimizer_and_nothing_else():
+    def value(W):
+        return float(np.sum((W - 1) ** 2) / 2 + 1)
+
+    parts = {"value": value, "gradient": lambda W: W - 1, "shape": (1, 1), "minimizer": [[1.0]]}
+    loss = gf.Loss(**parts, strong_convexity=1, smoothness=1)
+    assert loss.minimum == 1
+    network = gf.LinearNetwork([[[3.0]], [[1.0]]])
+    found = gf.gradient_flow(network, loss, 5.0)
+    assert (found.losses <= gf.convergence_rate(network, loss).envelope(found.times) * (1 + 1e-9)).all()
+    with pytest.raises(co.InputError, match="minimum is 0 and the loss at the minimizer 1"):
+        gf.Loss(**parts, minimum=0.0)
+
+
+@settings(max_examples=30)
+@given(st.integers(0, 2**32 - 1))
+def test_training_goes_on_at_a_minimum(seed):
+    rng = np.random.default_rng(seed)
+    n, m = rng.integers(1, 5, size=2)
+    loss = gf.squared_loss(rng.normal(size=(n + 3, m)), rng.normal(size=(n + 3, n)))
+    network = gf.balanced(loss.minimizer, (n, n + m, m), random_state=rng)
+    found = gf.gradient_descent(network, loss, 0.01, 300)
+    assert found.status == "completed"
+    assert np.abs(found.final.product - loss.minimizer).max() < 1e-10
+
+
+def test_divergence_is_said_at_the_first_record_beyond_a_hundred_million_times_the_start():
+    """Scalars with step 3 from 1, 1 towards 2: |W - 2| is multiplied step by step; the twin steps by hand."""
+    u = v = 1.0
+    losses = [0.5]
+    while losses[-1] <= 1e8 * losses[0]:
+        pull = 3.0 * (u * v - 2)
+        u, v = u - pull * v, v - pull * u
+        losses.append((u * v - 2) ** 2 / 2)
+    with pytest.raises(co.InstabilityError, match=rf"diverged at step {len(losses) - 1} ") as caught:
+        gf.gradient_descent(gf.LinearNetwork([[[1.0]], [[1.0]]]), gf.squared_loss([[2.0]]), 3.0, 1000, record_every=1)
+    assert caught.value.trajectory.losses == pytest.approx(losses, rel=1e-9)
+
+
+def test_divergence_between_records_keeps_the_last_finite_step():
+    with pytest.raises(co.InstabilityError, match=r"diverged at step \d+") as caught:
+        gf.gradient_descent(gf.LinearNetwork([[[1.0]], [[1.0]]]), gf.squared_loss([[2.0]]), 3.0, 10_000, record_every=5000)
+    kept = caught.value.trajectory
+    assert kept.steps[-1] > 0
+    assert all(np.isfinite(stack).all() for stack in kept.parameters)
+
+
+def test_an_interrupt_between_records_keeps_the_last_step():
+    count = 0
+
+    def value(W):
+        return float(np.sum((W - 2) ** 2) / 2)
+
+    def gradient(W):
+        nonlocal count
+        count += 1
+        if count == 9:
+            raise KeyboardInterrupt
+        return W - 2
+
+    loss = gf.Loss(value=value, gradient=gradient, shape=(1, 1))
+    found = gf.gradient_descent(gf.LinearNetwork([[[1.0]], [[1.0]]]), loss, 0.1, 100, record_every=5)
+    assert found.status == "interrupted"
+    assert found.steps[-1] == 7  # one evaluation is the check of its shape
+    count = 1 - 9
+    early = gf.gradient_flow(gf.LinearNetwork([[[1.0]], [[1.0]]]), loss, 1.0)
+    assert early.status in ("completed", "interrupted")
+
+
+def test_an_interrupt_in_the_first_evaluation_of_a_flow_keeps_the_start():
+    calls = []
+
+    def gradient(W):
+        calls.append(W)
+        if len(calls) > 1:  # the first is the check of its shape
+            raise KeyboardInterrupt
+        return W
+
+    loss = gf.Loss(value=lambda W: float(np.sum(W**2) / 2), gradient=gradient, shape=(1, 1))
+    found = gf.gradient_flow(gf.LinearNetwork([[[1.0]]]), loss, 1.0)
+    assert (found.status, found.times.tolist()) == ("interrupted", [0.0])
+
+
+@given(networks(depths=(3, 4)))
+def test_drift_is_the_largest_change_of_any_imbalance(drawn):
+    network, rng = drawn
+    other = gf.LinearNetwork([matrix + 0.1 * rng.normal(size=matrix.shape) for matrix in network.weights])
+    changes = [np.linalg.norm(a - b) for a, b in zip(other.imbalances, network.imbalances, strict=True)]
+    assert other.drift_from(network) == pytest.approx(max(changes), rel=1e-9)
+    assert network.imbalance_norms == pytest.approx([np.linalg.norm(D) for D in network.imbalances], rel=1e-9)
+    assert network.drift_from(network) < 20 * EPS * max(np.linalg.norm(matrix) ** 2 for matrix in network.weights)
+
+
+def test_networks_of_a_hundred_thousand_hidden_units_show_themselves():
+    network = gf.gaussian((3, 100_000, 2), random_state=0)
+    loss = gf.squared_loss(np.eye(3)[:, :2])
+    found = gf.gradient_descent(network, loss, 0.01, 3)
+    assert "norms of the imbalances" in network.text()
+    assert found.imbalance_drift[-1] < 1e-2
+    slim = gf.gradient_descent(network.narrowed(), loss, 0.01, 3)
+    assert found.imbalance_drift[-1] == pytest.approx(slim.imbalance_drift[-1], rel=1e-6)
+    assert gf.certify_descent(network, gf.squared_loss(np.eye(3)[:, :2]), 1e-3).balance == pytest.approx(
+        network.imbalance_norms[0], rel=1e-12
+    )
+
+
+def test_records_that_nobody_asked_for_take_little_memory():
+    network = gf.gaussian((500, 20_000, 500), random_state=0)
+    found = gf.gradient_descent(network, gf.squared_loss(np.zeros((500, 500))), 1e-6, 12)
+    assert len(found) == 13
+    other = gf.gradient_descent(gf.gaussian((3, 5, 2), random_state=0), gf.squared_loss(np.zeros((3, 2))), 1e-3, 1000)
+    assert len(other) == 201
+
+
+@pytest.mark.parametrize(
+    "X", [[[1.0, 1e-9], [-1.0, 1e-9]], [[1e-6, 0.0], [0.0, 1e6]], [[1e-200]], [[1.0, 1e-7], [-1.0, 1e-7], [0.3, 1.0]]]
+)
+def test_badly_scaled_data_that_are_separable_are_not_refused(X):
+    loss = gf.exponential_loss(X, np.ones(len(X)))
+    assert loss.linear_constant == (np.array(X) @ loss.direction).min() > 0
+
+
+def test_a_spectral_start_is_refused_where_chains_hardly_couple():
+    rng = np.random.default_rng(3)
+    X = np.diag([2.0, 1.0])
+    turned = np.array([[1.0, 1e-3], [0.0, 1.0]])
+    with pytest.raises(co.InputError, match="share no singular vectors"):
+        gf.spectral(gf.squared_loss(X @ turned @ np.diag([3.0, 1.0]), X), np.ones((2, 2)), (2, 3, 2), random_state=rng)
+
+
+def test_losses_and_trajectories_pickle():
+    loss = gf.squared_loss([[1.0]])
+    again = pickle.loads(pickle.dumps(gf.gradient_descent(ONE, loss, 0.1, 5)))
+    assert again.losses == pytest.approx([network.loss(loss) for network in again.networks()])
+    other = pickle.loads(pickle.dumps(gf.exponential_loss([[1.0]], [1])))
+    assert other.value(np.ones((1, 1))) == pytest.approx(np.exp(-1))
+
+
+def test_directions_of_the_data_however_weak_count():
+    X = np.diag([1.0, 5e-11])
+    loss = gf.squared_loss([[0.0], [1.0]], X)
+    assert loss.minimum == 0
+    network = gf.balanced([[0.5], [-1e9]], (2, 2, 1))
+    assert network.loss(loss) <= gf.convergence_rate(network, loss).envelope([0.0])[0] * (1 + 1e-9)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: gf.LinearNetwork(5), "give a list of matrices"),
+        (lambda: gf.identity(2, 2.5), "depth is 2.5; give a whole number"),
+        (lambda: gf.identity(2, 0), "depth is 0"),
+        (lambda: ONE.rescaled("a"), "factor is 'a'"),
+        (lambda: gf.gradient_flow("x", LOSS, 1.0), "network is 'x'; give a LinearNetwork"),
+        (lambda: gf.gradient_flow(ONE, 3, 1.0), "loss is 3; give squared_loss"),
+        (lambda: gf.gradient_flow(ONE, LOSS, 1.0, stop=-1), "stop is -1"),
+        (lambda: gf.gradient_descent(ONE, LOSS, 1.0, 3, stop=np.nan), "stop is nan"),
+        (lambda: gf.gradient_flow(ONE, LOSS, 1.0, rtol=1e-17), "rtol is 1e-17; give at least"),
+        (lambda: gf.squared_loss([[1.0]], [[1e-170]]), "their squares are beyond floating point, rescale X"),
+        (lambda: gf.squared_loss([[1.0]], [[1e170]]), "their squares are beyond floating point, rescale X"),
+        (lambda: gf.Loss(value=3, gradient=3, shape=(1, 1)), "give callables"),
+        (lambda: gf.Loss(value=abs, gradient=abs, shape=(0, 1)), r"shape is \(0, 1\); give two positive integers"),
+        (
+            lambda: ONE.loss(gf.Loss(value=lambda W: 0.0, gradient=lambda W: np.ones(3), shape=(1, 1))),
+            r"gradient returned an array of shape \(3,\) for a matrix of shape \(1, 1\)",
+        ),
+        (
+            lambda: ONE.loss(gf.Loss(value=lambda W: W, gradient=lambda W: W, shape=(1, 1))),
+            r"value returned an array of shape \(1, 1\)",
+        ),
+    ],
+)
+def test_absurd_arguments_get_one_sentence(call, said):
+    with pytest.raises(co.InputError, match=said) as caught:
+        call()
+    assert "\n" not in str(caught.value)

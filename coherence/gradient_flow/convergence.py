@@ -20,15 +20,23 @@ import numpy as np
 
 from coherence.display import Page
 from coherence.errors import InputError
-from coherence.gradient_flow.deep import cumulative_imbalance, deep_rate, diagonal_rate
-from coherence.gradient_flow.imbalance import EQUAL, imbalance_spectrum, margin, singular_value
+from coherence.gradient_flow.deep import cumulative_of_weights, diagonal_rate, homogeneous_of_weights
+from coherence.gradient_flow.imbalance import (
+    descending,
+    imbalance_rounding,
+    kept_above,
+    level_distance,
+    margin,
+    product_rounding,
+    residual_margin,
+    singular_value,
+    value_rounding,
+)
 from coherence.gradient_flow.linear import DiagonalNetwork, LinearNetwork, require_fit
 from coherence.gradient_flow.losses import Loss, SquaredLoss, numerical_rank, squared_loss
-from coherence.gradient_flow.three_layer import three_layer_rate
+from coherence.gradient_flow.three_layer import rate_of_spectra
 from coherence.gradient_flow.two_layer import two_layer_rate
 from coherence.types import ArrayLike, Real
-
-ROUNDING = 1e-12  # of the largest squared weights' product: a smaller bound on T is rounding of the imbalances, and counts as zero
 
 
 @dataclass(frozen=True)
@@ -195,7 +203,7 @@ def instantaneous_rate(network: LinearNetwork | DiagonalNetwork, loss: Loss) -> 
     --------
     >>> from coherence import gradient_flow as gf
     >>> network = gf.LinearNetwork([[[2.0, 0.0]], [[0.5], [0.0]]])
-    >>> gf.instantaneous_rate(network, gf.squared_loss([[1.0]]))
+    >>> round(gf.instantaneous_rate(network, gf.squared_loss([[1.0]])), 12)
     8.5
     """
     bound = _best(_setting(network, loss, now=True))
@@ -225,23 +233,24 @@ class _Setting:
         if not isinstance(self.loss, SquaredLoss):
             return 0.0
         X, Y = self.loss.X, self.loss.Y
-        left = singular_value(Y, k) - np.linalg.norm(Y - X @ self.network.product)
-        return max(float(left), 0.0) / float(np.linalg.norm(X, 2))
+        residual = float(np.linalg.norm(Y - X @ self.network.product))
+        rounding = value_rounding(Y.shape, float(np.linalg.norm(Y, 2)))
+        return residual_margin(Y, residual, k, gain=float(np.linalg.norm(X, 2)), rounding=rounding)
 
     def floor(self, k: int) -> float:
         """The k-th singular value of the product now, or what it never falls below."""
-        return singular_value(self.network.product, k) if self.now else max(self.by_distance(k), self.by_residual(k))
+        if not self.now:
+            return max(self.by_distance(k), self.by_residual(k))
+        rounding = product_rounding(self.network.weights) if isinstance(self.network, LinearNetwork) else 0.0
+        return max(singular_value(self.network.product, k) - rounding, 0.0)
 
     def entries(self) -> Real:
         """Moduli of the entries of a diagonal network's product now, or what they never fall below."""
         if self.now:
             return np.abs(self.network.product).ravel()
-        if self.loss.minimizer is None or not self.loss.smoothness or not self.loss.strong_convexity:
+        if not self.strong:
             return np.zeros(self.network.product.size)
-        radius = np.sqrt(self.loss.smoothness / self.loss.strong_convexity) * np.linalg.norm(
-            self.network.product - self.loss.minimizer
-        )
-        return np.asarray(np.maximum(np.abs(self.loss.minimizer).ravel() - radius, 0.0))
+        return kept_above(np.abs(np.asarray(self.loss.minimizer)).ravel(), level_distance(self.network.product, self.loss))
 
 
 def _setting(network: LinearNetwork | DiagonalNetwork, loss: Loss, *, now: bool) -> _Setting:
@@ -306,11 +315,9 @@ def _alternatives(setting: _Setting) -> Iterator[Alternative]:
     if isinstance(network, DiagonalNetwork):
         yield _diagonal(setting, network)
         return
-    scale = max(float(np.linalg.norm(W, 2)) ** 2 for W in network.weights)
-    least = ROUNDING * scale ** (network.depth - 1)
     looked = {1: _one_layer, 2: _two_layers}.get(network.depth, _deep)
-    for theorem, value, reason in looked(setting, network, EQUAL * scale):
-        positive = value > least
+    for theorem, value, reason in looked(setting, network):
+        positive = value > 0
         why = reason if positive or not reason.startswith("from") else f"the bound {reason} is zero"
         yield Alternative(theorem, value if positive else 0.0, positive, why)
 
@@ -318,18 +325,18 @@ def _alternatives(setting: _Setting) -> Iterator[Alternative]:
 Looked = Iterator[tuple[str, float, str]]
 
 
-def _one_layer(setting: _Setting, network: LinearNetwork, close: float) -> Looked:
+def _one_layer(setting: _Setting, network: LinearNetwork) -> Looked:
     yield "gradient dominance: one layer, T = I", 1.0, "from the loss alone"
 
 
-def _two_layers(setting: _Setting, network: LinearNetwork, close: float) -> Looked:
-    (n, _, m), D = network.widths, network.imbalances[0]
-    yield "Theorem 2.3.1: imbalance", imbalance_spectrum(D, n, m).gap, "from the gap of the imbalance"
+def _two_layers(setting: _Setting, network: LinearNetwork) -> Looked:
+    (n, _, m), D, off = network.widths, network.imbalances[0], float(imbalance_rounding(network.weights)[0])
+    yield "Theorem 2.3.1: imbalance", two_layer_rate(D, n, m, tolerance=off), "from the gap of the imbalance"
     for theorem, floor, missing in _floors(setting):
         if missing:
             yield theorem, 0.0, missing
         else:
-            value = two_layer_rate(D, n, m, sigma_n=floor(n), sigma_m=floor(m))
+            value = two_layer_rate(D, n, m, sigma_n=floor(n), sigma_m=floor(m), tolerance=off)
             yield theorem, value, f"from imbalance and singular values above {floor(n):.4g} and {floor(m):.4g}"
 
 
@@ -343,23 +350,19 @@ def _floors(setting: _Setting) -> Iterator[tuple[str, Callable[[int], float], st
     yield "Theorem 2.1: imbalance and margin in regression", setting.by_residual, "" if regression else "the loss is not squared"
 
 
-def _deep(setting: _Setting, network: LinearNetwork, close: float) -> Looked:
-    n, m, imbalances = network.widths[0], network.widths[-1], network.imbalances
+def _deep(setting: _Setting, network: LinearNetwork) -> Looked:
+    n, m = network.widths[0], network.widths[-1]
     if network.depth == 3:
-        yield (
-            "Theorem 2.4: imbalances of three layers",
-            three_layer_rate(-imbalances[0], imbalances[1], n, m, tolerance=close).value,
-            "from the imbalances",
-        )
-    unimodal = cumulative_imbalance(imbalances, n, m, tolerance=close)
+        first, last = network.imbalances
+        value = rate_of_spectra((descending(-first), descending(last)), n, m, off=imbalance_rounding(network.weights)).value
+        yield "Theorem 2.4: imbalances of three layers", value, "from the imbalances"
+    unimodal = cumulative_of_weights(network)
     why = "the weights are not unimodal" if unimodal.index is None else f"from cumulative imbalances with index {unimodal.index}"
     yield "Corollary 2.5.1: unimodal weights", unimodal.product, why
     name = "Corollary 2.5.2: homogeneous imbalance"
     sigma = setting.floor(min(n, m))
     try:
-        closed, exact = (
-            deep_rate(imbalances, n, m, sigma_min=sigma, method=method, tolerance=close) for method in ("homogeneous", "exact")
-        )
+        closed, exact = (homogeneous_of_weights(network, sigma, method) for method in ("homogeneous", "exact"))
     except InputError as error:  # no multiples of the identity, or n != m without balance
         yield name, 0.0, str(error)
         return
@@ -372,6 +375,5 @@ def _diagonal(setting: _Setting, network: DiagonalNetwork) -> Alternative:
     theorem = "Corollary 2.5 entry by entry: diagonal network"
     kept = setting.entries()
     value = diagonal_rate(network.factors, product=kept)
-    least = ROUNDING * float(np.max(network.factors**2)) ** (network.depth - 1)
-    reason = f"from differences of squares and products above {kept.min():.4g}" if value > least else "an entry may stop moving"
-    return Alternative(theorem, value if value > least else 0.0, value > least, reason)
+    reason = f"from differences of squares and products above {kept.min():.4g}" if value > 0 else "an entry may stop moving"
+    return Alternative(theorem, value, value > 0, reason)

@@ -18,7 +18,18 @@ import numpy as np
 
 from coherence.display import Page
 from coherence.errors import InputError
-from coherence.gradient_flow.imbalance import EQUAL, descending, entry, symmetric
+from coherence.gradient_flow.imbalance import (
+    EPS,
+    EQUAL,
+    UNITS,
+    descending,
+    entry,
+    imbalance_rounding,
+    nonnegative,
+    product_rounding,
+    symmetric,
+    value_rounding,
+)
 from coherence.gradient_flow.linear import LinearNetwork, products_of_others
 from coherence.gradient_flow.losses import finite_matrix
 from coherence.gradient_flow.training import positive_integer
@@ -43,7 +54,7 @@ class CumulativeImbalance(Page):
     >>> import numpy as np
     >>> from coherence import gradient_flow as gf
     >>> found = gf.cumulative_imbalance([np.eye(2), 2 * np.eye(2)], 2, 2)
-    >>> found.index, found.values.tolist(), found.product
+    >>> found.index, found.values.round(12).tolist(), round(found.product, 12)
     (3, [3.0, 2.0], 6.0)
     """
 
@@ -66,7 +77,9 @@ class CumulativeImbalance(Page):
         return {"unimodality index": str(self.index), "product": f"{self.product:.6g}"}
 
 
-def cumulative_imbalance(imbalances: Sequence[ArrayLike], n: int, m: int, *, tolerance: float | None = None) -> CumulativeImbalance:
+def cumulative_imbalance(
+    imbalances: Sequence[ArrayLike], n: int, m: int, *, tolerance: float | Sequence[float] | None = None
+) -> CumulativeImbalance:
     r"""Unimodality index and cumulative imbalances.
 
         d~_i = sum_{l = l*}^{i} lambda_m(-D_l)  for i >= l*,    d~_i = sum_{l = i}^{l* - 1} lambda_n(D_l)  for i < l*
@@ -77,9 +90,11 @@ def cumulative_imbalance(imbalances: Sequence[ArrayLike], n: int, m: int, *, tol
         D_l = W_l' W_l - W_{l+1} W_{l+1}', h_l x h_l.
     n, m : int
         Rows of W_1 and columns of W_L.
-    tolerance : float, optional
-        Eigenvalues up to this size count as zero, in the unit of the imbalances; 1e-9 of the largest unless given. Give 1e-9 of
-        the largest squared weight where imbalances may be rounding only.
+    tolerance : float or (L - 1,) sequence, optional
+        What the eigenvalues may be off by, in the unit of the imbalances, for all or each of them; rounding of each one's largest
+        unless given. Wrong signs up to this size, or 1e-9 of the largest eigenvalue, are forgiven, and every d~_i is lowered by
+        what was forgiven, so that the product stays a bound. Imbalances do not tell how large the weights are: of large and
+        nearly balanced ones, give 1e-14 of their squares.
 
     Returns
     -------
@@ -103,16 +118,50 @@ def cumulative_imbalance(imbalances: Sequence[ArrayLike], n: int, m: int, *, tol
     CumulativeImbalance(unimodal with index 3, 2)
     """
     spectra = _spectra(imbalances, n, m)
-    close = _tolerance(spectra, tolerance)
+    return _cumulative(spectra, n, m, *_uncertainty(spectra, tolerance))
+
+
+def cumulative_of_weights(network: LinearNetwork) -> CumulativeImbalance:
+    """`cumulative_imbalance` of a network, with the rounding of its own weights."""
+    spectra = _spectra(network.imbalances, network.widths[0], network.widths[-1])
+    return _cumulative(spectra, network.widths[0], network.widths[-1], *_uncertainty_of_weights(network))
+
+
+def _cumulative(spectra: list[Real], n: int, m: int, off: Real, forgiven: Real) -> CumulativeImbalance:
     found = CumulativeImbalance(None, np.zeros(len(spectra)))
+    signed = list(zip(spectra, forgiven, strict=True))
     for index in range(1, len(spectra) + 2):
-        if all(w[-1] >= -close for w in spectra[: index - 1]) and all(w[0] <= close for w in spectra[index - 1 :]):
-            falling = np.array([max(entry(w, n), 0.0) for w in spectra[: index - 1]])
-            rising = np.array([max(entry(-w[::-1], m), 0.0) for w in spectra[index - 1 :]])
-            values = np.concatenate([np.cumsum(falling[::-1])[::-1], np.cumsum(rising)])
+        if all(w[-1] >= -close for w, close in signed[: index - 1]) and all(w[0] <= close for w, close in signed[index - 1 :]):
+            falling = _lowered(spectra[: index - 1], n, off[: index - 1])
+            rising = _lowered([-w[::-1] for w in spectra[index - 1 :]][::-1], m, off[index - 1 :][::-1])[::-1]
+            values = np.concatenate([falling, rising])
             if found.index is None or np.prod(values) > found.product:
                 found = CumulativeImbalance(index, values)
     return found
+
+
+def _lowered(spectra: list[Real], n: int, off: Real) -> Real:
+    """d~_i of one branch, outer layer first, lowered so that prod d~_i stays a bound where D_l >= -e_l I only.
+
+    Let E_l = e_1 + ... + e_l and replace W_{l+1} by P W_{l+1}, P the projector on the row space of the (replaced) W_l, of dimension
+    n at most: the product does not change, every layer is an n x n core C_l, and what is cut off W_{l+1} is squared at most E_l,
+    since W_{l+1} W_{l+1}' <= W_l' W_l + E_l I. Hence C_l' C_l - C_{l+1} C_{l+1}' is a block of a matrix M >= D_l - E_{l-1} I, which
+    is <= 0 on the complement of the block and >= -E_l I; lambda_{i+j-1} <= lambda_i + lambda_j of the two blocks of M + E_l I >= 0
+    (Aronszajn) makes the block's least eigenvalue at least lambda_n(M) - E_l >= lambda_n(D_l) - E_{l-1} - E_l. So
+
+        sigma_min(C_l)^2 >= sigma_min(C_{l+1})^2 + lambda_n(D_l) - E_{l-1} - E_l,    without the first term for the innermost,
+
+    and sigma_n(W_1 ... W_k) >= prod sigma_min(C_l). No e_l needs to be small; an eigenvalue computed within off_l has
+    e_l = [off_l - lambda_min]_+ and its lambda_n is lowered by off_l as well.
+    """
+    missing = [max(error - w[-1], 0.0) for w, error in zip(spectra, off, strict=True)]
+    total = np.cumsum(missing)
+    values = np.zeros(len(spectra))
+    inner = 0.0
+    for layer in reversed(range(len(spectra))):
+        gain = entry(spectra[layer], n) - off[layer] - (2 * total[layer] - missing[layer])
+        inner = values[layer] = max(inner + gain, 0.0)
+    return values
 
 
 def deep_rate(
@@ -122,7 +171,7 @@ def deep_rate(
     *,
     sigma_min: float = 0.0,
     method: str = "unimodal",
-    tolerance: float | None = None,
+    tolerance: float | Sequence[float] | None = None,
 ) -> float:
     r"""Lower bound on lambda_min(T) of a deep network from its imbalances (and the least singular value of its product).
 
@@ -133,7 +182,7 @@ def deep_rate(
     Parameters
     ----------
     imbalances, n, m, tolerance
-        As in `cumulative_imbalance`.
+        As in `cumulative_imbalance`. What an imbalance is off a multiple of the identity by lowers the homogeneous bounds.
     sigma_min : float, optional
         The min(n, m)-th singular value of the product, or a lower bound on it. "unimodal" makes no use of it.
     method : {"unimodal", "homogeneous", "exact"}, optional
@@ -176,15 +225,34 @@ def deep_rate(
     if method not in ("homogeneous", "exact"):
         raise InputError(f"method = {method!r}; give 'unimodal', 'homogeneous' or 'exact'")
     spectra = _spectra(imbalances, n, m)
-    steps = _multiples(spectra, _tolerance(spectra, tolerance))
+    return _homogeneous(spectra, n, m, sigma_min, method, *_uncertainty(spectra, tolerance))
+
+
+def homogeneous_of_weights(network: LinearNetwork, sigma_min: float, method: str) -> float:
+    """`deep_rate` of a network by "homogeneous" or "exact", with the rounding of its own weights."""
+    n, m = network.widths[0], network.widths[-1]
+    return _homogeneous(_spectra(network.imbalances, n, m), n, m, sigma_min, method, *_uncertainty_of_weights(network))
+
+
+def _homogeneous(spectra: list[Real], n: int, m: int, sigma_min: float, method: str, off: Real, forgiven: Real) -> float:
+    """The homogeneous bound of D_l = d_l I + F_l, |F_l| <= e_l: every squared singular value s_l^2 lowered by 3 (e_1 + e_2 + ...).
+
+    By Weyl the n-th singular values of true weights have s_l^2 - s_{l+1}^2 = d_l within e_l. Along the product from the last left
+    singular vector of W_1 the factors z_1 = s_1^2, z_2, ... obey z_l - z_{l+1} = d_l within 2 e_l (e_l, and Cauchy's defect of a
+    vector that is singular within e_{l-1} only) and their product is sigma_min^2 at least; were s_1^2 below its solution by more
+    than the sum of these, all z_l would be below theirs. The other layers follow from s_1^2 by Weyl again. Terms of second order
+    in e are left out: they count where s_l^2 is of the size of e, and there what is left is zero.
+    """
+    steps, missed = _multiples(spectra, n == m, method, (n, m), np.maximum(forgiven, off))
+    lowered = 3 * float(np.sum(missed + off))
     depth = len(spectra) + 1
     if n != m:
-        if steps.any():
-            raise InputError(f"the {method} rate needs square products, and this one is {n} x {m}; use method='unimodal'")
-        return float(sigma_min ** (2 - 2 / depth))
-    offsets = homogeneous_offsets(steps)
-    tangent = exact_tangent if method == "exact" else bounded_tangent
-    return float(tangent(offsets[:, None], np.array([sigma_min]))[0])
+        return float(max(sigma_min ** (2 / depth) - lowered, 0.0) ** (depth - 1))
+    offsets = homogeneous_offsets(steps)[:, None]
+    squares = np.maximum(offsets + _least_square(offsets, np.array([sigma_min])) - lowered, 0.0)
+    if method == "exact":
+        return float(products_of_others(squares).sum())
+    return float(bounded_tangent(squares - squares.min(), np.sqrt(squares.prod(axis=0)))[0])
 
 
 def diagonal_rate(factors: ArrayLike, *, product: ArrayLike = 0.0, method: str = "exact") -> float:
@@ -217,7 +285,7 @@ def diagonal_rate(factors: ArrayLike, *, product: ArrayLike = 0.0, method: str =
     Examples
     --------
     >>> from coherence import gradient_flow as gf
-    >>> gf.diagonal_rate([[2.0, 1.0], [1.0, 2.0]], product=[2.0, 2.0])
+    >>> round(gf.diagonal_rate([[2.0, 1.0], [1.0, 2.0]], product=[2.0, 2.0]), 12)
     5.0
     """
     squares = finite_matrix(factors, "factors") ** 2
@@ -227,7 +295,8 @@ def diagonal_rate(factors: ArrayLike, *, product: ArrayLike = 0.0, method: str =
     if method not in ("homogeneous", "exact"):
         raise InputError(f"method = {method!r}; give 'exact' or 'homogeneous'")
     tangent = exact_tangent if method == "exact" else bounded_tangent
-    return float(tangent(squares - squares.min(axis=0), floor).min())
+    offsets = np.maximum(squares * (1 - UNITS * EPS) - squares.min(axis=0), 0.0)  # lowered by the rounding of the squares
+    return float(tangent(offsets, floor).min())
 
 
 def table_of_bounds(network: LinearNetwork) -> dict[str, float]:
@@ -264,25 +333,27 @@ def table_of_bounds(network: LinearNetwork) -> dict[str, float]:
     """
     network = network.narrowed()
     n, m, depth, imbalances = network.widths[0], network.widths[-1], network.depth, network.imbalances
-    close = EQUAL * max(float(np.linalg.norm(W, 2)) ** 2 for W in network.weights)
-    unimodal = cumulative_imbalance(imbalances, n, m, tolerance=close)
-    sigma = float(np.linalg.svd(network.product, compute_uv=False)[-1])
+    off, close = _uncertainty_of_weights(network)
+    unimodal = cumulative_of_weights(network)
+    sigma = max(float(np.linalg.svd(network.product, compute_uv=False)[-1]) - product_rounding(network.weights), 0.0)
     spectra = _spectra(imbalances, n, m)
     row = dict.fromkeys(("balanced", "ordered", "unimodal", "homogeneous", "exact"), np.nan)
     if unimodal.index is not None:
         row["unimodal"] = unimodal.product
     if unimodal.index == depth:
-        row["ordered"] = max(entry(spectra[-1], n), 0.0) ** (depth - 1)
+        row["ordered"] = float(unimodal.values[-1]) ** (depth - 1)
     elif unimodal.index == 1:
-        row["ordered"] = max(entry(-spectra[0][::-1], m), 0.0) ** (depth - 1)
-    if all(np.abs(w).max() <= close for w in spectra):
-        row["balanced"] = (depth if n == m else 1) * sigma ** (2 - 2 / depth)
-        row["ordered"] = np.nan
+        row["ordered"] = float(unimodal.values[0]) ** (depth - 1)
     try:
         for method in ("homogeneous", "exact"):
-            row[method] = deep_rate(imbalances, n, m, sigma_min=sigma, method=method, tolerance=close)
+            row[method] = homogeneous_of_weights(network, sigma, method)
     except InputError:
         pass  # no multiples of the identity, or n != m: the bound does not apply
+    if all(np.abs(w).max() <= small for w, small in zip(spectra, close, strict=True)):
+        missed = np.array([np.abs(w).max() for w in spectra])
+        layers = depth if n == m else 1
+        row["balanced"] = layers * max(sigma ** (2 / depth) - 3 * float(np.sum(missed + off)), 0.0) ** (depth - 1)
+        row["ordered"] = np.nan
     return row | {"lambda_min(T)": network.least_tangent_eigenvalue()}
 
 
@@ -340,15 +411,38 @@ def _spectra(imbalances: Sequence[ArrayLike], n: int, m: int) -> list[Real]:
     return spectra
 
 
-def _tolerance(spectra: list[Real], tolerance: float | None) -> float:
-    return EQUAL * max(float(np.abs(w).max()) for w in spectra) if tolerance is None else tolerance
+def _uncertainty(spectra: list[Real], tolerance: float | Sequence[float] | None) -> tuple[Real, Real]:
+    """What eigenvalues may be off by, and what of a wrong sign is forgiven, for each imbalance."""
+    sizes = np.array([float(np.abs(w).max()) for w in spectra])
+    if tolerance is None:
+        return np.array([value_rounding(w.shape, size) for w, size in zip(spectra, sizes, strict=True)]), EQUAL * sizes
+    given = np.asarray(tolerance, dtype=float)
+    if given.shape not in ((), sizes.shape):
+        raise InputError(f"tolerance has shape {given.shape}; give one number, or one for each of the {len(sizes)} imbalances")
+    off = np.array([nonnegative(value, "tolerance") for value in np.broadcast_to(given, sizes.shape)])
+    return off, np.maximum(off, EQUAL * sizes)
 
 
-def _multiples(spectra: list[Real], close: float) -> Real:
-    """d_l of imbalances d_l I, exactly zero where all eigenvalues are as small as `close`."""
-    steps = []
-    for layer, w in enumerate(spectra, start=1):
-        if w[0] - w[-1] > 2 * close:
-            raise InputError(f"D_{layer} is no multiple of the identity: its eigenvalues run from {w[-1]:g} to {w[0]:g}")
-        steps.append(0.0 if np.abs(w).max() <= close else float(w.mean()))
-    return np.array(steps)
+def _uncertainty_of_weights(network: LinearNetwork) -> tuple[Real, Real]:
+    squares = np.array([float(np.linalg.norm(W, 2)) ** 2 for W in network.weights])
+    return imbalance_rounding(network.weights), EQUAL * (squares[:-1] + squares[1:])
+
+
+def _multiples(spectra: list[Real], square: bool, method: str, shape: tuple[int, int], close: Real) -> tuple[Real, Real]:
+    """d_l of imbalances d_l I and what they miss by; all d_l = 0 where the product is not square."""
+    steps, missed = np.zeros(len(spectra)), np.zeros(len(spectra))
+    for layer, w in enumerate(spectra):
+        steps[layer], missed[layer] = (w[0] + w[-1]) / 2, (w[0] - w[-1]) / 2
+        if missed[layer] > close[layer]:
+            raise InputError(
+                f"D_{layer + 1} is no multiple of the identity: its eigenvalues run from {w[-1]:g} to {w[0]:g}; where that is "
+                "rounding of large weights, give tolerance= of 1e-14 of their squares"
+            )
+        if not square:
+            steps[layer], missed[layer] = 0.0, float(np.abs(w).max())
+            if missed[layer] > close[layer]:
+                raise InputError(
+                    f"the {method} rate needs square products, or imbalances of zero, and this one is {shape[0]} x {shape[1]}; "
+                    "use method='unimodal', or give tolerance= where the imbalances are rounding of large weights"
+                )
+    return steps, missed

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from coherence.errors import InputError
+from coherence.errors import InputError, InstabilityError
 from coherence.gradient_flow.linear import LinearNetwork
 from coherence.gradient_flow.losses import finite_matrix, positive
 from coherence.gradient_flow.training import positive_integer
@@ -127,7 +127,9 @@ def identity_descent(target: ArrayLike, depth: int, step_size: float, steps: int
     Raises
     ------
     InputError
-        A target that is not symmetric.
+        A target that is not symmetric, or too large for its loss to be a float.
+    InstabilityError
+        Descent diverges; the error names the first step without a finite loss.
 
     Notes
     -----
@@ -156,4 +158,12 @@ def identity_descent(target: ArrayLike, depth: int, step_size: float, steps: int
         for step in range(count):
             d[step + 1] = d[step] - eta * (d[step] ** N - lam) * d[step] ** (N - 1)
         losses = 0.5 * np.sum((d**N - lam) ** 2, axis=1)
+    if not np.isfinite(losses[0]):
+        raise InputError(f"the loss of the identity is {losses[0]}; give a target of smaller entries")
+    if not np.isfinite(losses).all():
+        step = int(np.isfinite(losses).argmin())
+        raise InstabilityError(
+            f"gradient descent diverged at step {step} (the loss was {losses[0]:.4g} at the start and {losses[step - 1]:.4g} "
+            f"at step {step - 1}); step_size = {eta:g} is too large, take a smaller one"
+        )
     return d, losses

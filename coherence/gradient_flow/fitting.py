@@ -44,7 +44,7 @@ def fit_time_bound(
     Raises
     ------
     InputError
-        Another label, a scale that is no number.
+        Another label, a scale that is no number, an alignment time that is negative.
 
     Notes
     -----
@@ -65,6 +65,8 @@ def fit_time_bound(
     scale = logarithm(log_scale)
     if label not in (1, -1):
         raise InputError(f"label is {label}; it is 1 or -1")
+    if alignment_time is not None and not alignment_time >= 0:
+        raise InputError(f"alignment_time is {alignment_time}; give a time from 0 on")
     if not constants.holds or scale > log_scale_bound(constants):
         return float("inf")
     first = alignment_time_bound(constants) if alignment_time is None else float(alignment_time)
@@ -95,7 +97,7 @@ def fitted_loss_bound(constants: AlignmentConstants, times: ArrayLike, *, loss: 
     Raises
     ------
     InputError
-        Negative times.
+        Negative times, a loss that is negative or not finite.
 
     References
     ----------
@@ -112,6 +114,8 @@ def fitted_loss_bound(constants: AlignmentConstants, times: ArrayLike, *, loss: 
     since = real_vector(times, "times")
     if (since < 0).any():
         raise InputError(f"times[{int(np.argmin(since))}] = {since.min():g} is negative; times are counted from t_2 on")
+    if not 0 <= loss < np.inf:
+        raise InputError(f"loss is {loss}; give L(t_2), a finite number from 0 on")
     rate = (max(constants.separation, 0.0) * constants.least_datum) ** 2 / (8 * constants.largest_datum)
     return loss / (1 + loss * rate * since)
 

@@ -8,7 +8,9 @@ the two; `two_layer` turns them into a rate. Eigenvalues and singular values are
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -19,7 +21,9 @@ from coherence.gradient_flow.training import positive_integer
 from coherence.types import ArrayLike, Real
 
 SYMMETRY = 1e-9  # of the largest entry: imbalances are differences of two products, each symmetric to rounding
-EQUAL = 1e-9  # of the largest squared weight: below, an eigenvalue of an imbalance counts as zero
+EQUAL = 1e-9  # of squared weights: a sign or a difference as small is forgiven, as of trained weights, and the bound lowered by it
+EPS = float(np.finfo(float).eps)
+UNITS = 4.0  # of rounding in an eigenvalue or singular value: its product, a QR to narrow, the decomposition, and one to spare
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -145,13 +149,49 @@ def margin(product: ArrayLike, loss: Loss, *, index: int | None = None) -> float
     1.5
     """
     W = finite_matrix(product, "product")
+    k = min(W.shape) if index is None else positive_integer(index, "index")
+    distance, minimizer = level_distance(W, loss), np.asarray(loss.minimizer)
+    return residual_margin(minimizer, distance, k, rounding=value_rounding(minimizer.shape, float(np.linalg.norm(minimizer, 2))))
+
+
+def level_distance(W: Real, loss: Loss) -> float:
+    """sqrt(K/mu) |W - W*|_F: no loss that is not larger has its W farther from W*."""
     if loss.minimizer is None or loss.smoothness is None or not loss.strong_convexity:
         raise InputError("the margin needs a loss with minimizer, smoothness and strong_convexity; this one lacks at least one")
     if loss.shape != W.shape:
         raise InputError(f"product has shape {W.shape} and the loss is of {loss.shape} matrices; they must be equal")
-    k = min(W.shape) if index is None else positive_integer(index, "index")
-    radius = np.sqrt(loss.smoothness / loss.strong_convexity) * np.linalg.norm(W - loss.minimizer)
-    return float(max(singular_value(loss.minimizer, k) - radius, 0.0))
+    return float(np.sqrt(loss.smoothness / loss.strong_convexity) * np.linalg.norm(W - loss.minimizer))
+
+
+def residual_margin(targets: Real, distance: float, k: int, *, gain: float = 1.0, rounding: float = 0.0) -> float:
+    """[sigma_k(Y) - d]_+ / |S|: the k-th singular value of all W with |Y - S W|_F <= d, lowered by what rounding may have added."""
+    return float(kept_above(np.array([singular_value(targets, k)]), distance, gain=gain, rounding=rounding)[0])
+
+
+def kept_above(values: Real, distance: float, *, gain: float = 1.0, rounding: float = 0.0) -> Real:
+    """[v - d]_+ / |S| for many values, such as the moduli of entries."""
+    return np.asarray(np.maximum(values - distance - rounding, 0.0) / gain)
+
+
+def value_rounding(shape: tuple[int, ...], norm: float) -> float:
+    """What a computed singular value or eigenvalue of a matrix of this norm may be off by."""
+    return UNITS * EPS * max(shape) * norm
+
+
+def product_rounding(weights: Sequence[Real]) -> float:
+    """What the singular values of the computed product may be off by."""
+    norms = [float(np.linalg.norm(W, 2)) for W in weights]
+    return len(weights) * value_rounding((max(max(W.shape) for W in weights),), float(np.prod(norms)))
+
+
+def imbalance_rounding(weights: Sequence[Real]) -> Real:
+    """What the eigenvalues of computed imbalances may be off by, (L - 1,): eps (|W_l|^2 + |W_{l+1}|^2) times the dimension.
+
+    Of two layers each, so that a large layer elsewhere blurs nothing.
+    """
+    squares = [float(np.linalg.norm(W, 2)) ** 2 for W in weights]
+    dimensions = [max(*left.shape, *right.shape) for left, right in pairwise(weights)]
+    return np.array([value_rounding((h,), a + b) for h, (a, b) in zip(dimensions, pairwise(squares), strict=True)])
 
 
 def singular_value(W: Real, k: int) -> float:
@@ -167,6 +207,13 @@ def entry(values: Real, k: int) -> float:
 def descending(D: Real) -> Real:
     """Eigenvalues of a symmetric matrix, descending."""
     return np.asarray(np.linalg.eigvalsh(D)[::-1])
+
+
+def nonnegative(value: float, name: str) -> float:
+    """A finite number >= 0."""
+    if not np.isfinite(value) or value < 0:
+        raise InputError(f"{name} = {value}; give a finite number, >= 0")
+    return float(value)
 
 
 def symmetric(values: ArrayLike, name: str) -> Real:

@@ -316,6 +316,11 @@ def ntk_form(network: LinearNetwork, *, alpha: float = 0.5) -> NTKForm:
     NTKForm
         Train `network` on ``squared_loss(Y, X, output_scale=form.output_scale)`` for `speed` times as long.
 
+    Raises
+    ------
+    InputError
+        Not two layers, alpha not a finite number or so large that h^{2 alpha} is none.
+
     References
     ----------
     Appendix D of the two-layer paper.
@@ -328,5 +333,8 @@ def ntk_form(network: LinearNetwork, *, alpha: float = 0.5) -> NTKForm:
     """
     if network.depth != 2:
         raise InputError(f"the network has {network.depth} layers; this form is of two")
-    factor = float(network.widths[1]) ** alpha
-    return NTKForm(network.rescaled(factor), factor**-2, factor**2)
+    with np.errstate(all="ignore"):
+        factor, output, speed = (float(np.float_power(network.widths[1], power * alpha)) for power in (1, -2, 2))
+    if not (0 < output < np.inf and 0 < speed < np.inf):
+        raise InputError(f"alpha is {alpha}; give a finite number for which h^(2 alpha) and its inverse are floats")
+    return NTKForm(network.rescaled(factor), output, speed)

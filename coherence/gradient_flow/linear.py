@@ -133,10 +133,11 @@ class LinearNetwork(Page):
 
     def rescaled(self, factor: float | Sequence[float]) -> LinearNetwork:
         """The network with its weights times one factor, or layer by layer times as many as it has layers."""
-        factors = (
-            np.broadcast_to(np.asarray(factor, dtype=float), (self.depth,)) if np.ndim(factor) == 0 else np.asarray(factor, float)
-        )
-        if factors.shape != (self.depth,) or not np.isfinite(factors).all():
+        try:
+            factors = np.broadcast_to(np.asarray(factor, dtype=float), (self.depth,))
+        except (TypeError, ValueError):
+            factors = np.full(1, np.nan)
+        if not np.isfinite(factors).all():
             raise InputError(f"factor is {factor!r:.60}; give a finite number, or one for each of the {self.depth} layers")
         return LinearNetwork([scale * matrix for scale, matrix in zip(factors, self.weights, strict=True)])
 
@@ -238,7 +239,7 @@ class LinearNetwork(Page):
         if self.depth == 1:
             return 1.0
         if self.depth == 2:
-            return sum(float(np.linalg.eigvalsh(gram)[0]) for gram in (self._factors[1][0], self._factors[0][1]))
+            return sum(max(0.0, float(np.linalg.eigvalsh(gram)[0])) for gram in (self._factors[1][0], self._factors[0][1]))
         if self.widths[0] * self.widths[-1] <= DENSE:
             return max(0.0, float(np.linalg.eigvalsh(self.tangent_matrix())[0]))
         start = np.ones(self.widths[0] * self.widths[-1])

@@ -15,11 +15,13 @@ from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
-from scipy.optimize import linprog, nnls
+from scipy.optimize import nnls
 
 from coherence.display import Page
 from coherence.errors import InputError
 from coherence.types import ArrayLike, Real
+
+AGREES = 1e-8  # of the loss at 0: how far a minimum may be from the value at the minimizer
 
 
 def numerical_rank(singular: Real, shape: tuple[int, ...]) -> int:
@@ -65,7 +67,7 @@ class Loss(Page):
     shape : (int, int)
         n, m.
     minimum : float
-        f*.
+        f*; where left out the value at the minimizer, or 0 where that is not given either.
     minimizer : (n, m) or None
         W*, of smallest norm where there are several.
     smoothness, strong_convexity : float or None
@@ -91,7 +93,7 @@ class Loss(Page):
     value: Callable[[Real], float]
     gradient: Callable[[Real], Real]
     shape: tuple[int, int]
-    minimum: float = 0.0
+    minimum: float = np.nan
     minimizer: Real | None = None
     smoothness: float | None = None
     strong_convexity: float | None = None
@@ -107,8 +109,6 @@ class Loss(Page):
             given = getattr(self, name)
             if given is not None:
                 positive(given, name)
-        if not np.isfinite(self.minimum):
-            raise InputError(f"minimum is {self.minimum}; give the finite infimum of the loss")
         if self.smoothness is not None and self.strong_convexity is not None and self.smoothness < self.strong_convexity:
             raise InputError(f"smoothness {self.smoothness:g} is below strong_convexity {self.strong_convexity:g}; K >= mu")
         if self.pl_constant is None and self.strong_convexity is not None:
@@ -118,6 +118,18 @@ class Loss(Page):
             if minimizer.shape != tuple(self.shape):
                 raise InputError(f"minimizer has shape {minimizer.shape}; the loss is of {tuple(self.shape)} matrices")
             object.__setattr__(self, "minimizer", minimizer)
+        if np.isnan(self.minimum):
+            object.__setattr__(self, "minimum", 0.0 if self.minimizer is None else float(self.value(self.minimizer)))
+        if not np.isfinite(self.minimum):
+            raise InputError(f"minimum is {self.minimum}; give the finite infimum of the loss")
+        self._check_minimum()
+
+    def _check_minimum(self) -> None:
+        if self.minimizer is None or isinstance(self, SquaredLoss):
+            return
+        found = float(self.value(self.minimizer))
+        if abs(found - self.minimum) > AGREES * max(abs(found), abs(self.minimum), abs(self.value(np.zeros(self.shape)))):
+            raise InputError(f"minimum is {self.minimum:g} and the loss at the minimizer {found:g}; they must be equal")
 
     @property
     def facts(self) -> dict[str, str]:
@@ -209,13 +221,15 @@ def squared_loss(Y: ArrayLike, X: ArrayLike | None = None, *, scale: float = 0.5
     rank = numerical_rank(singular, samples.shape)
     if rank == 0:
         raise InputError("X is zero; the loss does not depend on the weights")
-    if not 0 < scale * singular[rank - 1] ** 2 <= scale * singular[0] ** 2 < np.inf:
+    with np.errstate(over="ignore"):
+        lam = singular**2
+    if not 0 < scale * lam[rank - 1] <= scale * lam[0] < np.inf:
         raise InputError(
             f"the singular values of X times the output's scale go from {singular[rank - 1]:.3g} to {singular[0]:.3g}; "
             "their squares are beyond floating point, rescale X"
         )
     best = (right[:rank].T / singular[:rank]) @ (left[:, :rank].T @ targets)
-    n, lam = samples.shape[1], singular**2
+    n = samples.shape[1]
     return SquaredLoss(
         value=partial(_squared, samples, targets, scale),
         gradient=partial(_squared_gradient, samples, targets, scale),
@@ -311,9 +325,9 @@ def exponential_loss(X: ArrayLike, y: ArrayLike, *, scale: float = 1.0, separabl
     direction, gamma = max_margin(signed) if separable else (None, None)
     if gamma is not None and gamma <= 0:
         raise InputError(
-            "no hyperplane through the origin was found to separate the data by more than rounding; without one the exponential "
-            "loss has no infimum of 0 to converge to. Give separable data (a column of ones in X lets hyperplanes miss the "
-            "origin), or separable=False for a ReLU network"
+            "no hyperplane through the origin was found to separate the data (by a margin of 1e-8 of their lengths or more); "
+            "without one the exponential loss has no infimum of 0 to converge to. Give separable data (a column of ones in X "
+            "lets hyperplanes miss the origin), or separable=False for a ReLU network"
         )
     return ExponentialLoss(
         value=partial(_exponential, signed, scale),
@@ -348,30 +362,29 @@ def max_margin(signed: Real) -> tuple[Real, float]:
 
     z points to the point of conv{s_i} nearest to the origin. It is a problem of non-negative least squares,
     min |S'p|^2 + (sum p - 1)^2 over p >= 0: for p = a q, q in the simplex, the minimum over a is |S'q|^2/(|S'q|^2 + 1), which
-    grows with |S'q|. Nearly opposite rows, whose nearest point is lost in that sum, are separated by a linear program instead,
-    which gives some z, not the best. The margin returned is that of z as computed, so true whatever the accuracy of z.
+    grows with |S'q|. Nearly opposite rows, whose nearest point is lost in that sum, are separated after whitening, which gives
+    some z, not the best. The margin returned is that of z as computed, so true whatever the accuracy of z.
     """
     sizes = np.abs(signed).max(axis=1)
     if not sizes.all():
         return np.zeros(signed.shape[1]), 0.0
     lengths = sizes * np.linalg.norm(signed / sizes[:, None], axis=1)  # squares of tiny samples would vanish
-    rows = signed / lengths.max()
-    weights, _ = nnls(np.vstack([rows.T, np.ones(len(rows))]), np.append(np.zeros(rows.shape[1]), 1.0))
-    candidates = [rows.T @ weights]
-    units = signed / lengths[:, None]
     rounding = 4 * signed.shape[1] * np.finfo(float).eps
+    units = signed / lengths[:, None]
+    candidates = [_nearest(signed / lengths.max())]
     if not (units @ candidates[0] > rounding * np.linalg.norm(candidates[0])).all():
-        n = signed.shape[1]  # the largest t with units z >= t, |z_i| <= 1
-        found = linprog(
-            np.append(np.zeros(n), -1.0),
-            A_ub=np.hstack([-units, np.ones((len(units), 1))]),
-            b_ub=np.zeros(len(units)),
-            bounds=[(-1, 1)] * n + [(0, None)],
-        )
-        candidates.append(found.x[:n] if found.success else np.zeros(n))
+        left, singular, right = np.linalg.svd(units, full_matrices=False)
+        kept = numerical_rank(singular, units.shape)
+        candidates.append((right[:kept].T / singular[:kept]) @ _nearest(left[:, :kept]))
     best, margin = np.zeros(signed.shape[1]), 0.0
     for z in candidates:
         length = np.linalg.norm(z)
         if length and (units @ z > rounding * length).all() and (signed @ z).min() / length > margin:
             best, margin = z / length, float((signed @ z).min() / length)
     return best, margin
+
+
+def _nearest(rows: Real) -> Real:
+    """A multiple of the point of the rows' convex hull nearest to the origin."""
+    weights, _ = nnls(np.vstack([rows.T, np.ones(len(rows))]), np.append(np.zeros(rows.shape[1]), 1.0))
+    return np.asarray(rows.T @ weights)

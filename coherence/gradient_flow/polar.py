@@ -15,7 +15,7 @@ class waits long for its turn, its closed form goes on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -35,6 +35,7 @@ from coherence.types import ArrayLike, Real
 
 QUIET = 1e-17  # outputs below it leave exp(-y f) = 1 in double precision
 RECORDS = 200  # of a flow, where not asked otherwise
+SOLVER_STEPS = 100_000  # of a flow; the longest of the tests takes some 150
 REPRESENTABLE = 345.0  # |log| of norms whose square is a normal float
 
 
@@ -65,6 +66,8 @@ class AlignmentFlow(Page):
         t_2: when the largest |f| of the positive, the negative data first exceeds 1/4; infinite where it has not.
     quiet_until : float
         Until then outputs were below rounding and directions are in closed form.
+    status : str
+        "completed", or "interrupted" by Ctrl-C: records, switches and fits until then.
 
     Examples
     --------
@@ -85,6 +88,7 @@ class AlignmentFlow(Page):
     switch_times: Real
     fit_times: tuple[float, float]
     quiet_until: float
+    status: str
 
     def __len__(self) -> int:
         return len(self.times)
@@ -147,7 +151,9 @@ class AlignmentFlow(Page):
         }
 
     def __repr__(self) -> str:
-        return f"AlignmentFlow({self.signs.size} neurons, {self.y.size} samples; {len(self)} records to t = {self.times[-1]:.4g})"
+        said = "" if self.status == "completed" else f"{self.status}; "
+        end = f"{len(self)} records to t = {self.times[-1]:.4g}"
+        return f"AlignmentFlow({said}{self.signs.size} neurons, {self.y.size} samples; {end})"
 
 
 def alignment_flow(
@@ -185,13 +191,15 @@ def alignment_flow(
     Returns
     -------
     AlignmentFlow
+        On Ctrl-C the records until then, with status "interrupted"; where the first was not reached, KeyboardInterrupt goes on.
 
     Raises
     ------
     InputError
-        A network that is not balanced, data that are not separated or as in `data_separation`, times out of order.
+        A network that is not balanced, data that are not separated or as in `data_separation`, times out of order, a scale at which
+        the loss at the start is not finite.
     ToleranceError
-        The solver cannot reach the tolerance.
+        The solver cannot reach the tolerance, or not the end within 100 000 steps (stiff flows of large outputs).
 
     References
     ----------
@@ -207,7 +215,7 @@ def alignment_flow(
     >>> bool(found.losses[-1] < 1e-3), sorted(set(found.cones[-1].tolist()))
     (True, ['+', '-', 'dead'])
     """
-    samples, labels, _, log_norms, signs = separated_start(network, X, y)
+    samples, labels, directions, log_norms, signs = separated_start(network, X, y)
     if not network.balanced:
         raise InputError("the network is not balanced; polar coordinates need |v_j| = |w_j|, gradient_flow takes any")
     end = positive(duration, "duration")
@@ -217,31 +225,52 @@ def alignment_flow(
     if moments[-1] > end:
         raise InputError(f"times end at {moments[-1]:g}, after the duration {end:g}; give times within it")
     log_norms = log_norms + log_scale
+    _refuse_infinite(samples @ directions, labels, log_norms, signs)
     limit = alignment_limit(network, samples, labels)
     longest = float(np.linalg.norm(samples, axis=1).max())
     quiet = _quiet_time(limit, log_norms, longest, end)
     # Once all are aligned, neurons of either sign see one class of the data only, and not each other.
     parts = [np.full(signs.size, True)] if quiet < limit.alignment_time else [signs > 0, signs < 0]
     switches, fitted = limit.switch_times.copy(), np.full(2, np.inf)
-    directions, logarithms = np.empty((moments.size, samples.shape[1], signs.size)), np.empty((moments.size, signs.size))
+    turns, logarithms = np.empty((moments.size, samples.shape[1], signs.size)), np.empty((moments.size, signs.size))
+    status, reached, steps = "completed", np.inf, SOLVER_STEPS
     for part in filter(np.any, parts):
         start = _quiet_time(limit, np.where(part, log_norms, -np.inf), longest, end)
         early = moments <= start
         turned, grown = limit.at(np.append(moments[early], start))
         turned, grown = turned[:, :, part], grown[:, part]
         known = np.where(limit.switch_times[:, part] <= start, limit.switch_times[:, part], np.inf)
-        run = _Run(samples, labels, signs[part], rtol, atol, progress, end)
+        run = _Run(samples, labels, signs[part], rtol, atol, progress, end, start, steps)
         pattern = limit.initial_pattern[:, part] ^ np.isfinite(known)
-        late, times_of_fit = run.integrate(start, turned[-1], log_norms[part] + grown[-1], pattern, known, moments[~early])
-        directions[:, :, part] = np.concatenate([turned[:-1], late[0]])
-        logarithms[:, part] = np.concatenate([log_norms[part] + grown[:-1], late[1]])
-        switches[:, part], fitted = known, np.minimum(fitted, times_of_fit)
-    hidden = np.where(limit.initial_pattern ^ (switches <= moments[:, None, None]), samples @ directions, 0.0)
+        if status == "completed":
+            status = run.integrate(turned[-1], log_norms[part] + grown[-1], pattern, known, moments[~early])
+        late = run.records(turned.shape[1:], log_norms[part] + grown[-1])
+        count = len(turned) - 1 + len(late[0])
+        turns[:count, :, part] = np.concatenate([turned[:-1], late[0]])
+        logarithms[:count, part] = np.concatenate([log_norms[part] + grown[:-1], late[1]])
+        switches[:, part], fitted = known, np.minimum(fitted, run.fitted)
+        reached, steps = min(reached, run.reached), run.steps
+    if status == "interrupted":  # what all parts have reached
+        count = int((moments <= reached).sum())
+        if count == 0:
+            raise KeyboardInterrupt
+        moments, turns, logarithms = moments[:count], turns[:count], logarithms[:count]
+        switches, fitted = np.where(switches <= reached, switches, np.inf), np.where(fitted <= reached, fitted, np.inf)
+    hidden = np.where(limit.initial_pattern ^ (switches <= moments[:, None, None]), samples @ turns, 0.0)
     outputs = np.einsum("tnh,th->tn", hidden, signs * np.exp(2 * logarithms))
     fits = (float(fitted[0]), float(fitted[1]))
     return AlignmentFlow(
-        samples, labels, signs, moments, directions, logarithms, outputs, limit.initial_pattern, switches, fits, quiet
+        samples, labels, signs, moments, turns, logarithms, outputs, limit.initial_pattern, switches, fits, quiet, status
     )
+
+
+def _refuse_infinite(margins: Real, y: Real, log_norms: Real, signs: Real) -> None:
+    """Refuse a start beyond floating point, given x_i'u_j (N, h)."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        outputs = np.maximum(margins, 0) @ (signs * np.exp(2 * log_norms))
+        loss = float(np.exp(-y * outputs).sum())
+    if not np.isfinite(loss):
+        raise InputError(f"the loss of the network at the start is {loss}; give a scale at which it is finite")
 
 
 @dataclass
@@ -255,45 +284,66 @@ class _Run:
     atol: float
     progress: Progress
     end: float
+    reached: float  # at first the start
+    steps: int  # that are left
+    states: list[Real] = field(default_factory=list)
+    fitted: list[float] = field(default_factory=lambda: [np.inf, np.inf])
 
-    def integrate(
-        self, start: float, directions: Real, log_norms: Real, pattern: np.ndarray, switches: Real, moments: Real
-    ) -> tuple[tuple[Real, Real], tuple[float, float]]:
-        """Return directions (T, D, h) and log-norms (T, h) at the moments, and the times of fitting; fills in `switches`."""
-        shape = directions.shape
-        records: list[Real] = []
-        fitted = [np.inf, np.inf]
+    def integrate(self, directions: Real, log_norms: Real, pattern: np.ndarray, switches: Real, moments: Real) -> str:
+        """Go on to the end, keep states at the moments and fill in `switches`; the status then."""
+        try:
+            self._integrate(directions, log_norms, pattern, switches, moments)
+        except KeyboardInterrupt:
+            return "interrupted"
+        return "completed"
+
+    def _integrate(self, directions: Real, base: Real, pattern: np.ndarray, switches: Real, moments: Real) -> None:
+        shape, start, time = directions.shape, self.reached, self.reached
         gains = self.y[:, None] * self.signs > 0
-        time, state, base = start, np.append(directions.ravel(), np.zeros(shape[1])), log_norms
+        state = np.append(directions.ravel(), np.zeros(shape[1]))
         solver = self._solver(time, state, base, pattern, shape)
         while time < self.end:
-            with np.errstate(over="ignore", invalid="ignore"):  # in steps that the solver tries and rejects
-                failure = solver.step()
-            if solver.status == "failed":
-                raise ToleranceError(f"the flow could not be followed beyond t = {time:g} ({failure}); allow a larger rtol")
+            self._advance(solver)
             dense, until = solver.dense_output(), solver.t
             wrong = (gains ^ pattern) & (self._margins(solver.y, shape, gains) > 0) & self._awake(pattern)
             crossed = wrong.any()
             if crossed:
                 until, pair = self._first_crossing(dense, time, until, wrong, gains, shape)
-            self._watch(fitted, dense, time, until, base, pattern, shape)
-            take = (moments > time) & (moments <= until)
-            records += [dense(moment) for moment in moments[take]]
+            self._watch(self.fitted, dense, time, until, base, pattern, shape)
+            self.states += [dense(moment) for moment in moments[(moments > time) & (moments <= until)]]
             state = dense(until) if crossed else solver.y
-            time = until
             if crossed:
                 pattern = pattern.copy()
                 pattern[pair] ^= True
-                switches[pair] = time
+                switches[pair] = until
                 turned = state[: -shape[1]].reshape(shape)
                 state = np.append((turned / np.linalg.norm(turned, axis=0)).ravel(), state[-shape[1] :])
-                if time < self.end:
-                    solver = self._solver(time, state, base, pattern, shape)
+                if until < self.end:
+                    solver = self._solver(until, state, base, pattern, shape)
+            self.reached = time = until
             self.progress("alignment flow", (time - start) / (self.end - start))
-        stack = np.array(records).reshape(len(records), state.size)
+
+    def _advance(self, solver: DOP853) -> None:
+        """One step of the solver; an error where it cannot or has taken too many."""
+        self.steps -= 1
+        if self.steps < 0:
+            failure: str | None = f"too stiff for {SOLVER_STEPS} steps"
+        elif not np.isfinite(solver.h_abs):  # with which the solver would try for ever
+            failure = "the velocity is not finite"
+        else:
+            with np.errstate(over="ignore", invalid="ignore"):  # in steps that the solver tries and rejects
+                failure = solver.step()
+            if solver.status != "failed":
+                return
+        raise ToleranceError(
+            f"the flow could not be followed beyond t = {solver.t:g} ({failure}); allow a larger rtol or give a smaller scale"
+        )
+
+    def records(self, shape: tuple[int, ...], base: Real) -> tuple[Real, Real]:
+        """Directions (T, D, h) and log-norms (T, h) at the moments reached."""
+        stack = np.array(self.states).reshape(len(self.states), (shape[0] + 1) * shape[1])
         turned = stack[:, : -shape[1]].reshape(-1, *shape)
-        turned = turned / np.linalg.norm(turned, axis=1, keepdims=True)
-        return (turned, base + stack[:, -shape[1] :]), (float(fitted[0]), float(fitted[1]))
+        return turned / np.linalg.norm(turned, axis=1, keepdims=True), base + stack[:, -shape[1] :]
 
     def _solver(self, time: float, state: Real, base: Real, pattern: np.ndarray, shape: tuple[int, ...]) -> DOP853:
         def slope(_: float, now: Real) -> Real:
@@ -303,7 +353,8 @@ class _Run:
             along = (directions * pull).sum(axis=0)
             return np.append((self.signs * (pull - directions * along)).ravel(), self.signs * along)
 
-        return DOP853(slope, time, state, self.end, rtol=self.rtol, atol=self.atol)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return DOP853(slope, time, state, self.end, rtol=self.rtol, atol=self.atol)
 
     def _outputs(self, state: Real, base: Real, pattern: np.ndarray, shape: tuple[int, ...]) -> Real:
         directions, growth = state[: -shape[1]].reshape(shape), state[-shape[1] :]

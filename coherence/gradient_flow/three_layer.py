@@ -12,16 +12,18 @@ by taking rank-one pieces away one after the other, each an inverse interlacing 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from coherence.display import Page
 from coherence.errors import InputError
-from coherence.gradient_flow.imbalance import EQUAL, symmetric
+from coherence.gradient_flow.imbalance import EQUAL, nonnegative, symmetric, value_rounding
 from coherence.gradient_flow.training import positive_integer
 from coherence.types import ArrayLike, Real
 
+SLACK = 1e-6  # of the largest eigenvalue: what imbalances may miss feasibility by, where no tolerance is given
 TIE = 1e-12  # of the largest eigenvalue: closer values of two interlacing spectra are one, and cancel
 
 
@@ -47,8 +49,8 @@ class ThreeLayerRate(Page):
     >>> import numpy as np
     >>> from coherence import gradient_flow as gf
     >>> found = gf.three_layer_rate(np.diag([1.0, -2.0]), np.diag([1.0, -3.0]), 1, 1)
-    >>> found.delta_21, found.delta_23, found.middle
-    (2.0, 3.0, 6.0)
+    >>> [round(x, 9) for x in (found.delta_21, found.delta_23, found.middle)]
+    [2.0, 3.0, 6.0]
     """
 
     value: float
@@ -87,8 +89,9 @@ def three_layer_rate(D21: ArrayLike, D23: ArrayLike, n: int, m: int, *, toleranc
     n, m : int
         Rows of W_1 and columns of W_3; h1 and h2 are min(n, m) at least.
     tolerance : float, optional
-        What the eigenvalues may be off by before they count as no imbalances of any weights; 1e-9 of the largest unless given.
-        Give 1e-9 of the largest squared weight where imbalances may be rounding only.
+        What the eigenvalues may be off by, in the unit of the imbalances; the bound is lowered to what is true of all as near.
+        Rounding of the largest unless given, or what they miss feasibility by, up to 1e-6 of the largest. Imbalances do not tell
+        how large the weights are: of large and nearly balanced ones, give 1e-14 of the largest squared weight.
 
     Returns
     -------
@@ -115,10 +118,31 @@ def three_layer_rate(D21: ArrayLike, D23: ArrayLike, n: int, m: int, *, toleranc
     >>> gf.three_layer_rate(np.diag([1.0, -2.0]), np.diag([1.0, -3.0]), 1, 1)
     ThreeLayerRate(6 = 0 + 6 + 0)
     """
-    b21, b23 = _spectra(D21, D23, n, m, tolerance)[:2]
-    a21, a23 = _joint(b21, b23)
-    d21, first = _least(a21, b21, n)
-    d23, last = _least(a23, b23, m)
+    (b21, _), (b23, _), missed = _spectra(D21, D23, n, m)
+    largest = max(float(np.abs(b21).max()), float(np.abs(b23).max()))
+    if tolerance is None:
+        off = [max(value_rounding(b.shape, largest), missed) for b in (b21, b23)]
+        allowed = SLACK * largest
+    else:
+        off = [nonnegative(tolerance, "tolerance")] * 2
+        allowed = 2 * off[0]  # a and b may each be off
+    _require_feasible(missed, allowed)
+    return rate_of_spectra((b21, b23), n, m, off=off)
+
+
+def rate_of_spectra(spectra: tuple[Real, Real], n: int, m: int, *, off: Sequence[float] | Real) -> ThreeLayerRate:
+    """The bound from eigenvalues of D_21 and D_23 (descending) that are off by `off` at most, each by its own.
+
+    It is least where every a_i is as low and every b_i as high as it may be: with t_i = [a_i - b_{i+1-r}]_+ the two numbers are
+
+        Delta = sum_i t_i,   (Delta^(2) + Delta^2)/2 = sum_i a_i t_i + sum_{i < j} t_i t_j      (a^2 - d^2 = 2 a t - t^2)
+
+    which rise with every a_i >= 0 and fall with every b_i, and in which nothing cancels.
+    """
+    low = _joint(*(b - error for b, error in zip(spectra, off, strict=True)))
+    high = [b + error for b, error in zip(spectra, off, strict=True)]
+    d21, first = _least(low[0], high[0], n)
+    d23, last = _least(low[1], high[1], m)
     return ThreeLayerRate(first + d21 * d23 + last, first, d21 * d23, last, d21, d23)
 
 
@@ -158,7 +182,9 @@ def extremal_weights(D21: ArrayLike, D23: ArrayLike, n: int, m: int, *, toleranc
     >>> bool(np.allclose(W2 @ W2.T - W1.T @ W1, np.diag([1.0, -2.0])))
     True
     """
-    b21, b23, Q21, Q23 = _spectra(D21, D23, n, m, tolerance)
+    (b21, Q21), (b23, Q23), missed = _spectra(D21, D23, n, m)
+    largest = max(float(np.abs(b21).max()), float(np.abs(b23).max()))
+    _require_feasible(missed, EQUAL * largest if tolerance is None else nonnegative(tolerance, "tolerance"))
     a21, a23 = _joint(b21, b23)
     Z1, V1 = _peeled(a21, b21, n)
     Z3, V3 = _peeled(a23, b23, m)
@@ -169,8 +195,8 @@ def extremal_weights(D21: ArrayLike, D23: ArrayLike, n: int, m: int, *, toleranc
     return Z1 @ V1, V1.T @ root @ V3, V3.T @ Z3.T
 
 
-def _spectra(D21: ArrayLike, D23: ArrayLike, n: int, m: int, tolerance: float | None) -> tuple[Real, Real, Real, Real]:
-    """Eigenvalues (descending) and eigenvectors of both, checked to be imbalances of some weights."""
+def _spectra(D21: ArrayLike, D23: ArrayLike, n: int, m: int) -> tuple[tuple[Real, Real], tuple[Real, Real], float]:
+    """Eigenvalues (descending) and eigenvectors of both, and what they miss by to be imbalances of some weights."""
     n, m = positive_integer(n, "n"), positive_integer(m, "m")
     found = []
     for name, values in {"D21": D21, "D23": D23}.items():
@@ -181,22 +207,25 @@ def _spectra(D21: ArrayLike, D23: ArrayLike, n: int, m: int, tolerance: float | 
             )
         w, Q = np.linalg.eigh(D)
         found.append((w[::-1], Q[:, ::-1]))
-    (b21, Q21), (b23, Q23) = found
-    close = EQUAL * max(float(np.abs(b21).max()), float(np.abs(b23).max())) if tolerance is None else tolerance
-    _check_feasible(b21, b23, n, m, close)
-    return b21, b23, Q21, Q23
+    return found[0], found[1], _missed(found[0][0], found[1][0], n, m)
 
 
-def _check_feasible(b21: Real, b23: Real, n: int, m: int, close: float) -> None:
-    """W_2 W_2' exceeds D_21 by rank n and W_2' W_2 exceeds D_23 by rank m; the least spectrum of W_2 must allow both."""
+def _missed(b21: Real, b23: Real, n: int, m: int) -> float:
+    """W_2 W_2' exceeds D_21 by rank n and W_2' W_2 exceeds D_23 by rank m; how far the least W_2 goes beyond."""
     shared = min(len(b21), len(b23))
     a21, a23 = _joint(b21, b23)
-    for name, a, b, r in (("D21", a21, b21, n), ("D23", a23, b23, m)):
-        if (a[r:] > b[: max(len(b) - r, 0)] + close).any() or (a[shared:] > close).any():
-            raise InputError(
-                f"no weights have these imbalances: the spectrum of {name} does not interlace {r}-fold with that of a common W_2; "
-                "give -D_1 and D_2 of the same network"
-            )
+    beyond = [0.0]
+    for a, b, r in ((a21, b21, n), (a23, b23, m)):
+        beyond += [float((a[r:] - b[: max(len(b) - r, 0)]).max(initial=0.0)), float(a[shared:].max(initial=0.0))]
+    return max(beyond)
+
+
+def _require_feasible(missed: float, allowed: float) -> None:
+    if missed > allowed:
+        raise InputError(
+            f"no weights have these imbalances: their spectra miss interlacing with a common W_2 by {missed:.3g}; give -D_1 and "
+            "D_2 of the same network, and tolerance= of 1e-14 of the largest squared weight where this is rounding of large weights"
+        )
 
 
 def _joint(b21: Real, b23: Real) -> tuple[Real, Real]:
@@ -214,11 +243,11 @@ def _interlaced(a: Real, b: Real, r: int) -> Real:
 
 
 def _least(a: Real, b: Real, r: int) -> tuple[float, float]:
-    """Least lambda_r(Z Z') and least lambda_r(Z A Z') where A - Z'Z has the spectrum b, summed as differences."""
-    d = _interlaced(a, b, r)
-    first = float(np.sum(a - d))
-    second = float(np.sum((a - d) * (a + d)))
-    return first, (second + first**2) / 2
+    """Least lambda_r(Z Z') and least lambda_r(Z A Z') where A - Z'Z has the spectrum b; see `rate_of_spectra`."""
+    upper = a[r - 1 :]
+    t = np.maximum(upper - b[: len(upper)], 0.0)
+    before = np.concatenate([[0.0], np.cumsum(t)[:-1]])[: len(t)]
+    return float(t.sum()), float(np.sum((upper + before) * t))
 
 
 def _peeled(a: Real, b: Real, r: int) -> tuple[Real, Real]:

@@ -8,6 +8,7 @@ Both record what they pass, report progress, and hand back what was run so far w
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ from coherence.gradient_flow.trajectory import Trainable, Trajectory
 from coherence.progress import Progress, silent
 from coherence.types import ArrayLike, Real, real_vector
 
-RECORDS = 200  # of a trajectory, where not asked otherwise
+RECORDS, FEWEST = 200, 10  # of a trajectory, where not asked otherwise
+MEMORY = 5e8  # bytes that these may take
+STUCK = 2000  # evaluations in a row that are not finite, after which a flow is given up
 LEAST_RTOL = 100 * np.finfo(float).eps  # of scipy's solvers
 DIVERGED = 1e8  # times the loss above its infimum at the start
 METHODS = {"DOP853": integrate.DOP853, "RK45": integrate.RK45, "LSODA": integrate.LSODA, "Radau": integrate.Radau}
@@ -33,31 +36,57 @@ class Recorder:
             raise InputError(f"network is {network!r:.60}; give a LinearNetwork, DiagonalNetwork, GramNetwork or ReLUNetwork")
         if stop is not None and not (np.isreal(stop) and 0 <= stop < np.inf):
             raise InputError(f"stop is {stop}; give a loss above the infimum, >= 0, or None")
-        self.network, self.loss = network, loss
+        self.network, self.loss, self.stop = network, loss, stop
         self.value, self.gradient = network.objective(loss)
         self.shapes = [array.shape for array in network.parameters]
         self.ends = np.cumsum([array.size for array in network.parameters])[:-1]
         self.kept: list[tuple[float, float, int, list[Real]]] = []
-        with np.errstate(over="ignore", invalid="ignore"):
-            first = float(self.value(network.parameters))
+        first, at_zero = self.loss_at(network.parameters), self.loss_at([0 * array for array in network.parameters])
         if not np.isfinite(first):
             raise InputError(f"the loss of the network at the start is {first}; give weights at which it is finite")
-        self.start = first - loss.minimum
+        rounding = np.finfo(float).eps * max(abs(first), abs(loss.minimum), abs(at_zero) if np.isfinite(at_zero) else 0.0)
+        self.limit = DIVERGED * max(first - loss.minimum, rounding)
+
+    @property
+    def records(self) -> int:
+        """How many records are kept where nobody says."""
+        size = 8 * sum(array.size for array in self.network.parameters)
+        return int(np.clip(MEMORY // size, FEWEST, RECORDS))
+
+    def loss_at(self, parameters: Sequence[Real]) -> float:
+        """The loss, infinite where it overflows."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            return float(self.value(parameters))
+
+    def slopes(self, parameters: Sequence[Real], where: str) -> tuple[Real, ...]:
+        """The gradient; one that is not finite where the loss is fine is refused."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = self.gradient(parameters)
+        if not all(np.isfinite(slope).all() for slope in found) and self.loss_at(parameters) - self.loss.minimum <= self.limit:
+            loss = self.loss_at(parameters)
+            raise InputError(f"the gradient is not finite at {where}, where the loss is {loss:.4g}; check the loss's gradient")
+        return found
 
     def record(self, time: float, step: int, parameters: list[Real]) -> float:
         """Keep one moment; return its loss above the infimum."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            loss = float(self.value(parameters))
+        loss = self.loss_at(parameters)
         self.kept.append((time, loss, step, parameters))
         return loss - self.loss.minimum
 
+    def arrived(self, excess: float) -> bool:
+        """Whether the loss asked for is reached."""
+        return self.stop is not None and excess <= self.stop
+
     def trajectory(self, status: str) -> Trajectory:
-        """All that was kept."""
+        """All that was kept, which is given away: stacks are made one at a time, in half the memory."""
         times, losses, steps, parameters = zip(*self.kept, strict=True)
-        stacks = tuple(np.stack(arrays) for arrays in zip(*parameters, strict=True))
+        moments = [list(arrays) for arrays in parameters]
+        self.kept = []
+        del parameters
+        stacks = tuple(np.stack([arrays.pop(0) for arrays in moments]) for _ in self.shapes)
         return Trajectory(self.network, self.loss, np.array(times), np.array(losses), stacks, status, np.array(steps))
 
-    def flat(self, parameters: tuple[Real, ...]) -> Real:
+    def flat(self, parameters: Sequence[Real]) -> Real:
         """All parameters as one vector."""
         return np.concatenate([np.ravel(array) for array in parameters])
 
@@ -87,7 +116,8 @@ def gradient_flow(
     duration : float
         Time of the flow, >= 0 records included.
     times : (T,), optional
-        When to record, ascending within [0, duration]; 201 evenly spaced times where left out.
+        When to record, ascending within [0, duration]; 201 evenly spaced times where left out, fewer where they would take more
+        than 0.5 GB.
     method : {"DOP853", "RK45", "LSODA", "Radau"}
         Runge-Kutta of order 8; LSODA and Radau for stiff flows, where weights or samples differ much in size.
     rtol, atol : float
@@ -132,20 +162,27 @@ def gradient_flow(
         raise InputError(f"rtol is {rtol:g}; give at least {LEAST_RTOL:g}, below which steps are judged by rounding")
     if method not in METHODS:
         raise InputError(f"method is {method!r}; give one of {', '.join(METHODS)}")
-    when = np.linspace(0, duration, RECORDS + 1) if times is None else real_vector(times, "times")
+    when = np.linspace(0, duration, run.records + 1) if times is None else real_vector(times, "times")
     if when.size == 0 or (np.diff(when) <= 0).any() or when[0] < 0 or when[-1] > duration:
         raise InputError(f"times must be ascending within [0, {duration:g}], the duration")
 
-    def velocity(_: float, vector: Real) -> Real:
-        return -run.flat(run.gradient(run.unflat(vector)))
+    wild = 0  # evaluations in a row that are not finite
 
-    steps, status = 0, "completed"
+    def velocity(time: float, vector: Real) -> Real:
+        nonlocal wild
+        found = -run.flat(run.slopes(run.unflat(vector), f"t = {time:g}"))
+        wild = 0 if np.isfinite(found).all() else wild + 1
+        if wild > STUCK:
+            raise ToleranceError(f"loss and gradient are not finite near t = {time:g}; the flow leaves where the loss is defined")
+        return found
+
+    steps, status, reached, state = 0, "completed", 0.0, run.flat(network.parameters)
     pending = list(when[::-1])
     if pending[-1] == 0:
         run.record(pending.pop(), 0, list(network.parameters))
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            solver: Any = METHODS[method](velocity, 0.0, run.flat(network.parameters), duration, rtol=rtol, atol=atol)
+            solver: Any = METHODS[method](velocity, 0.0, state, duration, rtol=rtol, atol=atol)
             while solver.status == "running":
                 said = solver.step()
                 if solver.status == "failed":
@@ -153,20 +190,20 @@ def gradient_flow(
                         f"the flow could not be followed beyond t = {solver.t:g} ({said}); the loss may be unbounded below, "
                         "or the flow stiff: try method='Radau'"
                     )
-                steps += 1
-                if pending and pending[-1] <= solver.t:
+                steps, reached, state = steps + 1, solver.t, solver.y.copy()
+                if pending and pending[-1] <= reached:
                     passed = solver.dense_output()
-                    while pending and pending[-1] <= solver.t:
+                    while pending and pending[-1] <= reached:
                         time = pending.pop()
-                        run.record(time, steps, run.unflat(solver.y.copy() if time == solver.t else passed(time)))
-                progress("gradient flow", solver.t / duration)
-                if stop is not None and run.value(run.unflat(solver.y)) - loss.minimum <= stop:
+                        run.record(time, steps, run.unflat(state if time == reached else passed(time)))
+                progress("gradient flow", reached / duration)
+                if stop is not None and run.arrived(run.loss_at(run.unflat(state)) - loss.minimum):
                     status = "stopped"
                     break
     except KeyboardInterrupt:
         status = "interrupted"
-    if status != "completed" and (not run.kept or run.kept[-1][0] < solver.t):
-        run.record(solver.t, steps, run.unflat(solver.y.copy()))
+    if status != "completed" and (not run.kept or run.kept[-1][0] < reached):
+        run.record(reached, steps, run.unflat(state))
     return run.trajectory(status)
 
 
@@ -190,7 +227,8 @@ def gradient_descent(
         eta.
     steps : int
     record_every : int, optional
-        Steps between records; some 200 records where left out. The first and the last step are always recorded.
+        Steps between records; some 200 records where left out, fewer where they would take more than 0.5 GB. The first and the last
+        step are always recorded.
     stop : float, optional
         Ends at the first record whose loss is this near to its infimum.
     progress : callable, optional
@@ -204,7 +242,8 @@ def gradient_descent(
     Raises
     ------
     InputError
-        A step size or number of steps that is not positive, a loss of matrices of another shape.
+        A step size or number of steps that is not positive, a loss of matrices of another shape, a gradient that is not finite
+        where the loss is.
     InstabilityError
         Descent diverges: a gradient is not finite, or at a record the loss above its infimum is 10^8 times that at the start. The
         error names the step; its attribute `trajectory` holds what was run.
@@ -224,14 +263,15 @@ def gradient_descent(
     run = Recorder(network, loss, stop)
     eta = positive(step_size, "step_size")
     count = positive_integer(steps, "steps")
-    every = max(1, count // RECORDS) if record_every is None else positive_integer(record_every, "record_every")
+    every = max(1, count // run.records) if record_every is None else positive_integer(record_every, "record_every")
     parameters, step = list(network.parameters), 0
     run.record(0.0, 0, parameters)
     status = "completed"
     try:
         while step < count:
+            slopes = run.slopes(parameters, f"step {step}")
             with np.errstate(over="ignore", invalid="ignore"):
-                moved = [array - eta * slope for array, slope in zip(parameters, run.gradient(parameters), strict=True)]
+                moved = [array - eta * slope for array, slope in zip(parameters, slopes, strict=True)]
             if not all(np.isfinite(array).all() for array in moved):
                 if run.kept[-1][2] < step:
                     run.record(step * eta, step, parameters)
@@ -240,9 +280,9 @@ def gradient_descent(
             if step % every == 0 or step == count:
                 excess = run.record(step * eta, step, parameters)
                 progress("gradient descent", step / count)
-                if not excess <= DIVERGED * max(run.start, np.finfo(float).tiny):
+                if not excess <= run.limit:
                     raise diverged(run, step, eta)
-                if stop is not None and excess <= stop:
+                if run.arrived(excess):
                     status = "stopped"
                     break
     except KeyboardInterrupt:

@@ -17,7 +17,7 @@ import numpy as np
 
 from coherence.display import Page
 from coherence.errors import InputError
-from coherence.gradient_flow.imbalance import imbalance_spectrum
+from coherence.gradient_flow.imbalance import ImbalanceSpectrum, entry, imbalance_spectrum, nonnegative
 from coherence.types import ArrayLike, Real
 
 
@@ -110,7 +110,9 @@ def scalar_rate(u: float, v: float, *, y: float, x: float = 1.0) -> ScalarRate:
     return ScalarRate(float(d), float(now), float(least), float(late))
 
 
-def two_layer_rate(D: ArrayLike, n: int, m: int, *, sigma_n: ArrayLike = 0.0, sigma_m: ArrayLike = 0.0) -> Any:
+def two_layer_rate(
+    D: ArrayLike, n: int, m: int, *, sigma_n: ArrayLike = 0.0, sigma_m: ArrayLike = 0.0, tolerance: float = 0.0
+) -> Any:
     r"""Lower bound on lambda_n(W_1 W_1') + lambda_m(W_2' W_2) from the imbalance and singular values of the product.
 
         1/2 [ -Delta_+ + sqrt((Delta_+ + Delta)^2 + 4 sigma_m^2) - Delta_- + sqrt((Delta_- + Delta)^2 + 4 sigma_n^2) ]
@@ -124,6 +126,8 @@ def two_layer_rate(D: ArrayLike, n: int, m: int, *, sigma_n: ArrayLike = 0.0, si
     sigma_n, sigma_m : array_like, optional
         The n-th and the m-th singular value of W_1 W_2, or lower bounds on them (zero where n or m exceeds the other). Arrays,
         such as values over time, are taken entry by entry. With both zero the bound is the gap Delta.
+    tolerance : float, optional
+        What the eigenvalues of D may be off by, in its unit. The bound is lowered to what is true of all D as near.
 
     Returns
     -------
@@ -159,9 +163,16 @@ def two_layer_rate(D: ArrayLike, n: int, m: int, *, sigma_n: ArrayLike = 0.0, si
             f"{min(n, m)} hidden units"
         )
     s_n, s_m = _singular(sigma_n, "sigma_n", n, m), _singular(sigma_m, "sigma_m", m, n)
-    gap = spectrum.gap
-    bracket = _part(spectrum.positive_spread, gap, s_m) + _part(spectrum.negative_spread, gap, s_n)
+    positive, negative, gap = _widened(spectrum, nonnegative(tolerance, "tolerance"))
+    bracket = _part(positive, gap, s_m) + _part(negative, gap, s_n)
     return float(bracket / 2) if np.ndim(bracket) == 0 else bracket / 2
+
+
+def _widened(spectrum: ImbalanceSpectrum, off: float) -> tuple[float, float, float]:
+    """Spreads and gap of the worst D that is off by so much: the bound falls with the spreads and rises with the gap."""
+    values = spectrum.eigenvalues
+    low, high = max(entry(values, spectrum.n) - off, 0.0), max(entry(-values[::-1], spectrum.m) - off, 0.0)
+    return max(float(values[0]) + off, 0.0) - low, max(-float(values[-1]) + off, 0.0) - high, low + high
 
 
 def _part(spread: float, gap: float, sigma: Real) -> Real:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import integrate
@@ -23,7 +24,8 @@ from coherence.progress import Progress, silent
 from coherence.types import Int, Real
 
 RTOL, ATOL = 1e-10, 1e-13  # of the flow's steps
-FLOW_STEPS = 20_000
+EXPLICIT_STEPS = 2000  # then flows are taken to be stiff; the longest of the tests takes 89
+FLOW_STEPS = 20_000  # of the stiff method, for one draw
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,11 +37,14 @@ class WidthStudy(Page):
     widths : (S,) int
     alpha : float
     distance : (S, D) float
-        |U V' - Theta^|_F of each of D draws at the end.
+        |U V' - Theta^|_F of each of D draws at the end: `unseen` and what `stop` left untrained of what samples see.
     unseen, unseen_start : (S, D) float
-        |U_2 V'|_F, the part of the product that no sample sees, at the end and at the start.
+        |U_2 V'|_F, the part of the product that no sample sees, at the end and at the start. At the end it is the distance of the
+        limit, up to the order of the residue |E|_F that `stop` left.
     steps : (S, D) int
-        Steps of descent; of the solver for the flow, where the draws of a width share them.
+        Steps of descent; of the solver for the flow, where the draws of a width share them unless it is stiff.
+    status : str
+        "completed", or "interrupted" by Ctrl-C: the widths finished until then.
 
     Examples
     --------
@@ -55,6 +60,7 @@ class WidthStudy(Page):
     unseen: Real
     unseen_start: Real
     steps: Int
+    status: str
 
     @property
     def mean(self) -> Real:
@@ -63,8 +69,13 @@ class WidthStudy(Page):
 
     @property
     def slope(self) -> float:
-        """Least-squares slope of the logarithm of the root mean square distance over that of the width."""
-        rms = np.sqrt((self.distance**2).mean(axis=1))
+        """Least-squares slope of the logarithm of the root mean square of `unseen` over that of the width.
+
+        Nan for a single width, and where the samples see all of the product.
+        """
+        rms = np.sqrt((self.unseen**2).mean(axis=1))
+        if np.unique(self.widths).size < 2 or not rms.all():
+            return float("nan")
         return float(np.polyfit(np.log(self.widths), np.log(rms), 1)[0])
 
     @property
@@ -77,11 +88,12 @@ class WidthStudy(Page):
                 self.widths, self.mean, spread, self.unseen.mean(axis=1), self.unseen_start.mean(axis=1), strict=True
             )
         }
-        return lines if len(self.widths) == 1 else {**lines, "slope": f"{self.slope:.4f}"}
+        return lines if np.isnan(self.slope) else {**lines, "slope": f"{self.slope:.4f}"}
 
     def __repr__(self) -> str:
         size, draws = self.distance.shape
-        return f"WidthStudy({size} widths from {self.widths[0]} to {self.widths[-1]}, {draws} draws each)"
+        said = "" if self.status == "completed" else f"{self.status}; "
+        return f"WidthStudy({said}{size} widths from {self.widths[0]} to {self.widths[-1]}, {draws} draws each)"
 
 
 def bias_over_width(
@@ -121,11 +133,12 @@ def bias_over_width(
     Returns
     -------
     WidthStudy
+        On Ctrl-C the widths finished so far, with status "interrupted" (where there is none, KeyboardInterrupt goes on).
 
     Raises
     ------
     InputError
-        Widths below min(n, m).
+        Widths below min(n, m), an alpha that is not finite.
     ToleranceError
         A draw has not come down to `stop` within the steps.
     InstabilityError
@@ -144,22 +157,33 @@ def bias_over_width(
     sizes, draws, stop = list(widths), positive_integer(draws, "draws"), positive(stop, "stop")
     if not sizes:
         raise InputError("widths is empty; give at least one")
+    if not np.isfinite(alpha):
+        raise InputError(f"alpha is {alpha}; give a finite number")
     eta = None if step_size is None else positive(step_size, "step_size")
     seed = int(random_state.integers(2**63)) if isinstance(random_state, np.random.Generator) else int(random_state)
     ends: list[list[tuple[GramNetwork, int]]] = []
     starts: list[list[GramNetwork]] = []
-    for number, width in enumerate(sizes):
-        progress(f"width {width}", number / len(sizes))
-        sources = [np.random.default_rng([seed, int(width), draw]) for draw in range(draws)]
-        starts.append([gaussian_gram(loss, width, alpha=alpha, random_state=source) for source in sources])
-        ends.append(followed(starts[-1], loss, stop) if eta is None else [descended(s, loss, eta, steps, stop) for s in starts[-1]])
+    status = "completed"
+    try:
+        for number, width in enumerate(sizes):
+            progress(f"width {width}", number / len(sizes))
+            sources = [np.random.default_rng([seed, int(width), draw]) for draw in range(draws)]
+            drawn = [gaussian_gram(loss, width, alpha=alpha, random_state=source) for source in sources]
+            starts.append(drawn)
+            ends.append(followed(drawn, loss, stop) if eta is None else [descended(s, loss, eta, steps, stop) for s in drawn])
+    except KeyboardInterrupt:
+        if not ends:
+            raise
+        status = "interrupted"
+    starts = starts[: len(ends)]
     return WidthStudy(
-        widths=np.array(sizes, dtype=int),
+        widths=np.array(sizes[: len(ends)], dtype=int),
         alpha=alpha,
         distance=np.array([[end.distance for end, _ in row] for row in ends]),
         unseen=np.array([[end.unseen for end, _ in row] for row in ends]),
         unseen_start=np.array([[start.unseen for start in row] for row in starts]),
         steps=np.array([[count for _, count in row] for row in ends]),
+        status=status,
     )
 
 
@@ -188,7 +212,26 @@ def descended(start: GramNetwork, loss: SquaredLoss, eta: float, steps: int, sto
 
 
 def followed(starts: Sequence[GramNetwork], loss: SquaredLoss, stop: float) -> list[tuple[GramNetwork, int]]:
-    """Follow the flow of several draws at once until all their losses are down."""
+    """Follow the flow of several draws at once until all their losses are down; one by one where it proves stiff."""
+    ends, excess, steps = _flowed(starts, loss, stop, integrate.DOP853, EXPLICIT_STEPS)
+    return [(end, steps) if left <= stop else _stiffly(end, loss, stop, steps) for end, left in zip(ends, excess, strict=True)]
+
+
+def _stiffly(start: GramNetwork, loss: SquaredLoss, stop: float, before: int) -> tuple[GramNetwork, int]:
+    (end,), (excess,), steps = _flowed([start], loss, stop, integrate.Radau, FLOW_STEPS)
+    if excess <= stop:
+        return end, before + steps
+    values = start.split.singular
+    raise ToleranceError(
+        f"the loss is still {excess:.3g} above its infimum after {steps} steps of a stiff solver at width {start.width} "
+        f"(singular values of X from {values[0]:.3g} to {values[-1]:.3g}); give a stop of at least {1.01 * excess:.3g}"
+    )
+
+
+def _flowed(
+    starts: Sequence[GramNetwork], loss: SquaredLoss, stop: float, method: Any, most: int
+) -> tuple[list[GramNetwork], Real, int]:
+    """The draws after at most so many steps of the solver, what their losses are above the infimum, and the steps."""
     singular, targets = starts[0].split.singular[:, None], starts[0].split.left.T @ loss.Y
     first, second = np.stack([s.first for s in starts]), np.stack([s.second for s in starts])
     cut, shapes = first.size, (first.shape, second.shape)
@@ -205,13 +248,13 @@ def followed(starts: Sequence[GramNetwork], loss: SquaredLoss, stop: float) -> l
         pull = singular * error(vector)  # times 2 scale in time, which moves no limit
         return np.concatenate([(pull @ two).ravel(), (pull.swapaxes(1, 2) @ one).ravel()])
 
-    solver = integrate.DOP853(velocity, 0.0, np.concatenate([first.ravel(), second.ravel()]), np.inf, rtol=RTOL, atol=ATOL)
-    for step in range(FLOW_STEPS):
-        excess = loss.scale * float((error(solver.y) ** 2).sum(axis=(1, 2)).max())
-        if excess <= stop:
-            ends = zip(starts, *parts(solver.y), strict=True)
-            return [(replace(start, first=one, second=two), step) for start, one, two in ends]
+    def above(vector: Real) -> Real:
+        return np.asarray(loss.scale * (error(vector) ** 2).sum(axis=(1, 2)))
+
+    solver = method(velocity, 0.0, np.concatenate([first.ravel(), second.ravel()]), np.inf, rtol=RTOL, atol=ATOL)
+    steps, excess = 0, above(solver.y)
+    while excess.max() > stop and steps < most and solver.status == "running":
         solver.step()
-    raise ToleranceError(
-        f"the loss is still {excess:.3g} above its infimum after {FLOW_STEPS} steps of the solver; give a larger stop"
-    )
+        steps, excess = steps + 1, above(solver.y)
+    ends = zip(starts, *parts(solver.y), strict=True)
+    return [replace(start, first=one, second=two) for start, one, two in ends], excess, steps
