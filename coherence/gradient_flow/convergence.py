@@ -27,6 +27,7 @@ from coherence.gradient_flow.imbalance import (
     kept_above,
     level_distance,
     margin,
+    minimizer_rounding,
     product_rounding,
     residual_margin,
     singular_value,
@@ -250,7 +251,8 @@ class _Setting:
             return np.abs(self.network.product).ravel()
         if not self.strong:
             return np.zeros(self.network.product.size)
-        return kept_above(np.abs(np.asarray(self.loss.minimizer)).ravel(), level_distance(self.network.product, self.loss))
+        least = np.abs(np.asarray(self.loss.minimizer)).ravel()
+        return kept_above(least, level_distance(self.network.product, self.loss), rounding=minimizer_rounding(self.loss))
 
 
 def _setting(network: LinearNetwork | DiagonalNetwork, loss: Loss, *, now: bool) -> _Setting:

@@ -63,7 +63,7 @@ class CumulativeImbalance(Page):
 
     def __repr__(self) -> str:
         if self.index is None:
-            return f"CumulativeImbalance(not unimodal, {len(self.values) + 1} layers)"
+            return f"CumulativeImbalance(not unimodal within the tolerance, {len(self.values) + 1} layers)"
         return f"CumulativeImbalance(unimodal with index {self.index}, {self.product:.4g})"
 
     @property

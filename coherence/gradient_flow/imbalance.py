@@ -151,7 +151,7 @@ def margin(product: ArrayLike, loss: Loss, *, index: int | None = None) -> float
     W = finite_matrix(product, "product")
     k = min(W.shape) if index is None else positive_integer(index, "index")
     distance, minimizer = level_distance(W, loss), np.asarray(loss.minimizer)
-    return residual_margin(minimizer, distance, k, rounding=value_rounding(minimizer.shape, float(np.linalg.norm(minimizer, 2))))
+    return residual_margin(minimizer, distance, k, rounding=minimizer_rounding(loss))
 
 
 def level_distance(W: Real, loss: Loss) -> float:
@@ -161,6 +161,13 @@ def level_distance(W: Real, loss: Loss) -> float:
     if loss.shape != W.shape:
         raise InputError(f"product has shape {W.shape} and the loss is of {loss.shape} matrices; they must be equal")
     return float(np.sqrt(loss.smoothness / loss.strong_convexity) * np.linalg.norm(W - loss.minimizer))
+
+
+def minimizer_rounding(loss: Loss) -> float:
+    """What a difference of W* and sqrt(K/mu) |W - W*| may be off by; W* itself is known to sqrt(K/mu) times rounding."""
+    minimizer = np.asarray(loss.minimizer)
+    condition = float(np.sqrt((loss.smoothness or 1.0) / (loss.strong_convexity or 1.0)))
+    return condition * value_rounding(minimizer.shape, float(np.linalg.norm(minimizer)))
 
 
 def residual_margin(targets: Real, distance: float, k: int, *, gain: float = 1.0, rounding: float = 0.0) -> float:

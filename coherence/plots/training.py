@@ -9,6 +9,7 @@ import numpy as np
 
 from coherence.errors import InputError
 from coherence.gradient_flow.convergence import RateBound, instantaneous_rate
+from coherence.gradient_flow.gram import GramNetwork
 from coherence.gradient_flow.imbalance import ImbalanceSpectrum
 from coherence.gradient_flow.linear import DiagonalNetwork, LinearNetwork
 from coherence.gradient_flow.trajectory import Trajectory
@@ -87,11 +88,17 @@ def _rates(ax: Axes, run: Trajectory, bound: RateBound | None, shade: str, insta
         level = bound.value * (run.excess if bound.kind == "sublinear" else np.ones(len(run)))
         ax.plot(run.times[shown], level[shown], color=shade, ls="--", lw=1.2)
     if instantaneous:
-        known = [
-            instantaneous_rate(network, run.objective) if isinstance(network, (LinearNetwork, DiagonalNetwork)) else np.nan
-            for network in run.networks()
-        ]
+        known = [instantaneous_rate(_linear(network), run.objective) for network in run.networks()]
         ax.plot(run.times[shown], np.array(known)[shown], color=shade, ls=":", lw=1.6)
+
+
+def _linear(network: object) -> LinearNetwork | DiagonalNetwork:
+    """The network whose bounds are known, which trains alike."""
+    if isinstance(network, GramNetwork):
+        return network.narrow()
+    if isinstance(network, (LinearNetwork, DiagonalNetwork)):
+        return network
+    raise InputError(f"bounds are known of linear networks only, and this run is of {network!r:.60}; leave out instantaneous")
 
 
 def imbalance(spectra: ImbalanceSpectrum | Mapping[str, ImbalanceSpectrum], *, title: str = "") -> Figure:
