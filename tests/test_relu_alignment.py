@@ -698,6 +698,9 @@ def test_an_interrupted_flow_has_the_records_switches_and_fits_until_then(log_sc
     network = gf.balanced_relu(3, 8, random_state=3)
     end, seen = 200.0 if log_scale < -10 else 20.0, []
     whole = gf.alignment_flow(network, X, y, end, log_scale=log_scale, progress=lambda *call: seen.append(call))
+    shares = [share for _, share in seen]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
     assert (whole.status, len(whole)) == ("completed", 201)
     lengths = []
     for calls in range(1, len(seen) + 1):

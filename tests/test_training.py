@@ -572,6 +572,13 @@ def test_directions_of_the_data_however_weak_count():
     ("call", "said"),
     [
         (lambda: gf.LinearNetwork(5), "give a list of matrices"),
+        (lambda: gf.gaussian((3, np.inf, 2)), "give at least two positive integers"),
+        (lambda: gf.gaussian("345"), "give at least two positive integers"),
+        (lambda: gf.exponential_loss([[1.0]], ["a"]), "labels are 1 or -1"),
+        (lambda: gf.gradient_descent(ONE, LOSS, 0.1, 3, stop=np.array([0.1, 0.2])), "stop is"),
+        (lambda: gf.squared_loss([[1e200], [1.0]], [[1.0], [1.0]]), "rescale Y"),
+        (lambda: gf.certify_descent(gf.DiagonalNetwork([[1.0], [1.0]]), LOSS, 0.001), "this theorem is of LinearNetwork"),
+        (lambda: gf.bias_over_width(LOSS, [10], random_state=-1), "random_state is -1"),
         (lambda: gf.identity(2, 2.5), "depth is 2.5; give a whole number"),
         (lambda: gf.identity(2, 0), "depth is 0"),
         (lambda: ONE.rescaled("a"), "factor is 'a'"),

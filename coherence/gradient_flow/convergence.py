@@ -366,7 +366,7 @@ def _deep(setting: _Setting, network: LinearNetwork) -> Looked:
     try:
         closed, exact = (homogeneous_of_weights(network, sigma, method) for method in ("homogeneous", "exact"))
     except InputError as error:  # no multiples of the identity, or n != m without balance
-        yield name, 0.0, str(error)
+        yield name, 0.0, str(error).partition(";")[0]
         return
     why = f"from imbalances and singular values above {sigma:.4g}"
     yield name, closed, why

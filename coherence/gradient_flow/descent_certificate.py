@@ -147,6 +147,8 @@ def certify_descent(network: LinearNetwork, loss: SquaredLoss, eps: float, *, st
     >>> gf.certify_descent(start, loss, start.loss(loss) / 2)
     DescentCertificate(51928 steps of 1.483e-05)
     """
+    if not isinstance(network, LinearNetwork):
+        raise InputError(f"network is {network!r:.60}; this theorem is of LinearNetwork")
     if not isinstance(loss, SquaredLoss):
         raise InputError(f"the loss is {loss!r}; this theorem is of squared losses, made by squared_loss")
     require_fit(network.product, loss)

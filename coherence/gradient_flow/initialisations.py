@@ -210,6 +210,6 @@ def layer_widths(widths: Sequence[int]) -> tuple[int, ...]:
         given = [float(width) for width in widths]
     except (TypeError, ValueError):
         raise InputError(f"widths is {widths!r:.60}; give (n, h_1, ..., m)") from None
-    if len(given) < 2 or any(width < 1 or width != np.floor(width) for width in given):
+    if isinstance(widths, str) or len(given) < 2 or not all(1 <= width < np.inf and width == np.floor(width) for width in given):
         raise InputError(f"widths is {widths!r:.60}; give at least two positive integers (n, h_1, ..., m)")
     return tuple(int(width) for width in given)

@@ -217,6 +217,8 @@ def squared_loss(Y: ArrayLike, X: ArrayLike | None = None, *, scale: float = 0.5
     samples = output_scale * (np.eye(len(targets)) if X is None else finite_matrix(X, "X"))
     if len(samples) != len(targets):
         raise InputError(f"X has {len(samples)} samples and Y {len(targets)}; give one row of each per sample")
+    if np.abs(targets).max() > np.sqrt(np.finfo(float).max / (max(scale, 1.0) * targets.size)):
+        raise InputError(f"Y has entries up to {np.abs(targets).max():.3g}, whose squares are beyond floating point; rescale Y")
     left, singular, right = np.linalg.svd(samples, full_matrices=False)
     rank = numerical_rank(singular, samples.shape)
     if rank == 0:
@@ -257,7 +259,8 @@ class ExponentialLoss(Loss):
         Labels, 1 or -1.
     scale : float
     direction : (n,) or None
-        The unit vector of largest margin, where that was asked for.
+        The unit vector of largest margin, where that was asked for; where samples are opposite to within 1e-6 of their lengths, one
+        of smaller margin.
 
     Examples
     --------
@@ -279,7 +282,8 @@ def exponential_loss(X: ArrayLike, y: ArrayLike, *, scale: float = 1.0, separabl
     r"""f(w) = scale sum_i exp(-y_i x_i'w) for labels of 1 and -1.
 
     Where a unit vector z separates the data with margin gamma = min_i y_i x_i'z > 0, -z'grad f >= gamma f, so that A1' holds
-    with f* = 0; z is the one of largest margin. f has no minimizer.
+    with f* = 0; z is the one of largest margin (where samples are opposite to within 1e-6 of their lengths it may have a smaller
+    one, and gamma is that). f has no minimizer.
 
     Parameters
     ----------
@@ -315,7 +319,10 @@ def exponential_loss(X: ArrayLike, y: ArrayLike, *, scale: float = 1.0, separabl
     """
     samples = finite_matrix(X, "X")
     scale = positive(scale, "scale")
-    labels = np.asarray(y, dtype=float)
+    try:
+        labels = np.asarray(y, dtype=float)
+    except (TypeError, ValueError):
+        raise InputError(f"y is {y!s:.60}; labels are 1 or -1") from None
     if labels.shape != (len(samples),):
         raise InputError(f"y has shape {labels.shape}; give one label for each of the {len(samples)} rows of X")
     if not np.isin(labels, (-1.0, 1.0)).all():
@@ -325,7 +332,7 @@ def exponential_loss(X: ArrayLike, y: ArrayLike, *, scale: float = 1.0, separabl
     direction, gamma = max_margin(signed) if separable else (None, None)
     if gamma is not None and gamma <= 0:
         raise InputError(
-            "no hyperplane through the origin was found to separate the data (by a margin of 1e-8 of their lengths or more); "
+            "no hyperplane through the origin was found to separate the data by more than rounding; "
             "without one the exponential loss has no infimum of 0 to converge to. Give separable data (a column of ones in X "
             "lets hyperplanes miss the origin), or separable=False for a ReLU network"
         )

@@ -16,7 +16,7 @@ class waits long for its turn, its closed form goes on.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from scipy.integrate import DOP853
@@ -234,13 +234,15 @@ def alignment_flow(
     switches, fitted = limit.switch_times.copy(), np.full(2, np.inf)
     turns, logarithms = np.empty((moments.size, samples.shape[1], signs.size)), np.empty((moments.size, signs.size))
     status, reached, steps = "completed", np.inf, SOLVER_STEPS
-    for part in filter(np.any, parts):
+    parts = [part for part in parts if part.any()]
+    for number, part in enumerate(parts):
         start = _quiet_time(limit, np.where(part, log_norms, -np.inf), longest, end)
         early = moments <= start
         turned, grown = limit.at(np.append(moments[early], start))
         turned, grown = turned[:, :, part], grown[:, part]
         known = np.where(limit.switch_times[:, part] <= start, limit.switch_times[:, part], np.inf)
-        run = _Run(samples, labels, signs[part], rtol, atol, progress, end, start, steps)
+        said = partial(_share, progress, number, len(parts))
+        run = _Run(samples, labels, signs[part], rtol, atol, said, end, start, steps)
         pattern = limit.initial_pattern[:, part] ^ np.isfinite(known)
         if status == "completed":
             status = run.integrate(turned[-1], log_norms[part] + grown[-1], pattern, known, moments[~early])
@@ -271,6 +273,11 @@ def _refuse_infinite(margins: Real, y: Real, log_norms: Real, signs: Real) -> No
         loss = float(np.exp(-y * outputs).sum())
     if not np.isfinite(loss):
         raise InputError(f"the loss of the network at the start is {loss}; give a scale at which it is finite")
+
+
+def _share(progress: Progress, number: int, parts: int, stage: str, done: float) -> None:
+    """Report what is done of one part as a share of all."""
+    progress(stage, (number + done) / parts)
 
 
 @dataclass

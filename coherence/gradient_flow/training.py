@@ -34,7 +34,7 @@ class Recorder:
     def __init__(self, network: Trainable, loss: Loss, stop: float | None) -> None:
         if not hasattr(network, "objective"):
             raise InputError(f"network is {network!r:.60}; give a LinearNetwork, DiagonalNetwork, GramNetwork or ReLUNetwork")
-        if stop is not None and not (np.isreal(stop) and 0 <= stop < np.inf):
+        if stop is not None and not (np.ndim(stop) == 0 and np.isreal(stop) and 0 <= stop < np.inf):
             raise InputError(f"stop is {stop}; give a loss above the infimum, >= 0, or None")
         self.network, self.loss, self.stop = network, loss, stop
         self.value, self.gradient = network.objective(loss)

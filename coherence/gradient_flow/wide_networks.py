@@ -105,7 +105,7 @@ def bias_over_width(
     step_size: float | None = None,
     steps: int = 100_000,
     stop: float = 1e-10,
-    random_state: int | np.random.Generator = 0,
+    random_state: int | np.random.Generator | None = 0,
     progress: Progress = silent,
 ) -> WidthStudy:
     """Train Gaussian networks of each width until the loss is down, and measure where they end.
@@ -160,7 +160,9 @@ def bias_over_width(
     if not np.isfinite(alpha):
         raise InputError(f"alpha is {alpha}; give a finite number")
     eta = None if step_size is None else positive(step_size, "step_size")
-    seed = int(random_state.integers(2**63)) if isinstance(random_state, np.random.Generator) else int(random_state)
+    seed = int(np.random.default_rng(random_state).integers(2**63)) if not isinstance(random_state, int) else random_state
+    if seed < 0:
+        raise InputError(f"random_state is {seed}; give a number >= 0, a Generator or None")
     ends: list[list[tuple[GramNetwork, int]]] = []
     starts: list[list[GramNetwork]] = []
     status = "completed"
