@@ -250,8 +250,7 @@ def alignment_constants(network: ReLUNetwork, X: ArrayLike, y: ArrayLike) -> Ali
     """
     samples, labels = labelled_data(X, y)
     directions, _, signs = polar_coordinates(network)
-    if samples.shape[1] != network.dimension:
-        raise InputError(f"X has {samples.shape[1]} columns and the neurons have {network.dimension} weights; these must be equal")
+    network.samples(samples)
     norms, sizes = np.linalg.norm(samples, axis=1), np.linalg.norm(network.W, axis=0)
     centres = {label: _unit(samples[labels == label].sum(axis=0)) for label in (1, -1)}
     cosines = np.stack(list(centres.values())) @ (samples / norms[:, None]).T

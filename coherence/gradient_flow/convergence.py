@@ -164,8 +164,8 @@ def convergence_rate(network: LinearNetwork | DiagonalNetwork, loss: Loss) -> Ra
 
     References
     ----------
-    Theorems 2.1 and 2.3-2.6, Corollaries 2.3-2.5 of the thesis. Erratum: corollaries 5 and 6 of the earlier paper print twice the
-    rate lambda_r c that holds.
+    Theorems 2.1 and 2.3-2.6, Corollaries 2.3-2.5 of the dissertation. Erratum: corollaries 5 and 6 of the two-layer paper print
+    twice the rate lambda_r c that holds.
 
     Examples
     --------
@@ -198,7 +198,7 @@ def instantaneous_rate(network: LinearNetwork | DiagonalNetwork, loss: Loss) -> 
 
     References
     ----------
-    Proposition 2.1 of the thesis (whose (2.29) lacks the division by the loss), Theorems 2.4 and 2.5.
+    Proposition 2.1 of the dissertation (whose (2.29) lacks the division by the loss), Theorems 2.4 and 2.5.
 
     Examples
     --------

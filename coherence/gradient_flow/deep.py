@@ -108,7 +108,7 @@ def cumulative_imbalance(
 
     References
     ----------
-    Definition 2.3 of the thesis.
+    Definition 2.3 of the dissertation.
 
     Examples
     --------
@@ -200,15 +200,15 @@ def deep_rate(
 
     Notes
     -----
-    Erratum: Theorem 2.5 (2.114) and Table 2-I of the thesis state the homogeneous bound without n = m. It is false for n != m:
-    balanced weights (D_l = 0) have lambda_min(T) = sigma_min^(2 - 2/L) there, without the factor L, which is what both methods
+    Erratum: Theorem 2.5 (2.114) and Table 2-I of the dissertation state the homogeneous bound without n = m. It is false for n !=
+    m: balanced weights (D_l = 0) have lambda_min(T) = sigma_min^(2 - 2/L) there, without the factor L, which is what both methods
     return then; with D = I/2, n = 3, m = 1 and two hidden units lambda_min(T) can be .45 where it claims 1.31. Erratum: Corollary
     2.5 prints L nu for L nu^(2 - 2/L). The homogeneous methods need no unimodality: the scalars s_l^2 = x + c_l may be reordered,
     and prod d~ is the product of c_l but for one zero.
 
     References
     ----------
-    Theorem 2.5 and Lemmas 2.17-2.18 of the thesis; the exact form solves the equation whose solution Lemma 2.18 bounds.
+    Theorem 2.5 and Lemmas 2.17-2.18 of the dissertation; the exact form solves the equation whose solution Lemma 2.18 bounds.
 
     Examples
     --------
@@ -280,7 +280,7 @@ def diagonal_rate(factors: ArrayLike, *, product: ArrayLike = 0.0, method: str =
 
     References
     ----------
-    "Diagonal linear networks" after Corollary 2.5 of the thesis, with Lemma 2.18.
+    "Diagonal linear networks" after Corollary 2.5 of the dissertation, with Lemma 2.18.
 
     Examples
     --------
@@ -320,7 +320,7 @@ def table_of_bounds(network: LinearNetwork) -> dict[str, float]:
 
     References
     ----------
-    Table 2-I of the thesis; "balanced" is Arora et al., "ordered" Yun et al.
+    Table 2-I of the dissertation; "balanced" is Arora et al., "ordered" Yun et al.
 
     Examples
     --------

@@ -97,7 +97,8 @@ def imbalance_spectrum(D: ArrayLike, n: int, m: int) -> ImbalanceSpectrum:
 
     References
     ----------
-    (2.30)-(2.32) of the thesis; "effective level of imbalance" for the gap elsewhere. Eigenvalues beyond the size of D are zero.
+    (2.30)-(2.32) of the dissertation; "effective level of imbalance" for the gap elsewhere. Eigenvalues beyond the size of D
+    are zero.
 
     Examples
     --------
@@ -139,7 +140,7 @@ def margin(product: ArrayLike, loss: Loss, *, index: int | None = None) -> float
 
     References
     ----------
-    Lemma 2.8 and (2.106) of the thesis. One of its prints has K/mu without the root, which is valid and weaker.
+    Lemma 2.8 and (2.106) of the dissertation. One of its prints has K/mu without the root, which is valid and weaker.
 
     Examples
     --------

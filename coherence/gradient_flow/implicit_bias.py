@@ -22,8 +22,9 @@ import numpy as np
 from coherence.display import Page
 from coherence.errors import InputError
 from coherence.gradient_flow.gram import GramNetwork, gram_network
+from coherence.gradient_flow.imbalance import residual_margin
 from coherence.gradient_flow.linear import LinearNetwork
-from coherence.gradient_flow.losses import SquaredLoss, finite_matrix, positive
+from coherence.gradient_flow.losses import SquaredLoss, paired, positive
 from coherence.gradient_flow.regression import directions
 from coherence.gradient_flow.two_layer import two_layer_rate
 from coherence.types import ArrayLike
@@ -111,9 +112,8 @@ def bias_of_weights(network: LinearNetwork | GramNetwork, loss: SquaredLoss) -> 
     targets = small.split.left.T @ loss.Y
     error = float(np.linalg.norm(targets - singular[:, None] * (small.first @ small.second.T)))
     r, m = targets.shape
-    values = np.append(np.linalg.svd(targets, compute_uv=False), 0.0)
-    kept = [max(values[min(k, len(values)) - 1] - error, 0.0) / singular[0] if k <= min(r, m) else 0.0 for k in (r, m)]
-    c = 2 * float(two_layer_rate(small.imbalances[0], r, m, sigma_n=kept[0], sigma_m=kept[1]))
+    sigma_r, sigma_m = (residual_margin(targets, error, k, gain=float(singular[0])) for k in (r, m))
+    c = 2 * float(two_layer_rate(small.imbalances[0], r, m, sigma_n=sigma_r, sigma_m=sigma_m))
     lam = singular[-1] ** 2
     with np.errstate(over="ignore"):
         growth = float(np.exp(2 * singular[0] * error / (c * lam))) if c > 0 else (1.0 if error == 0 else np.inf)
@@ -238,9 +238,7 @@ def implicit_bias_bound(
     >>> gf.implicit_bias_bound(X, Y, 10)
     WideBias(inf, the width is too small)
     """
-    samples, targets = finite_matrix(X, "X"), finite_matrix(Y, "Y")
-    if len(samples) != len(targets):
-        raise InputError(f"X has {len(samples)} samples and Y {len(targets)}; give one row of each per sample")
+    samples, targets = paired(X, Y)
     h = positive(width, "width")
     if not 0.25 < alpha <= 0.5:
         raise InputError(f"alpha is {alpha}; the theorem holds for 1/4 < alpha <= 1/2")

@@ -44,6 +44,14 @@ def finite_matrix(values: ArrayLike, name: str) -> Real:
     return matrix
 
 
+def paired(X: ArrayLike, Y: ArrayLike) -> tuple[Real, Real]:
+    """Return samples (N, n) and targets (N, m), as many of each."""
+    samples, targets = finite_matrix(X, "X"), finite_matrix(Y, "Y")
+    if len(samples) != len(targets):
+        raise InputError(f"X has {len(samples)} samples and Y {len(targets)}; give one row of each per sample")
+    return samples, targets
+
+
 def positive(value: float, name: str) -> float:
     """Return a positive finite number, or say which one is not."""
     try:
@@ -212,11 +220,9 @@ def squared_loss(Y: ArrayLike, X: ArrayLike | None = None, *, scale: float = 0.5
     >>> loss.value(np.zeros((2, 1))), loss.smoothness, loss.strong_convexity, loss.pl_constant
     (2.0, 4.0, 1.0, 2.0)
     """
-    targets = finite_matrix(Y, "Y")
     scale, output_scale = positive(scale, "scale"), positive(output_scale, "output_scale")
-    samples = output_scale * (np.eye(len(targets)) if X is None else finite_matrix(X, "X"))
-    if len(samples) != len(targets):
-        raise InputError(f"X has {len(samples)} samples and Y {len(targets)}; give one row of each per sample")
+    samples, targets = paired(np.eye(len(finite_matrix(Y, "Y"))) if X is None else X, Y)
+    samples = output_scale * samples
     if np.abs(targets).max() > np.sqrt(np.finfo(float).max / (max(scale, 1.0) * targets.size)):
         raise InputError(f"Y has entries up to {np.abs(targets).max():.3g}, whose squares are beyond floating point; rescale Y")
     left, singular, right = np.linalg.svd(samples, full_matrices=False)

@@ -25,7 +25,7 @@ from scipy.special import logsumexp
 
 from coherence.display import Page
 from coherence.errors import InputError, ToleranceError
-from coherence.gradient_flow.alignment import cones
+from coherence.gradient_flow.alignment import cones, logarithm
 from coherence.gradient_flow.fitting import FITTED
 from coherence.gradient_flow.losses import positive
 from coherence.gradient_flow.relu import ReLUNetwork, stable_rank
@@ -219,12 +219,10 @@ def alignment_flow(
     if not network.balanced:
         raise InputError("the network is not balanced; polar coordinates need |v_j| = |w_j|, gradient_flow takes any")
     end = positive(duration, "duration")
-    if not np.isfinite(log_scale):
-        raise InputError(f"log_scale is {log_scale}; give the natural logarithm of the scale eps, a finite number")
     moments = np.linspace(0, end, RECORDS + 1) if times is None else record_times(times)
     if moments[-1] > end:
         raise InputError(f"times end at {moments[-1]:g}, after the duration {end:g}; give times within it")
-    log_norms = log_norms + log_scale
+    log_norms = log_norms + logarithm(log_scale)
     _refuse_infinite(samples @ directions, labels, log_norms, signs)
     limit = alignment_limit(network, samples, labels)
     longest = float(np.linalg.norm(samples, axis=1).max())

@@ -18,7 +18,7 @@ import numpy as np
 
 from coherence.errors import InputError
 from coherence.gradient_flow.linear import LinearNetwork, require_fit
-from coherence.gradient_flow.losses import SquaredLoss, finite_matrix, numerical_rank
+from coherence.gradient_flow.losses import SquaredLoss, finite_matrix, numerical_rank, paired
 from coherence.gradient_flow.training import positive_integer
 from coherence.types import ArrayLike, Real
 
@@ -93,9 +93,7 @@ def minimum_norm_solution(X: ArrayLike, Y: ArrayLike) -> Real:
     >>> gf.minimum_norm_solution([[1.0, 1.0]], [[2.0]]).round(12).tolist()
     [[1.0], [1.0]]
     """
-    samples, targets = finite_matrix(X, "X"), finite_matrix(Y, "Y")
-    if len(samples) != len(targets):
-        raise InputError(f"X has {len(samples)} samples and Y {len(targets)}; give one row of each per sample")
+    samples, targets = paired(X, Y)
     found = directions(samples)
     return np.asarray((found.seen / found.singular) @ (found.left.T @ targets))
 

@@ -110,11 +110,11 @@ class ReLUNetwork(Page):
 
     def predict(self, X: ArrayLike) -> Real:
         """f(x_i) for samples in the rows of X (N, D), shape (N,)."""
-        return np.maximum(self._samples(X) @ self.W, 0) @ self.v
+        return np.maximum(self.samples(X) @ self.W, 0) @ self.v
 
     def activation_pattern(self, X: ArrayLike) -> np.ndarray:
         """Which samples activate which neurons, x_i'w_j > 0: (N, h) bool."""
-        return self._samples(X) @ self.W > 0
+        return self.samples(X) @ self.W > 0
 
     def loss(self, loss: Loss) -> float:
         """The loss of this network's predictions."""
@@ -129,7 +129,7 @@ class ReLUNetwork(Page):
         if not isinstance(loss, ExponentialLoss):
             raise InputError(f"{type(loss).__name__} is no loss for a ReLU network; give exponential_loss(X, y, separable=False)")
         X, y, scale = loss.X, loss.y, loss.scale
-        self._samples(X)
+        self.samples(X)
 
         def value(parameters: Sequence[Real]) -> float:
             W, v = parameters
@@ -145,7 +145,8 @@ class ReLUNetwork(Page):
 
         return Objective(value, gradient)
 
-    def _samples(self, X: ArrayLike) -> Real:
+    def samples(self, X: ArrayLike) -> Real:
+        """Return samples (N, D) that the neurons take."""
         samples = finite_matrix(X, "X")
         if samples.shape[1] != self.dimension:
             raise InputError(f"X has {samples.shape[1]} columns and the neurons have {self.dimension} weights; these must be equal")

@@ -104,12 +104,12 @@ def three_layer_rate(D21: ArrayLike, D23: ArrayLike, n: int, m: int, *, toleranc
 
     Notes
     -----
-    The cost is that of two eigenvalue decompositions. Erratum: Theorem 2.7 of the thesis defines its Delta* as twice that of
+    The cost is that of two eigenvalue decompositions. Erratum: Theorem 2.7 of the dissertation defines its Delta* as twice that of
     (2.111), which is the one used here; the construction after it prints D_21 twice in the maximum a_i.
 
     References
     ----------
-    Definitions 2.1-2.2 and Theorem 2.4 of the thesis.
+    Definitions 2.1-2.2 and Theorem 2.4 of the dissertation.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def extremal_weights(D21: ArrayLike, D23: ArrayLike, n: int, m: int, *, toleranc
 
     References
     ----------
-    Theorem 2.7 with Lemmas 2.12-2.15 of the thesis.
+    Theorem 2.7 with Lemmas 2.12-2.15 of the dissertation.
 
     Examples
     --------

@@ -86,12 +86,12 @@ def scalar_rate(u: float, v: float, *, y: float, x: float = 1.0) -> ScalarRate:
 
     Notes
     -----
-    Erratum: the thesis prints 2x for the factor 2x^2 (after (2.25)); at u = 1.5, v = 0.5, x = 3 the rate is 45, not 15. Its margin
-    tends to |y|, where it prints y.
+    Erratum: the dissertation prints 2x for the factor 2x^2 (after (2.25)); at u = 1.5, v = 0.5, x = 3 the rate is 45, not 15. Its
+    margin tends to |y|, where it prints y.
 
     References
     ----------
-    (2.16)-(2.25) of the thesis.
+    (2.16)-(2.25) of the dissertation.
 
     Examples
     --------
@@ -140,15 +140,15 @@ def two_layer_rate(
 
     Notes
     -----
-    Erratum: Lemma 2.7, (2.105) and (2.108) of the thesis (Lemma 3, (9) and Theorem 1 of the earlier paper) put sigma_n with Delta_+
-    and sigma_m with Delta_-, which is false for n != m: with W_1 = diag(2, 0) and W_2 = (1, 0)' the least eigenvalue is 1, which
-    this form attains, and the printed one gives 2. Erratum: (2.108) lacks the factor 1/2, without which sigma = 0 does not give
-    Delta. The least value over all weights with this imbalance and these singular values equals the bound where n != m; where
-    n = m it may exceed it.
+    Erratum: Lemma 2.7, (2.105) and (2.108) of the dissertation (Lemma 3, (9) and Theorem 1 of the multi-layer paper) put sigma_n
+    with Delta_+ and sigma_m with Delta_-, which is false for n != m: with W_1 = diag(2, 0) and W_2 = (1, 0)' the least eigenvalue
+    is 1, which this form attains, and the printed one gives 2. Erratum: (2.108) lacks the factor 1/2, without which sigma = 0
+    does not give Delta. The least value over all weights with this imbalance and these singular values equals the bound where n
+    != m; where n = m it may exceed it.
 
     References
     ----------
-    Proposition 2.1 (with r for n), Lemmas 2.3 and 2.7 of the thesis.
+    Proposition 2.1 (with r for n), Lemmas 2.3 and 2.7 of the dissertation.
 
     Examples
     --------

@@ -178,8 +178,7 @@ def separated_start(network: ReLUNetwork, X: ArrayLike, y: ArrayLike) -> tuple[R
     """Return samples, labels, directions, log-norms and signs; refuse data that are not separated."""
     samples, labels = labelled_data(X, y)
     directions, log_norms, signs = polar_coordinates(network)
-    if samples.shape[1] != network.dimension:
-        raise InputError(f"X has {samples.shape[1]} columns and the neurons have {network.dimension} weights; these must be equal")
+    network.samples(samples)
     separation = data_separation(samples, labels)
     if separation <= 0:
         raise InputError(
